@@ -1,0 +1,39 @@
+"""The three error families. Only the command line turns them into exit codes.
+
+Every message is one line: what is wrong, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """Base of the families; ``exit_code`` is the process's exit status."""
+
+    exit_code = 4
+
+
+class UserError(HarnessError):
+    """What the user gave is wrong: an option, a file, a data set, a configuration key."""
+
+    exit_code = 2
+
+
+class EnvironmentFault(HarnessError):
+    """The machine or the installation is not fit: a missing package, GPU, weight file, disk space."""
+
+    exit_code = 3
+
+
+class RunError(HarnessError):
+    """The run broke after it had begun: every worker is dead, no progress, LoadGen refused."""
+
+    exit_code = 4
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest of ``known``, else an empty string."""
+    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]!r}?" if match else ""

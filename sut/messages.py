@@ -1,0 +1,158 @@
+"""The wire between the dispatcher and its workers, and what an engine takes and returns.
+
+Everything here is a msgspec struct, encoded as msgpack. Nothing assumes that both ends are on one machine.
+Token ids travel as little-endian int32 bytes, the form LoadGen logs (``n_tokens = len(tokens) // 4``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Request(msgspec.Struct, array_like=True, gc=False):
+    """One sample to generate for. ``tokens``: prompt ids, int32 LE, shape [prompt_length]."""
+
+    id: int
+    tokens: bytes
+
+
+class FirstToken(msgspec.Struct, array_like=True, tag="f", gc=False):
+    """The sample's first token exists. ``tokens``: int32 LE, exactly one id."""
+
+    id: int
+    tokens: bytes
+
+
+class Completion(msgspec.Struct, array_like=True, tag="c", gc=False):
+    """The sample is finished. ``tokens``: every generated id with its EOS, int32 LE, shape [n_tokens]."""
+
+    id: int
+    tokens: bytes
+
+
+class Failure(msgspec.Struct, array_like=True, tag="x", gc=False):
+    """The engine could not finish this sample; it may be tried elsewhere."""
+
+    id: int
+    reason: str
+
+
+Event = FirstToken | Completion | Failure
+
+
+class EngineSettings(msgspec.Struct, kw_only=True):
+    """What an engine is built from; travels to the worker in its spec.
+
+    ``args`` are the engine's own arguments. ``first_tokens`` asks for a :class:`FirstToken` as soon as it exists
+    (Server, Interactive, SingleStream); without it only completions are sent (Offline).
+    """
+
+    name: str
+    model: str
+    max_new_tokens: int = 128
+    min_new_tokens: int = 1
+    first_tokens: bool = True
+    device: str = "auto"
+    tensor_parallel: int = 1
+    args: dict[str, Any] = {}
+
+
+class EngineInfo(msgspec.Struct, kw_only=True):
+    """What an engine says of itself once loaded; ends up in result.json and calibration.md.
+
+    ``capacity``: samples that it can work on at once. ``facts``: number formats, arguments that were dropped, back ends.
+    ``not_submittable``: reasons for which a result of this engine cannot be submitted (dummy weights, say).
+    """
+
+    name: str
+    version: str
+    capacity: int
+    eos_token_ids: list[int]
+    vocab_size: int | None = None
+    max_prompt_tokens: int | None = None
+    prefix_caching: bool = False
+    weight_dtype: str = "unknown"
+    kv_cache_dtype: str = "unknown"
+    facts: dict[str, Any] = {}
+    not_submittable: list[str] = []
+
+
+class WorkerSpec(msgspec.Struct, kw_only=True):
+    """All that a worker process needs to start. ``incarnation`` counts its restarts from 0."""
+
+    id: int
+    incarnation: int = 0
+    endpoint: str
+    engine: EngineSettings
+    gpus: list[int] = []
+    log_file: str | None = None
+    cache_dir: str | None = None
+    warm_up_lengths: list[int] = []
+    heartbeat_s: float = 1.0
+    curve_server_key: bytes | None = None
+    curve_public_key: bytes | None = None
+    curve_secret_key: bytes | None = None
+    env: dict[str, str] = {}
+
+
+class Hello(msgspec.Struct, tag="hello"):
+    """First message of a worker process, before it loads its engine."""
+
+    pid: int
+    node: str
+    gpu: str | None = None
+
+
+class Ready(msgspec.Struct, tag="ready"):
+    """The engine is loaded and warm."""
+
+    info: EngineInfo
+    load_s: float
+    warm_up_s: float
+
+
+class Report(msgspec.Struct, tag="report"):
+    """Events of one engine step, in order."""
+
+    events: list[Event]
+
+
+class Heartbeat(msgspec.Struct, tag="beat"):
+    """Counters of a worker, sent every ``heartbeat_s`` from a thread of its own.
+
+    ``progress``: grows with every event; ``facts`` carries what changed since Ready (compilations during the run, say).
+    """
+
+    state: str
+    waiting: int = 0
+    running: int = 0
+    completed: int = 0
+    tokens: int = 0
+    progress: int = 0
+    rss_bytes: int = 0
+    facts: dict[str, Any] = {}
+
+
+class Fault(msgspec.Struct, tag="fault"):
+    """The worker cannot go on; its process ends after this. ``environment``: a restart cannot help."""
+
+    reason: str
+    environment: bool = False
+
+
+class Submit(msgspec.Struct, tag="submit"):
+    requests: list[Request]
+
+
+class Stop(msgspec.Struct, tag="stop"):
+    """Finish at once and leave."""
+
+
+FromWorker = Hello | Ready | Report | Heartbeat | Fault
+ToWorker = Submit | Stop
+
+encode = msgspec.msgpack.Encoder().encode
+decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
+decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
