@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,10 @@ class Engine(ABC):
     """One model on one device (or one tensor-parallel group).
 
     ``concurrent``: ``submit`` may be called from another thread while ``poll`` blocks. Without it the worker calls
-    both from one thread and ``poll`` does the work (one step) itself.
+    both from one thread and ``poll`` does the work (one step) itself. An engine may decide it in ``load``.
     """
 
-    concurrent: ClassVar[bool] = False
+    concurrent: bool = False
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
