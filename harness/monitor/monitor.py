@@ -1,0 +1,125 @@
+"""The thread that samples this machine and the run's workers once a second while a run goes on.
+
+It lives in the parent process, away from LoadGen and the dispatcher, and reads the workers' counters from the run's
+``status.json``: watching costs the measured process nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from harness.monitor.node import NodeProbe, NodeSample
+from harness.progress import read_status
+
+if TYPE_CHECKING:
+    from harness.monitor.exporter import Exporter
+    from harness.monitor.store import MetricsWriter
+
+FLUSH_EVERY_S = 5.0
+_RUN_COUNTERS = ("issued", "completed", "tokens", "tokens_per_s", "samples_per_s", "ttft_p99_ms", "tpot_p99_ms",
+                 "retried", "restarts")
+_WORKER_COUNTERS = ("outstanding", "running", "waiting", "samples", "tokens", "tokens_per_s", "restarts", "rss_bytes")
+log = logging.getLogger(__name__)
+
+Probe = Callable[[], NodeSample | None]
+
+
+class Monitor:
+    """Samples into ``run_dir/metrics.parquet`` between ``start`` and ``stop``.
+
+    ``probes``: further machines; each returns their sample, or None when it has none now. ``metrics_port``: serve the
+    newest readings to Prometheus on ``metrics_host``. ``local``: sample this machine and ``status.json`` too.
+    """
+
+    def __init__(self, run_dir: Path, *, interval_s: float = 1.0, probes: Sequence[Probe] = (),
+                 metrics_port: int | None = None, metrics_host: str = "127.0.0.1", node: str | None = None,
+                 local: bool = True, stem: str = "metrics") -> None:
+        self._run_dir = run_dir
+        self._interval_s = interval_s
+        self._stem = stem
+        self._probes: list[Probe] = list(probes)
+        self._facts: dict[str, Any] = {}
+        if local:
+            here = NodeProbe(node)
+            self._facts[here.node] = here.describe()
+            self._probes = [here.sample, lambda: run_sample(run_dir, here.node), *self._probes]
+        self._address = (metrics_host, metrics_port) if metrics_port is not None else None
+        self._exporter: Exporter | None = None
+        self._writer: MetricsWriter | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="monitor", daemon=True)
+
+    def start(self) -> Monitor:
+        """Open the file and the endpoint, and begin. Raises ``EnvironmentFault`` if the port is taken."""
+        if self._address is not None:
+            from harness.monitor.exporter import Exporter
+
+            self._exporter = Exporter(*self._address)
+        from harness.monitor.store import MetricsWriter
+
+        self._writer = MetricsWriter(self._run_dir, facts=self._facts, stem=self._stem)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Take a last sample, write the Parquet file and close the endpoint. Safe to call twice."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._exporter is not None:
+            self._exporter.close()
+            self._exporter = None
+
+    def __enter__(self) -> Monitor:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _work(self) -> None:
+        writer = self._writer
+        assert writer is not None
+        due = flushed = time.monotonic()
+        try:
+            while not self._stopping.is_set():
+                self._sample(writer)
+                if time.monotonic() - flushed >= FLUSH_EVERY_S:
+                    writer.flush()
+                    flushed = time.monotonic()
+                due = max(due + self._interval_s, time.monotonic())
+                self._stopping.wait(due - time.monotonic())
+            self._sample(writer)
+            writer.close()
+        except OSError as error:  # a full disk ends the record, never the run
+            log.warning("metrics are not recorded any more: %s", error)
+
+    def _sample(self, writer: MetricsWriter) -> None:
+        for probe in self._probes:
+            sample = probe()
+            if sample is None:
+                continue
+            writer.add(sample)
+            if self._exporter is not None:
+                self._exporter.show(sample)
+
+
+def run_sample(run_dir: Path, node: str) -> NodeSample | None:
+    """Return the run's and its workers' counters out of ``status.json``; None before there is one."""
+    status = read_status(run_dir)
+    if status is None:
+        return None
+    metrics = {"run": _numbers(status, _RUN_COUNTERS)}
+    for worker in status.get("workers") or []:
+        metrics[f"worker{worker.get('id')}"] = _numbers(worker, _WORKER_COUNTERS)
+    return {"node": node, "t_s": float(status.get("time") or time.time()), "metrics": metrics}
+
+
+def _numbers(state: dict[str, Any], names: Sequence[str]) -> dict[str, float]:
+    return {name: float(state[name]) for name in names if isinstance(state.get(name), int | float)}
