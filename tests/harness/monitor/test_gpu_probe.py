@@ -26,7 +26,8 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         "nvmlDeviceGetName": lambda h: "NVIDIA H100 80GB HBM3", "nvmlDeviceGetEnforcedPowerLimit": lambda h: 700_000,
         "nvmlDeviceGetMemoryInfo": lambda h: SimpleNamespace(total=80, used=60 + h),
         "nvmlDeviceGetUtilizationRates": lambda h: SimpleNamespace(gpu=99),
-        "nvmlDeviceGetPowerUsage": lambda h: 650_500, "nvmlDeviceGetTotalEnergyConsumption": energy, "nvmlDeviceGetClockInfo": lambda h, kind: 1980 - kind,
+        "nvmlDeviceGetPowerUsage": lambda h: 650_500, "nvmlDeviceGetTotalEnergyConsumption": energy,
+        "nvmlDeviceGetClockInfo": lambda h, kind: 1980 - kind,
         "nvmlDeviceGetTemperature": lambda h, kind: 61, "nvmlDeviceGetCurrentClocksThrottleReasons": lambda h: 4}
     for name, answer in answers.items():
         monkeypatch.setattr(pynvml, name, answer)
