@@ -1,0 +1,322 @@
+"""The fast engine: vLLM's own core, fed with token ids and read without its output processor.
+
+``LLMEngine`` gives the configuration, the input processing and the client of the core. What follows it there
+(detokeniser, request states, one output object a request and step) is left out: on the way from the core to LoadGen
+there is one dictionary look-up and one list extension for each token. vLLM's core reports a new token of every running
+request at each step; all of that stays inside this process.
+
+With the core in a process of its own (default on a GPU) a request goes straight to the core's socket, from whichever
+thread, also while a step runs: ``concurrent``. In one process (default on a CPU, where two processes would fight for
+the cores) ``poll`` runs the step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import logging
+import os
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from common.errors import EnvironmentFault, RunError, UserError
+from sut.engines import vllm_args, vllm_facts
+from sut.engines.base import Engine, IntArray
+from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
+
+logger = logging.getLogger(__name__)
+
+# vLLM's client does not tell a blocked reader that the core was killed: look at it this often.
+LIVENESS_S = 0.25
+PROBE_AGE_S = 5.0
+FINISHED_WELL = (0, 1, 4)  # FinishReason STOP, LENGTH, REPETITION (vllm/v1/engine/__init__.py)
+
+
+class VllmEngine(Engine):
+    """vLLM 0.26 to 0.33, on any device it was built for. Arguments: see :mod:`sut.engines.vllm_args`."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        self._llm: Any = None
+        self._core: Any = None
+        self._template: Any = None
+        self._answers: dict[str, list[int]] = {}
+        self._refused: list[Failure] = []
+        self._lock = threading.Lock()
+        self._broken: str | None = None
+        self._state: Path | None = None
+        self._baseline: dict[str, int] = {}
+        self._watched = True
+        self._max_prompt = self._vocab = self._capacity = 0
+
+    def load(self) -> EngineInfo:
+        plan = vllm_args.split(self.settings)
+        for name, value in {**vllm_args.ENVIRONMENT, **plan.environment}.items():
+            if name in plan.environment:
+                os.environ[name] = value
+            else:
+                os.environ.setdefault(name, value)
+        version, cpu = self._platform()
+        if warning := vllm_args.check_version(version):
+            plan.warnings.append(warning)
+        self.concurrent = self._own_process(plan, cpu=cpu)
+        config = self._configure(plan, version=version, cpu=cpu)
+        for warning in plan.warnings:
+            logger.warning(warning)
+        self._start(config, version=version)
+        params = self._prepare(plan)
+        workers = self._llm.collective_rpc("mlperf_llama_describe") if self._watched else []
+        info = vllm_facts.describe(config=config, settings=self.settings, plan=plan, version=version, params=params,
+                                   workers=workers)
+        self._max_prompt, self._vocab = info.max_prompt_tokens or 0, info.vocab_size or 0
+        self._capacity = info.capacity
+        info.facts["own_process"] = self.concurrent
+        return info
+
+    def _platform(self) -> tuple[str, bool]:
+        """Import vLLM; return its version and whether it runs on the CPU."""
+        try:
+            import vllm
+            from vllm.platforms import current_platform
+        except (ImportError, OSError, RuntimeError) as error:
+            raise EnvironmentFault(f"vLLM cannot be imported: {vllm_facts.one_line(error)}; reinstall it") from error
+        cpu, wanted = current_platform.is_cpu(), self.settings.device
+        if not cpu and not current_platform.is_cuda_alike():
+            raise EnvironmentFault(f"vLLM {vllm.__version__} sees no device: check the GPU's driver, or install vLLM's CPU build")
+        if wanted in ("cpu", "cuda") and cpu != (wanted == "cpu"):
+            raise EnvironmentFault(f"engine.device={wanted}, but the installed vLLM {vllm.__version__} runs on "
+                                   f"{'cpu' if cpu else 'cuda'}: install the other build, or set engine.device=auto")
+        if cpu:
+            for name, value in vllm_args.CPU_ENVIRONMENT.items():
+                os.environ.setdefault(name, value)
+        return str(vllm.__version__), bool(cpu)
+
+    def _own_process(self, plan: vllm_args.Plan, *, cpu: bool) -> bool:
+        """Decide where the core runs: our argument, else vLLM's variable, else by device."""
+        choice = plan.multiprocessing
+        if choice is None:
+            choice = os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING", "0" if cpu else "1") == "1"
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(choice))
+        return choice
+
+    def _configure(self, plan: vllm_args.Plan, *, version: str, cpu: bool) -> Any:
+        from vllm.engine.arg_utils import EngineArgs
+        from vllm.usage.usage_lib import UsageContext
+
+        known = {field.name for field in dataclasses.fields(EngineArgs)}
+        args = vllm_args.complete(plan, self.settings, known=known, cpu=cpu)
+        self._watched = args.get("worker_extension_cls") == vllm_args.FORCED["worker_extension_cls"]
+        try:
+            return EngineArgs(**args).create_engine_config(UsageContext.LLM_CLASS)
+        except (ValueError, TypeError, KeyError, AttributeError, AssertionError, NotImplementedError, OSError,
+                RuntimeError, ImportError) as error:
+            cause = vllm_facts.one_line(error)
+            if vllm_facts.DEVICE.search(cause):
+                raise vllm_facts.explain(error, version=version, log_start=None) from error
+            raise UserError(f"vLLM {version} rejects the model or an engine argument: {cause}; "
+                            f"model {args['model']}, arguments {sorted(plan.vllm)}") from error
+
+    def _start(self, config: Any, *, version: str) -> None:
+        from vllm.v1.engine.llm_engine import LLMEngine
+
+        self._state = Path(tempfile.mkdtemp(prefix="mlperf-llama-"))
+        os.environ["MLPERF_LLAMA_ENGINE_OWNER"] = str(os.getpid())
+        os.environ["MLPERF_LLAMA_ENGINE_STATE"] = str(self._state)
+        log_start = vllm_facts.log_position()
+        try:
+            self._llm = LLMEngine.from_vllm_config(config, disable_log_stats=True)
+        except Exception as error:
+            self.close()
+            raise vllm_facts.explain(error, version=version, log_start=log_start) from error
+        self._core = self._llm.engine_core
+        if self.concurrent and not hasattr(self._core, "outputs_queue"):
+            raise EnvironmentFault(f"vLLM {version}: its client has no outputs_queue; use a release from 0.26 to 0.33, "
+                                   "or --set engine.args.multiprocessing=false")
+
+    def _prepare(self, plan: vllm_args.Plan) -> Any:
+        """Let vLLM process one request, which becomes the template of all: same parameters, same stop tokens."""
+        from vllm import SamplingParams
+
+        settings = self.settings
+        params = SamplingParams(
+            temperature=0.0,
+            max_tokens=settings.max_new_tokens,
+            min_tokens=settings.min_new_tokens,
+            ignore_eos=plan.ignore_eos,
+            detokenize=False,
+        )
+        processor = getattr(self._llm, "input_processor", None) or self._llm.processor
+        arguments: dict[str, Any] = {"request_id": "template", "prompt": {"prompt_token_ids": [1]}, "params": params}
+        if "supported_tasks" in inspect.signature(processor.process_inputs).parameters:
+            arguments["supported_tasks"] = self._llm.get_supported_tasks()
+        self._template = processor.process_inputs(**arguments)
+        return self._template.sampling_params
+
+    def warm_up(self, prompts: Sequence[IntArray]) -> None:
+        super().warm_up(prompts)
+        self._baseline = self._compilations(newer_than=time.time())
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        now = time.time()
+        with self._lock:
+            for request in requests:
+                prompt = np.frombuffer(request.tokens, dtype="<i4")
+                if problem := self._problem(prompt):
+                    self._refused.append(Failure(request.id, problem))
+                    continue
+                key = str(request.id)
+                self._answers[key] = []
+                self._send(msgspec.structs.replace(
+                    self._template, request_id=key, prompt_token_ids=prompt.tolist(), arrival_time=now
+                ))
+            wake = bool(self._refused)
+        if wake and self.concurrent:
+            self._core.outputs_queue.put_nowait(None)
+
+    def _problem(self, prompt: IntArray) -> str | None:
+        """Refuse what vLLM would cut short or crash on: a token outside the vocabulary ends the whole CUDA context."""
+        if not 0 < len(prompt) <= self._max_prompt:
+            return (f"prompt of {len(prompt)} tokens: this engine takes 1 to {self._max_prompt} "
+                    "(engine.args.max_model_len less engine.max_new_tokens)")
+        if prompt.min() < 0 or prompt.max() >= self._vocab:
+            return f"prompt with a token id outside the vocabulary of {self._vocab}"
+        return None
+
+    def _send(self, request: Any) -> None:
+        try:
+            self._core.add_request(request)
+        except Exception as error:  # noqa: BLE001  # poll is the one place that reports a broken engine
+            self._broken = self._broken or vllm_facts.one_line(error)
+            if self.concurrent:
+                self._core.outputs_queue.put_nowait(None)
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        return self._wait(timeout_s) if self.concurrent else self._step()
+
+    def _step(self) -> list[Event]:
+        events = self._take_refused()
+        self._check_alive()
+        if self._answers:
+            try:
+                outputs = self._core.get_output()
+            except Exception as error:
+                self._broken = vllm_facts.one_line(error)
+                raise RunError(f"vLLM's engine failed: {self._broken}; see the worker's log") from error
+            self._absorb(outputs.outputs, events)
+        return events
+
+    def _wait(self, timeout_s: float) -> list[Event]:
+        deadline = time.monotonic() + timeout_s
+        events: list[Event] = []
+        outputs = self._core.outputs_queue
+        while True:
+            left = 0.0 if events else min(deadline - time.monotonic(), LIVENESS_S)
+            try:
+                item = outputs.get(timeout=left) if left > 0 else outputs.get_nowait()
+            except queue.Empty:
+                self._check_alive()
+                if events or time.monotonic() >= deadline:
+                    return events
+                continue
+            if item is None:
+                events += self._take_refused()
+                self._check_alive()
+            elif isinstance(item, Exception):
+                self._broken = vllm_facts.one_line(item)
+                self._check_alive()
+            else:
+                self._absorb(item.outputs, events)
+
+    def _absorb(self, outputs: list[Any], events: list[Event]) -> None:
+        """Take in one step of the core: at most one output for each running request."""
+        answers, first_tokens = self._answers, self.settings.first_tokens
+        for output in outputs:
+            key = output.request_id
+            answer = answers.get(key)
+            if answer is None:
+                continue
+            if first_tokens and not answer and output.new_token_ids:
+                events.append(FirstToken(int(key), _packed(output.new_token_ids[:1])))
+            answer += output.new_token_ids
+            if output.finish_reason is not None:
+                del answers[key]
+                if output.finish_reason in FINISHED_WELL:
+                    events.append(Completion(int(key), _packed(answer)))
+                else:
+                    events.append(Failure(int(key), f"vLLM ended the request: {output.finish_reason!s}"))
+
+    def _take_refused(self) -> list[Event]:
+        with self._lock:
+            refused, self._refused = self._refused, []
+        return list(refused)
+
+    def _check_alive(self) -> None:
+        if self._broken is None and self.concurrent and self._core.resources.engine_dead:
+            self._broken = "its core process has ended"
+        if self._broken is not None:
+            raise RunError(f"vLLM's engine is dead: {self._broken}; see the worker's log")
+
+    @property
+    def outstanding(self) -> int:
+        return len(self._answers) + len(self._refused)
+
+    @property
+    def running(self) -> int:
+        return min(len(self._answers), self._capacity)
+
+    def live_facts(self) -> dict[str, Any]:
+        if not self._watched:
+            return {"compilations_after_warm_up": None}
+        now = self._compilations()
+        grown = {name: n - self._baseline.get(name, 0) for name, n in now.items() if n > self._baseline.get(name, 0)}
+        return {"compilations_after_warm_up": sum(grown.values()), "compiled_after_warm_up": grown}
+
+    def _compilations(self, newer_than: float | None = None) -> dict[str, int]:
+        """Add up the counters of vLLM's processes, once they were all written after ``newer_than`` (Unix time)."""
+        if not self.concurrent:
+            from sut.engines import vllm_probe
+
+            return vllm_probe.counters()
+        deadline = time.monotonic() + PROBE_AGE_S
+        while True:
+            states = self._states()
+            old = newer_than is not None and not (states and all(s["time"] > newer_than for s in states))
+            if not self._watched or not old or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        total: dict[str, int] = {}
+        for state in states:
+            for name, count in state["counters"].items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+    def _states(self) -> list[dict[str, Any]]:
+        states = []
+        for path in sorted(self._state.glob("*.json")) if self._state else ():
+            try:
+                states.append(json.loads(path.read_text()))
+            except (OSError, json.JSONDecodeError):
+                continue
+        return states
+
+    def close(self) -> None:
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            llm.engine_core.shutdown()
+        if self._state is not None:
+            shutil.rmtree(self._state, ignore_errors=True)
+            self._state = None
+
+
+def _packed(tokens: Sequence[int]) -> bytes:
+    return np.array(tokens, dtype="<i4").tobytes()

@@ -1,0 +1,146 @@
+"""From our settings to vLLM's arguments: what the rules force, what we prefer, what the installed release knows.
+
+vLLM's arguments come and go between releases, so they are filtered against the installed ``EngineArgs``; what was
+dropped is reported, not silently lost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError, nearest
+from sut.engines import shapes
+from sut.messages import EngineSettings
+
+OLDEST, NEWEST = (0, 26), (0, 33)
+
+# inference_rules.adoc: the longest prompt of the data set (2,540 tokens) and max_new_tokens (128).
+MAX_MODEL_LEN = 2668
+
+# Against the rules or meaningless here, whatever the user says.
+FORCED: dict[str, Any] = {
+    "enable_prefix_caching": False,  # inference_rules.adoc: no reuse of prefixes or KV across queries
+    "skip_tokenizer_init": True,
+    "disable_log_stats": True,
+    "worker_extension_cls": "sut.engines.vllm_probe.Probe",
+}
+
+# Async scheduling is left to vLLM: on by itself wherever its executor can, an error where it is asked for and cannot.
+DEFAULTS: dict[str, Any] = {"max_model_len": MAX_MODEL_LEN, "seed": 0}
+GPU_DEFAULTS: dict[str, Any] = {"max_num_seqs": 512, "max_num_batched_tokens": 8192}
+CPU_DEFAULTS: dict[str, Any] = {"max_num_seqs": 64}
+
+# vLLM captures CUDA graphs for up to this many sequences of its own accord.
+CUDAGRAPH_CAP = 512
+
+ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_USE_FLASHINFER_SAMPLER": "0",  # greedy decoding samples nothing: spare the extra dependency
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork would copy the worker's threads' locks
+}
+CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB; vLLM itself takes nearly half of the machine
+
+
+@dataclasses.dataclass
+class Plan:
+    """``vllm``: arguments for ``EngineArgs``. ``dropped``: not known to this release. ``overridden``: not allowed."""
+
+    vllm: dict[str, Any]
+    ignore_eos: bool = False
+    multiprocessing: bool | None = None
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    dropped: list[str] = dataclasses.field(default_factory=list)
+    overridden: dict[str, Any] = dataclasses.field(default_factory=dict)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    not_submittable: list[str] = dataclasses.field(default_factory=list)
+
+
+def split(settings: EngineSettings) -> Plan:
+    """Separate our own arguments (``ignore_eos``, ``multiprocessing``, ``env``) from vLLM's, and check the model.
+
+    Needs no vLLM. Raises ``UserError`` for a wrong type or a model folder without a model.
+    """
+    args = dict(settings.args)
+    environment = args.pop("env", None) or {}
+    if not isinstance(environment, dict):
+        raise UserError("engine.args.env must be a mapping of environment variables to values")
+    plan = Plan({}, environment={str(k): str(v) for k, v in environment.items()})
+    plan.ignore_eos = _flag(args, "ignore_eos") or False
+    plan.multiprocessing = _flag(args, "multiprocessing")
+    if shapes.is_shape(settings.model):
+        args["load_format"] = "dummy"
+    args["model"] = shapes.resolve(settings.model)
+    check_model(args["model"], dummy=args.get("load_format") == "dummy")
+    plan.vllm = args
+    if plan.ignore_eos:
+        plan.not_submittable.append("ignore_eos: answers go on past the end-of-sequence token")
+    if args.get("load_format") == "dummy":
+        plan.not_submittable.append("load_format dummy: random weights")
+    if args.get("speculative_config"):
+        plan.not_submittable.append("speculative_config: the rules allow no speculative decoding for this benchmark")
+    if args.get("kv_transfer_config"):
+        plan.not_submittable.append("kv_transfer_config: the KV cache must not be shared across queries")
+    return plan
+
+
+def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu: bool) -> dict[str, Any]:
+    """Return the arguments for an ``EngineArgs`` with the fields ``known``; record in ``plan`` what was changed."""
+    known = set(known)
+    args = {**DEFAULTS, **(CPU_DEFAULTS if cpu else GPU_DEFAULTS), **plan.vllm}
+    forced = {**FORCED, "tensor_parallel_size": settings.tensor_parallel}
+    for name, value in forced.items():
+        if name in plan.vllm and plan.vllm[name] != value:
+            plan.overridden[name] = plan.vllm[name]
+        args[name] = value
+    if not cpu and args["max_num_seqs"] > CUDAGRAPH_CAP and not _sizes_chosen(args):
+        args["max_cudagraph_capture_size"] = args["max_num_seqs"]
+    for name in sorted(set(args) - known):
+        args.pop(name)
+        if name in plan.vllm:
+            plan.dropped.append(name)
+            plan.warnings.append(f"vLLM argument {name!r} is not known to the installed release and was dropped"
+                                 f"{nearest(name, known)}")
+    return args
+
+
+def check_version(version: str) -> str | None:
+    """Return a warning for a release that this engine was not written for."""
+    match = re.match(r"(\d+)\.(\d+)", version)
+    if match and OLDEST <= (int(match[1]), int(match[2])) <= NEWEST:
+        return None
+    first, last = (".".join(map(str, v)) for v in (OLDEST, NEWEST))
+    return f"vLLM {version} is outside the releases that this engine knows ({first} to {last})"
+
+
+def check_model(model: str, *, dummy: bool) -> None:
+    """Raise ``UserError`` for a folder that holds no model. A hub id is left to vLLM."""
+    folder = Path(model)
+    if not folder.exists():
+        if model.startswith((".", "/", "~")) or model.count("/") != 1:
+            raise UserError(f"model {model!r}: there is no such folder; give a folder or a hub id (ORG/NAME)")
+        return
+    if not (folder / "config.json").is_file():
+        raise UserError(f"model folder {model}: no config.json; give the folder of a Hugging Face checkpoint")
+    weights = ("*.safetensors", "*.bin", "*.pt")
+    if not dummy and not any(path for pattern in weights for path in folder.glob(pattern)):
+        raise UserError(f"model folder {model}: no weights (*.safetensors); to measure speed without them: "
+                        "--set engine.args.load_format=dummy")
+
+
+def _flag(args: dict[str, Any], name: str) -> bool | None:
+    value = args.pop(name, None)
+    if value is not None and not isinstance(value, bool):
+        raise UserError(f"engine.args.{name} must be true or false (got {value!r})")
+    return value
+
+
+def _sizes_chosen(args: dict[str, Any]) -> bool:
+    compilation = args.get("compilation_config") or {}
+    return any(
+        args.get(name) or (isinstance(compilation, dict) and compilation.get(name))
+        for name in ("max_cudagraph_capture_size", "cudagraph_capture_sizes")
+    )
