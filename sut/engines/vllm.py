@@ -92,7 +92,8 @@ class VllmEngine(Engine):
             raise EnvironmentFault(f"vLLM cannot be imported: {vllm_facts.one_line(error)}; reinstall it") from error
         cpu, wanted = current_platform.is_cpu(), self.settings.device
         if not cpu and not current_platform.is_cuda_alike():
-            raise EnvironmentFault(f"vLLM {vllm.__version__} sees no device: check the GPU's driver, or install vLLM's CPU build")
+            raise EnvironmentFault(f"vLLM {vllm.__version__} sees no device: check the GPU's driver, "
+                                   "or install vLLM's CPU build")
         if wanted in ("cpu", "cuda") and cpu != (wanted == "cpu"):
             raise EnvironmentFault(f"engine.device={wanted}, but the installed vLLM {vllm.__version__} runs on "
                                    f"{'cpu' if cpu else 'cuda'}: install the other build, or set engine.device=auto")

@@ -76,7 +76,7 @@ def _kernel(method: Any) -> str:
 
 
 def counters() -> dict[str, int]:
-    """Return how often this process compiled or captured what, by name; ``kernel:NAME`` for kernels built at run time."""
+    """Return how often this process compiled or captured, by kind; ``kernel:NAME`` for kernels built at run time."""
     counts = {f"kernel:{name}": n for name, n in _kernels.items()}
     with suppress(ImportError):
         from vllm.compilation.counter import compilation_counter
