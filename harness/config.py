@@ -1,7 +1,7 @@
 """The one configuration tree: YAML profiles, ``--set key.path=value`` and flags all end here.
 
-Later sources win: defaults, profile (its ``scenarios.NAME`` part last), flags, ``--set``. An unknown key is an error that
-names the nearest one. ``config.yaml`` of a run is this tree complete, and can be given back as ``--profile``.
+Later sources win: defaults, profile (its ``scenarios.NAME`` part last), flags, ``--set``. An unknown key is an error
+that names the nearest one. ``config.yaml`` of a run is this tree complete, and can be given back as ``--profile``.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class WorkersConfig(Strict):
 class DispatchConfig(Strict):
     policy: str = Field("auto", description="auto, credit, prefill-aware, least-pending, round-robin")
     order: str = Field("issue", description="Offline: issue, longest-first, tail-longest-first; inside a block only")
-    prefill_weight: float = Field(8.0, ge=0, description="Weight of a request without first token against a decoding one")
+    prefill_weight: float = Field(8.0, ge=0, description="Weight of a request without first token against a decoding")
     backlog: int = Field(128, ge=1, description="Offline: samples beyond an engine's capacity to keep at it")
 
 
@@ -166,8 +166,10 @@ def load_profile(name_or_path: str, scenario: str | None) -> dict[str, Any]:
     if not path.is_file():
         known = sorted(p.stem for p in PROFILES.glob("*.yaml"))
         if name_or_path not in known:
-            raise UserError(f"profile {name_or_path!r} is neither a file nor one of {', '.join(known)}"
-                            f"{nearest(name_or_path, known)}")
+            raise UserError(
+                f"profile {name_or_path!r} is neither a file nor one of {', '.join(known)}"
+                f"{nearest(name_or_path, known)}"
+            )
         path = PROFILES / f"{name_or_path}.yaml"
     try:
         tree = yaml.safe_load(path.read_text()) or {}

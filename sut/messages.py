@@ -62,7 +62,7 @@ class EngineSettings(msgspec.Struct, kw_only=True):
 class EngineInfo(msgspec.Struct, kw_only=True):
     """What an engine says of itself once loaded; ends up in result.json and calibration.md.
 
-    ``capacity``: samples that it can work on at once. ``facts``: number formats, arguments that were dropped, back ends.
+    ``capacity``: samples that it can work on at once. ``facts``: number formats, dropped arguments, back ends.
     ``not_submittable``: reasons for which a result of this engine cannot be submitted (dummy weights, say).
     """
 

@@ -67,5 +67,5 @@ class Engine(ABC):
         """What changed since ``load`` and belongs in the result (compilations after warm-up, say)."""
         return {}
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most engines have nothing to release
         """Release the device and every child process. Safe to call twice."""

@@ -1,0 +1,243 @@
+"""One run from the command's side: check, start the session's process, show it, score it, say what came out.
+
+The test itself happens in a child (``harness.session``): LoadGen keeps state for each process, cannot be interrupted
+and takes its process along when it crashes. The parent stays free for Ctrl-C, the display and the hardware's counters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from common.errors import EnvironmentFault, RunError, UserError
+from harness import artifacts
+from harness.config import Mode, RunConfig, Scenario
+from sut import engines
+
+ROOT = Path(__file__).resolve().parents[1]
+INTERRUPT_GRACE_S = 3.5
+
+
+def execute(config: RunConfig, *, console: Console | None = None) -> int:
+    """Carry out the run. Returns the exit code 0 (valid) or 1 (not valid); raises a ``HarnessError`` otherwise."""
+    console = console or Console()
+    engines.check_installed(config.engine.name)
+    check_target(config)
+    config = with_defaults(config)
+    run_dir = prepare_directory(config)
+    config.save(run_dir / artifacts.CONFIG)
+    if not config.skip_preflight:
+        check_environment(config, run_dir, console)
+    supervise(config, run_dir, console)
+    return conclude(config, run_dir, console)
+
+
+def check_target(config: RunConfig) -> None:
+    """Refuse a user.conf that is not there before anything is created."""
+    path = config.loadgen.user_conf
+    if path and not Path(path).is_file():
+        raise UserError(f"user.conf {path} does not exist")
+
+
+def with_defaults(config: RunConfig) -> RunConfig:
+    """Fill in the demo model and data where none were given, and make paths absolute."""
+    from harness import demo
+
+    config = config.model_copy(deep=True)
+    if config.dataset.path is None:
+        config.dataset.path = str(demo.demo_dataset())
+    else:
+        if not Path(config.dataset.path).exists():
+            raise UserError(f"data set {config.dataset.path} does not exist: 'mlperf-llama data prepare' makes it")
+        config.dataset.path = str(Path(config.dataset.path).resolve())
+    if config.model.path is None and config.engine.name in ("transformers", "vllm"):
+        config.model.path = str(demo.demo_model())
+    elif config.model.path and Path(config.model.path).exists():
+        config.model.path = str(Path(config.model.path).resolve())
+    if config.loadgen.user_conf:
+        config.loadgen.user_conf = str(Path(config.loadgen.user_conf).resolve())
+    config.output = str(Path(config.output).resolve())
+    return config
+
+
+def prepare_directory(config: RunConfig) -> Path:
+    """Create the run directory. Nothing is ever overwritten without ``overwrite``."""
+    run_dir = Path(config.output)
+    try:
+        if run_dir.exists() and not run_dir.is_dir():
+            raise UserError(f"output {run_dir} is a file; a directory is wanted")
+        if run_dir.is_dir() and any(run_dir.iterdir()):
+            if not config.overwrite:
+                raise UserError(f"output directory {run_dir} is not empty: choose another or add --overwrite")
+            _empty(run_dir)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        probe = run_dir / ".write-test"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"output directory {run_dir} cannot be written: {error.strerror}") from error
+    return run_dir
+
+
+def _empty(run_dir: Path) -> None:
+    """Remove an earlier run, and refuse to remove anything that does not look like one."""
+    if not any((run_dir / name).exists() for name in (artifacts.CONFIG, artifacts.STATUS, artifacts.DETAIL_LOG)):
+        raise UserError(f"output directory {run_dir} holds something that is no run of ours: not overwritten")
+    for child in run_dir.iterdir():
+        shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+
+
+def check_environment(config: RunConfig, run_dir: Path, console: Console) -> None:
+    """Pre-flight; raises ``EnvironmentFault`` naming the first failed checks."""
+    from harness.preflight import run_preflight
+
+    report = run_preflight(config)
+    report.save(run_dir / artifacts.PREFLIGHT)
+    failed = [f for f in report.findings if f.status == "fail"]
+    for finding in report.findings:
+        if finding.status != "pass":
+            console.print(
+                f"[bold]{finding.status}[/] {finding.name}: {finding.found}. {finding.advice}", highlight=False
+            )
+    if failed:
+        raise EnvironmentFault(
+            f"pre-flight failed: {failed[0].name}: {failed[0].found}"
+            + (f" (and {len(failed) - 1} more, see {run_dir / artifacts.PREFLIGHT})" if len(failed) > 1 else "")
+            + "; --skip-preflight runs anyway"
+        )
+
+
+def supervise(config: RunConfig, run_dir: Path, console: Console) -> None:
+    """Start the session's process and stay with it to its end. Raises the family of error it ended with."""
+    from harness import progress
+
+    env = os.environ.copy()
+    env["PYTHONPATH"] = os.pathsep.join(p for p in (str(ROOT), env.get("PYTHONPATH")) if p)
+    with (run_dir / artifacts.SESSION_LOG).open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "harness.session", str(run_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=env,
+            start_new_session=True,
+        )
+    monitor = _start_monitor(config, run_dir)
+    previous = signal.signal(signal.SIGTERM, _raise_interrupt)
+    try:
+        progress.show(run_dir, is_alive=lambda: child.poll() is None, console=console)
+        code = child.wait()
+    except KeyboardInterrupt:
+        _end(child)
+        raise RunError(f"interrupted; what was measured so far is in {run_dir} and counts for nothing") from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        _end(child)
+        if monitor is not None:
+            monitor.stop()
+    if code:
+        _raise_for(code, run_dir)
+
+
+def _start_monitor(config: RunConfig, run_dir: Path) -> Any:
+    if not config.monitor.enabled:
+        return None
+    from harness.monitor import Monitor
+
+    monitor = Monitor(
+        run_dir,
+        interval_s=config.monitor.interval_s,
+        metrics_port=config.monitor.metrics_port,
+        metrics_host=config.monitor.metrics_host,
+    )
+    monitor.start()
+    return monitor
+
+
+def _raise_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ask the session to stop, then make sure. Its workers die with it."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(INTERRUPT_GRACE_S)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _raise_for(code: int, run_dir: Path) -> None:
+    session = artifacts.read_json(run_dir / artifacts.SESSION) or {}
+    message = session.get("error") or _last_line(run_dir / artifacts.SESSION_LOG) or "no message"
+    if code < 0:
+        message = f"the session was killed by {signal.Signals(-code).name}: {message}"
+    kind = {2: UserError, 3: EnvironmentFault}.get(code, RunError)
+    raise kind(f"{message} [{run_dir / artifacts.SESSION_LOG}]")
+
+
+def _last_line(path: Path) -> str | None:
+    with contextlib.suppress(OSError):
+        lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+        return lines[-1] if lines else None
+    return None
+
+
+def conclude(config: RunConfig, run_dir: Path, console: Console) -> int:
+    """Score, judge, write result.json and print the verdict. Returns the exit code."""
+    from harness.result import write_result
+
+    if config.mode is Mode.ACCURACY:
+        from harness.accuracy.score import score_run
+
+        began = time.monotonic()
+        score_run(run_dir, scorer=config.scorer)
+        console.print(f"scored in {time.monotonic() - began:.1f} s", highlight=False)
+    result = write_result(run_dir)
+    print_result(result, run_dir, console)
+    return 0 if result["valid"] else 1
+
+
+def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> None:
+    """The verdict first, then the figures of the scenario."""
+    verdict = "[bold green]VALID[/]" if result["valid"] else "[bold red]NOT VALID[/]"
+    console.print(f"{verdict}  {result['scenario']} {result['mode']} ({result['model_name']})", highlight=False)
+    for reason in result["invalid_reasons"]:
+        console.print(f"  - {reason}", highlight=False)
+    rows: list[tuple[str, float | None, str]] = [
+        ("samples/s", result.get("samples_per_second"), ".2f"),
+        ("tokens/s", result.get("tokens_per_second"), ".1f"),
+    ]
+    if result["scenario"] != Scenario.OFFLINE:
+        for name in ("ttft_ms", "tpot_ms", "latency_ms"):
+            figures = result.get(name) or {}
+            percentile = "p90" if result["scenario"] == Scenario.SINGLESTREAM else "p99"
+            rows.append((f"{name[:-3].upper()} {percentile} ms", figures.get(percentile), ".1f"))
+    if result.get("accuracy"):
+        rows += [(k, v, ".4f" if k.startswith("rouge") else "d") for k, v in result["accuracy"].items()
+                 if k in ("rouge1", "rouge2", "rougeL", "rougeLsum", "gen_len", "gen_num")]  # fmt: skip
+    for name, value, form in rows:
+        if value is not None:
+            console.print(f"  {name:<14} {value:{form}}", highlight=False)
+    samples = result["samples"]
+    console.print(
+        f"  samples        {samples['issued']} issued, {samples['completed']} completed, {samples['lost']} lost, "
+        f"{samples['retried']} retried",
+        highlight=False,
+    )
+    if result["valid"] and not result["submittable"]:
+        console.print("  not submittable:", highlight=False)
+        for reason in result.get("not_submittable_reasons", []):
+            console.print(f"  - {reason}", highlight=False)
+    console.print(f"  everything is in {run_dir}", highlight=False)

@@ -1,0 +1,120 @@
+"""status.json: the live state of a run, for the progress display and for anyone who watches."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from harness.artifacts import STATUS, write_json
+from harness.config import Mode, RunConfig, Scenario
+from sut.hub import Hub
+
+LIMITS_MS = {Scenario.SERVER: (2000.0, 100.0), Scenario.INTERACTIVE: (500.0, 30.0)}
+WINDOW_S = 5.0
+
+
+class StatusWriter:
+    """Turns the hub's counters into ``status.json``. ``expected``: samples that the test will issue, if known."""
+
+    def __init__(self, config: RunConfig, run_dir: Path) -> None:
+        self.config = config
+        self.path = run_dir / STATUS
+        self.phase = "loading data"
+        self.hub: Hub | None = None
+        self.expected: int | None = None
+        self.scheduled_s: float | None = None
+        self.started: float | None = None
+        self.message: str | None = None
+        self._recent: deque[tuple[float, int, int, dict[int, int]]] = deque()
+        self._percentiles: tuple[float | None, float | None] = (None, None)
+        self._percentiles_at = 0.0
+
+    def write(self) -> None:
+        """Replace the file; a full disk must not end a run that is otherwise fine."""
+        try:
+            write_json(self.path, self.state())
+        except OSError as error:
+            self.message = f"status.json cannot be written: {error}"
+
+    def state(self) -> dict[str, Any]:
+        ttft_limit, tpot_limit = LIMITS_MS.get(self.config.scenario, (None, None))
+        elapsed = time.monotonic() - self.started if self.started else 0.0
+        base = {
+            "time": time.time(),
+            "pid": os.getpid(),
+            "scenario": self.config.scenario.value,
+            "mode": self.config.mode.value,
+            "phase": self.phase,
+            "expected": self.expected,
+            "elapsed_s": elapsed,
+            "ttft_limit_ms": ttft_limit,
+            "tpot_limit_ms": tpot_limit,
+            "message": self.message,
+        }
+        return base | (self._progress(elapsed) if self.hub else _nothing())
+
+    def _progress(self, elapsed: float) -> dict[str, Any]:
+        hub = self.hub
+        assert hub is not None
+        dispatcher = hub.dispatcher
+        now = time.monotonic()
+        tokens = sum(w.tokens for w in hub.workers.values())
+        by_worker = {i: w.tokens for i, w in hub.workers.items()}
+        self._recent.append((now, dispatcher.completed, tokens, by_worker))
+        while len(self._recent) > 1 and now - self._recent[0][0] > WINDOW_S:
+            self._recent.popleft()
+        then, done_then, tokens_then, by_worker_then = self._recent[0]
+        span = max(now - then, 1e-3)
+        if self.config.scenario is not Scenario.OFFLINE and now - self._percentiles_at > 1:
+            self._percentiles, self._percentiles_at = hub.record.percentiles(), now
+        return {
+            "issued": dispatcher.issued,
+            "completed": dispatcher.completed,
+            "tokens": tokens,
+            "input_tokens": None,
+            "samples_per_s": (dispatcher.completed - done_then) / span,
+            "tokens_per_s": (tokens - tokens_then) / span,
+            "tokens_per_s_mean": tokens / elapsed if elapsed > 0 else None,
+            "ttft_p99_ms": self._percentiles[0],
+            "tpot_p99_ms": self._percentiles[1],
+            "eta_s": self._eta(elapsed, dispatcher.completed),
+            "retried": dispatcher.retried,
+            "restarts": sum(w.restarts for w in hub.workers.values()),
+            "workers": [
+                {
+                    "id": i,
+                    "node": w.node,
+                    "gpu": w.gpu,
+                    "state": w.state,
+                    "outstanding": len(load.outstanding) if (load := dispatcher.workers.get(i)) else 0,
+                    "running": w.beat.running,
+                    "waiting": w.beat.waiting,
+                    "samples": w.samples,
+                    "tokens": w.tokens,
+                    "tokens_per_s": (w.tokens - by_worker_then.get(i, 0)) / span,
+                    "restarts": w.restarts,
+                    "rss_bytes": w.beat.rss_bytes,
+                }
+                for i, w in hub.workers.items()
+            ],
+        }
+
+    def _eta(self, elapsed: float, completed: int) -> float | None:
+        if self.phase == "finished":
+            return 0.0
+        if self.scheduled_s and self.config.mode is Mode.PERFORMANCE:
+            return max(0.0, self.scheduled_s - elapsed)
+        if not self.expected or not completed or not elapsed:
+            return None
+        return max(0.0, (self.expected - completed) * elapsed / completed)
+
+
+def _nothing() -> dict[str, Any]:
+    return {
+        "issued": 0, "completed": 0, "tokens": 0, "input_tokens": 0, "samples_per_s": None, "tokens_per_s": None,
+        "tokens_per_s_mean": None, "ttft_p99_ms": None, "tpot_p99_ms": None, "eta_s": None, "retried": 0, "restarts": 0,
+        "workers": [],
+    }  # fmt: skip

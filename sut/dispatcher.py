@@ -1,0 +1,174 @@
+"""The table of outstanding samples, and every decision about who works on what.
+
+Pure: no thread, no socket, no clock of its own. The hub feeds it what happens and sends what it decides; a simulation
+can do the same with a thousand workers in one process.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+
+from common.errors import RunError
+from sut.messages import Completion, Failure, FirstToken
+from sut.policies import Order, Policy, Sample, WorkerLoad
+
+SPEED_WINDOW_NS = 2_000_000_000
+
+
+class Dispatcher:
+    """Every issued sample is in exactly one place: queued, or held by one worker; it leaves by completing once.
+
+    ``block``: the data set's size; reordering never crosses it. ``max_attempts``: times that a sample may be handed out
+    before the run is given up. ``eos_token_ids`` is set once an engine has told them.
+    """
+
+    def __init__(self, *, policy: Policy, order: Order, block: int, max_attempts: int, first_tokens: bool) -> None:
+        self.policy = policy
+        self.order = order
+        self.block = block
+        self.max_attempts = max_attempts
+        self.first_tokens = first_tokens
+        self.workers: dict[int, WorkerLoad] = {}
+        self.queue: deque[Sample] = deque()
+        self.outstanding: dict[int, Sample] = {}
+        self.issued = 0
+        self.completed = 0
+        self.retried = 0
+        self.duplicates = 0
+        self.failures = 0
+        self.violations: Counter[str] = Counter()
+        self.examples: list[str] = []
+        self.eos_token_ids: frozenset[int] = frozenset()
+        self.vocab_size: int | None = None
+        self.max_new_tokens = 128
+
+    def issue(self, samples: list[Sample]) -> None:
+        """Queue what LoadGen issued, in the policy's order inside each block."""
+        self.issued += len(samples)
+        self.outstanding.update((s.id, s) for s in samples)
+        self.queue.extend(self.order(samples, self.block) if len(samples) > 1 else samples)
+
+    def worker_ready(self, worker: int, *, capacity: int, now_ns: int) -> None:
+        load = self.workers[worker] = WorkerLoad(worker, capacity, since_ns=now_ns)
+        self.policy.touch(load)
+
+    def worker_lost(self, worker: int) -> int:
+        """Take a worker's samples back and queue them first. Returns how many."""
+        load = self.workers.pop(worker, None)
+        if load is None:
+            return 0
+        back = list(load.outstanding.values())
+        for sample in reversed(back):
+            self._requeue(sample, f"worker {worker} was lost")
+        return len(back)
+
+    def assignments(self, now_ns: int) -> Iterator[tuple[int, list[Sample]]]:
+        """Decide and book. Yields ``(worker, samples)`` to be sent."""
+        for worker, samples in self.policy.assign(self.queue, self.workers):
+            for sample in samples:
+                sample.worker = worker.id
+                sample.dispatch_ns = now_ns
+                sample.attempts += 1
+                worker.outstanding[sample.id] = sample
+                worker.prefilling += 0 if sample.first_token else 1
+            self.policy.touch(worker)
+            yield worker.id, samples
+
+    def first_token(self, worker: int, event: FirstToken, now_ns: int) -> Sample | None:
+        """Book a first token. ``None``: nothing to report (late, twice, or already reported by an earlier attempt)."""
+        sample = self._held(worker, event.id)
+        if sample is None or sample.first_token or len(event.tokens) != 4:
+            return None
+        self._got_first(self.workers[worker], sample, event.tokens, now_ns)
+        self.policy.touch(self.workers[worker])
+        return sample
+
+    def complete(self, worker: int, event: Completion, now_ns: int) -> tuple[Sample | None, bool]:
+        """Book a completion: ``(sample, first)``; ``first``: its first token has to be reported with it.
+
+        ``(None, False)``: nothing to report: it was done already, or the output is unusable and it was queued again.
+        """
+        sample = self._held(worker, event.id)
+        if sample is None:
+            return None, False
+        problem = self._unusable(event.tokens)
+        if problem:
+            self.violations[problem] += 1
+            self.fail(worker, Failure(event.id, f"output is {problem.replace('_', ' ')}"))
+            return None, False
+        load = self.workers[worker]
+        first = self.first_tokens and not sample.first_token
+        if first:
+            self._got_first(load, sample, event.tokens[:4], now_ns)
+        elif not sample.first_token:
+            load.prefilling -= 1
+        elif sample.first_token != event.tokens[:4]:
+            self._violation("first_token_mismatch", sample)
+        self._check(sample, event.tokens)
+        del load.outstanding[sample.id], self.outstanding[sample.id]
+        self.completed += 1
+        load.counted += 1
+        if now_ns - load.since_ns > SPEED_WINDOW_NS:
+            load.speed = load.counted / (now_ns - load.since_ns) * 1e9
+        self.policy.touch(load)
+        return sample, first
+
+    def fail(self, worker: int, event: Failure) -> None:
+        """The engine gave up on a sample: queue it again. Raises ``RunError`` after ``max_attempts``."""
+        sample = self._held(worker, event.id)
+        if sample is None:
+            return
+        self.failures += 1
+        load = self.workers[worker]
+        del load.outstanding[sample.id]
+        load.prefilling -= 0 if sample.first_token else 1
+        self.policy.touch(load)
+        self._requeue(sample, event.reason)
+
+    def _requeue(self, sample: Sample, reason: str) -> None:
+        if sample.attempts >= self.max_attempts:
+            raise RunError(
+                f"sample {sample.index} of the data set failed {sample.attempts} times, last on worker "
+                f"{sample.worker}: {reason}; see workers/worker-{sample.worker}.log"
+            )
+        self.retried += 1
+        self.queue.appendleft(sample)
+
+    def _held(self, worker: int, sample_id: int) -> Sample | None:
+        load = self.workers.get(worker)
+        sample = load.outstanding.get(sample_id) if load else None
+        if sample is None:
+            self.duplicates += 1
+        return sample
+
+    def _got_first(self, load: WorkerLoad, sample: Sample, token: bytes, now_ns: int) -> None:
+        sample.first_token = token
+        sample.first_ns = now_ns
+        load.prefilling -= 1
+
+    def _unusable(self, tokens: bytes) -> str | None:
+        if not tokens or len(tokens) % 4:
+            return "empty"
+        if self.vocab_size is not None:
+            view = memoryview(tokens).cast("i")
+            if min(view) < 0 or max(view) >= self.vocab_size:
+                return "out_of_vocabulary"
+        return None
+
+    def _check(self, sample: Sample, tokens: bytes) -> None:
+        """TEST06's properties (mlcommons/inference compliance/TEST06) on every completion, not on a hundred."""
+        n = len(tokens) // 4
+        if n < 2:
+            self._violation("too_short", sample)
+        elif n > self.max_new_tokens:
+            self._violation("too_long", sample)
+        elif self.eos_token_ids:
+            view = memoryview(tokens).cast("i")
+            if view[-1] in self.eos_token_ids and view[-2] in self.eos_token_ids:
+                self._violation("extra_eos", sample)
+
+    def _violation(self, kind: str, sample: Sample) -> None:
+        self.violations[kind] += 1
+        if len(self.examples) < 20:
+            self.examples.append(f"{kind.replace('_', ' ')}: data-set sample {sample.index}, worker {sample.worker}")

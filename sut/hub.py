@@ -1,0 +1,348 @@
+"""The thread between LoadGen and the workers: owns the ROUTER socket, feeds the dispatcher, watches workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import zmq
+
+from common.errors import EnvironmentFault, HarnessError, RunError
+from sut.dispatcher import Dispatcher
+from sut.messages import (
+    Completion,
+    EngineInfo,
+    Failure,
+    Fault,
+    FirstToken,
+    Heartbeat,
+    Hello,
+    Ready,
+    Report,
+    Request,
+    Stop,
+    Submit,
+    WorkerSpec,
+    decode_from_worker,
+    encode,
+)
+from sut.policies import Sample
+from sut.record import SampleRecord
+from sut.workers.base import WorkerPool
+
+MAX_MESSAGE_BYTES = 64 << 20
+Report_ = tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]
+
+
+@dataclass(slots=True)
+class WorkerView:
+    """What is known of one worker, over all its incarnations."""
+
+    spec: WorkerSpec
+    state: str = "starting"
+    node: str = ""
+    gpu: str | None = None
+    pid: int = 0
+    started: float = 0.0
+    heard: float = 0.0
+    moved: float = 0.0
+    progress: int = -1
+    restarts: int = 0
+    samples: int = 0
+    tokens: int = 0
+    load_s: float = 0.0
+    warm_up_s: float = 0.0
+    beat: Heartbeat = field(default_factory=lambda: Heartbeat(state="starting"))
+    fault: str = ""
+
+
+@dataclass(kw_only=True, slots=True)
+class HubOptions:
+    """Seconds and counts of supervision; see ``workers`` in the configuration."""
+
+    start_timeout_s: float = 900.0
+    heartbeat_timeout_s: float = 15.0
+    stall_timeout_s: float = 180.0
+    max_restarts: int = 3
+    min_ready: int | None = None
+
+
+class Hub(threading.Thread):
+    """Runs until :meth:`stop`. ``failure`` is set when the run cannot go on; ``changed`` fires on it and on each ready.
+
+    ``prompts(index)`` gives a sample's ids as int32 LE bytes; ``report(first, done)`` takes what is for LoadGen.
+    """
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        pool: WorkerPool,
+        specs: list[WorkerSpec],
+        prompts: Callable[[int], bytes],
+        report: Callable[[list[tuple[int, bytes]], list[tuple[int, bytes]]], None],
+        options: HubOptions,
+        bind: str,
+        curve_keys: tuple[bytes, bytes] | None = None,
+    ) -> None:
+        super().__init__(name="hub", daemon=True)
+        self.dispatcher = dispatcher
+        self.pool = pool
+        self.prompts = prompts
+        self.report = report
+        self.options = options
+        self.workers = {spec.id: WorkerView(spec) for spec in specs}
+        self.record = SampleRecord()
+        self.engine: EngineInfo | None = None
+        self.lost: list[dict[str, Any]] = []
+        self.refused = 0
+        self.failure: HarnessError | None = None
+        self.changed = threading.Event()
+        self.last_event = time.monotonic()
+        self._inbox: deque[list[tuple[int, int]]] = deque()
+        self._lengths: Callable[[int], int] = lambda index: len(prompts(index)) >> 2
+        self._stopping = threading.Event()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        for option in (zmq.SNDHWM, zmq.RCVHWM):
+            self._socket.setsockopt(option, 0)
+        self._socket.setsockopt(zmq.LINGER, 500)
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        if curve_keys:
+            self._socket.curve_server = True
+            self._socket.curve_publickey, self._socket.curve_secretkey = curve_keys
+        self._socket.bind(bind)
+        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    # -- called from other threads -------------------------------------------------------------------------------
+
+    def issue(self, samples: list[tuple[int, int]]) -> None:
+        """Take ``(sample id, data-set index)`` pairs. Only enqueues: it runs on LoadGen's thread."""
+        self._inbox.append([(id_, index) for id_, index in samples])
+        os.eventfd_write(self._wake, 1)
+
+    @property
+    def ready(self) -> int:
+        return sum(w.state == "ready" for w in self.workers.values())
+
+    def missing(self) -> list[str]:
+        """Workers that are not ready, each with what is known of it."""
+        return [
+            f"worker {w.spec.id}{f' on {w.node}' if w.node else ''} ({w.fault or w.state})"
+            for w in self.workers.values()
+            if w.state != "ready"
+        ]
+
+    def stop(self) -> None:
+        self._stopping.set()
+        os.eventfd_write(self._wake, 1)
+        self.join(10)
+
+    # -- the hub's thread ----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        try:
+            for view in self.workers.values():
+                self._start(view)
+            self._loop()
+        except HarnessError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001  nothing may leave LoadGen waiting for ever
+            self._fail(RunError(f"the dispatcher broke: {type(error).__name__}: {error}"))
+        finally:
+            for view in self.workers.values():
+                self._send(view, Stop())
+            self._socket.close()
+            self._context.term()
+
+    def _loop(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wake, zmq.POLLIN)
+        look_at = 0.0
+        while not self._stopping.is_set():
+            ready = dict(poller.poll(100))
+            if self._wake in ready:
+                os.eventfd_read(self._wake)
+                self._take_issued()
+            if self._socket in ready:
+                self._receive()
+            self._dispatch()
+            now = time.monotonic()
+            if now >= look_at:
+                look_at = now + 0.2
+                self._supervise(now)
+
+    def _take_issued(self) -> None:
+        now = time.perf_counter_ns()
+        while self._inbox:
+            batch = self._inbox.popleft()
+            self.dispatcher.issue([Sample(i, index, self._lengths(index), now) for i, index in batch])
+            self.last_event = time.monotonic()
+
+    def _dispatch(self) -> None:
+        now = time.perf_counter_ns()
+        for worker, samples in self.dispatcher.assignments(now):
+            prompts = self.prompts
+            self._send(self.workers[worker], Submit([Request(s.id, prompts(s.index)) for s in samples]))
+
+    def _receive(self) -> None:
+        first: list[tuple[int, bytes]] = []
+        done: list[tuple[int, bytes]] = []
+        try:
+            for _ in range(64):
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                self._one(frames, first, done)
+        except zmq.Again:
+            pass
+        if first or done:
+            self.last_event = time.monotonic()
+            self.report(first, done)
+
+    def _one(self, frames: list[bytes], first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]) -> None:
+        view = self._sender(frames)
+        if view is None:
+            self.refused += 1
+            return
+        try:
+            message = decode_from_worker(frames[1])
+        except msgspec.DecodeError:
+            self.refused += 1
+            self._lose(view, "sent a message that cannot be decoded", kill=True)
+            return
+        view.heard = time.monotonic()
+        if type(message) is Report:
+            self._events(view, message, first, done)
+        elif type(message) is Heartbeat:
+            view.beat = message
+        elif type(message) is Hello:
+            view.pid, view.node, view.gpu, view.state = message.pid, message.node, message.gpu, "loading"
+        elif type(message) is Ready:
+            self._ready(view, message)
+        elif type(message) is Fault:
+            view.fault = message.reason
+            if message.environment:
+                view.restarts = max(view.restarts, self.options.max_restarts)
+            self._lose(view, message.reason, kill=False)
+
+    def _sender(self, frames: list[bytes]) -> WorkerView | None:
+        """The worker a message comes from; ``None`` for a stranger or an earlier incarnation."""
+        try:
+            number, incarnation = (int(part) for part in frames[0].split(b":"))
+        except ValueError:
+            return None
+        view = self.workers.get(number)
+        if len(frames) != 2 or view is None or view.spec.incarnation != incarnation or view.state == "lost":
+            return None
+        return view
+
+    def _events(
+        self, view: WorkerView, report: Report, first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]
+    ) -> None:
+        now = time.perf_counter_ns()
+        worker = view.spec.id
+        dispatcher = self.dispatcher
+        for event in report.events:
+            if type(event) is FirstToken:
+                if dispatcher.first_token(worker, event, now):
+                    first.append((event.id, event.tokens))
+            elif type(event) is Completion:
+                sample, with_first = dispatcher.complete(worker, event, now)
+                if sample is not None:
+                    if with_first:
+                        first.append((event.id, event.tokens[:4]))
+                    done.append((event.id, event.tokens))
+                    view.samples += 1
+                    view.tokens += len(event.tokens) >> 2
+                    self.record.add(sample, len(event.tokens) >> 2, now)
+            elif type(event) is Failure:
+                dispatcher.fail(worker, event)
+
+    def _ready(self, view: WorkerView, message: Ready) -> None:
+        view.state, view.fault = "ready", ""
+        view.load_s, view.warm_up_s = message.load_s, message.warm_up_s
+        view.moved = time.monotonic()
+        self.engine = self.engine or message.info
+        dispatcher = self.dispatcher
+        dispatcher.eos_token_ids = frozenset(message.info.eos_token_ids)
+        dispatcher.vocab_size = message.info.vocab_size
+        dispatcher.max_new_tokens = view.spec.engine.max_new_tokens
+        dispatcher.worker_ready(view.spec.id, capacity=message.info.capacity, now_ns=time.perf_counter_ns())
+        self.changed.set()
+
+    def _start(self, view: WorkerView) -> None:
+        view.started = view.heard = view.moved = time.monotonic()
+        view.state = "starting"
+        view.progress = -1
+        view.spec.endpoint = view.spec.endpoint or self.endpoint
+        self.pool.start(view.spec)
+
+    def _send(self, view: WorkerView, message: Submit | Stop) -> None:
+        # a worker that is gone cannot be reached: supervision finds out and gives its samples to others
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.send_multipart([f"{view.spec.id}:{view.spec.incarnation}".encode(), encode(message)])
+
+    def _supervise(self, now: float) -> None:
+        for gone in self.pool.exits():
+            view = self.workers[gone.worker]
+            if gone.incarnation == view.spec.incarnation:
+                self._lose(view, view.fault or gone.reason, kill=False)
+                self._restart(view)
+        for view in self.workers.values():
+            self._look_at(view, now)
+        if all(view.state == "dead" for view in self.workers.values()):
+            reasons = sorted({view.fault or "unknown reason" for view in self.workers.values()})
+            kind = EnvironmentFault if self.engine is None else RunError
+            raise kind(f"no worker is left: {'; '.join(reasons)} (see workers/*.log)")
+
+    def _look_at(self, view: WorkerView, now: float) -> None:
+        options = self.options
+        if view.beat.progress != view.progress or not view.beat.waiting + view.beat.running:
+            view.progress, view.moved = view.beat.progress, now
+        if view.state in ("lost", "dead"):
+            return
+        if now - view.heard > options.heartbeat_timeout_s and view.state != "starting":
+            self._lose(view, f"no heartbeat for {now - view.heard:.0f} s", kill=True)
+        elif view.state == "ready" and now - view.moved > options.stall_timeout_s:
+            self._lose(view, f"has work but made no progress for {now - view.moved:.0f} s", kill=True)
+        elif view.state in ("starting", "loading") and now - view.started > options.start_timeout_s:
+            self._lose(view, f"was not ready within {options.start_timeout_s:.0f} s", kill=True)
+
+    def _lose(self, view: WorkerView, reason: str, *, kill: bool) -> None:
+        """Give the worker's samples to others. Its process's end is noticed by the pool and leads to the restart."""
+        if view.state not in ("lost", "dead"):
+            view.state, view.fault = "lost", reason
+            back = self.dispatcher.worker_lost(view.spec.id)
+            self.lost.append(
+                {
+                    "worker": view.spec.id,
+                    "node": view.node,
+                    "reason": reason,
+                    "samples_returned": back,
+                    "time_s": round(time.time(), 3),
+                }
+            )
+        if kill:
+            self.pool.kill(view.spec.id)
+
+    def _restart(self, view: WorkerView) -> None:
+        if view.restarts >= self.options.max_restarts:
+            view.state = "dead"
+            self.changed.set()
+            return
+        view.restarts += 1
+        view.spec.incarnation += 1
+        self._start(view)
+
+    def _fail(self, error: HarnessError) -> None:
+        self.failure = error
+        self.changed.set()

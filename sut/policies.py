@@ -1,0 +1,180 @@
+"""Who gets the next sample. Small classes that can be chosen; all work on the same counters of a worker.
+
+``credit`` (Offline): a worker holds at most its capacity and a backlog, and never more than its share of what is left,
+so that no worker sits on samples while another is idle. ``prefill-aware`` (Server): the least loaded worker, where a
+request that still waits for its first token weighs much more than one that decodes; AMD measured p99 TTFT down by
+73 % with it (MLPerf Inference v6.1, closed/AMD, ``server_mi355x.yaml``).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from common.errors import UserError, nearest
+
+
+@dataclass(slots=True, eq=False)
+class Sample:
+    """One sample between issue and completion. Times in ns of one monotonic clock; 0: not yet."""
+
+    id: int
+    index: int
+    length: int
+    issue_ns: int
+    dispatch_ns: int = 0
+    first_ns: int = 0
+    worker: int = -1
+    attempts: int = 0
+    first_token: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class WorkerLoad:
+    """What the dispatcher knows of one ready worker. ``speed``: completed samples/s as measured, 0 if unknown."""
+
+    id: int
+    capacity: int
+    outstanding: dict[int, Sample] = field(default_factory=dict)
+    prefilling: int = 0
+    speed: float = 0.0
+    since_ns: int = 0
+    counted: int = 0
+    version: int = 0
+
+
+class Policy(ABC):
+    """Hands queued samples to workers. ``touch`` is called whenever a worker's load changed."""
+
+    def __init__(self, *, backlog: int = 128, prefill_weight: float = 8.0) -> None:
+        self.backlog = backlog
+        self.prefill_weight = prefill_weight
+
+    def touch(self, worker: WorkerLoad) -> None:
+        worker.version += 1
+
+    @abstractmethod
+    def assign(self, queue: deque[Sample], workers: dict[int, WorkerLoad]) -> Iterator[tuple[WorkerLoad, list[Sample]]]:
+        """Take samples off ``queue``. The caller books each yielded group before the next one is asked for."""
+
+
+class Credit(Policy):
+    """Offline: each worker keeps a full engine and a small backlog, bounded by its share of the work that is left."""
+
+    def assign(self, queue: deque[Sample], workers: dict[int, WorkerLoad]) -> Iterator[tuple[WorkerLoad, list[Sample]]]:
+        if not queue or not workers:
+            return
+        known = [w.speed for w in workers.values() if w.speed > 0]
+        usual = sum(known) / len(known) if known else 1.0
+        speeds = {w.id: w.speed or usual for w in workers.values()}
+        total_speed = sum(speeds.values())
+        left = len(queue) + sum(len(w.outstanding) for w in workers.values())
+        for worker in sorted(workers.values(), key=lambda w: len(w.outstanding) / speeds[w.id]):
+            share = int(left * speeds[worker.id] / total_speed + 0.999)
+            credit = worker.capacity + self.backlog
+            room = min(credit, share) - len(worker.outstanding)
+            # refill in groups while there is plenty, one by one only when the share is what binds
+            if room <= 0 or (share >= credit and room < max(1, self.backlog // 4)):
+                continue
+            yield worker, [queue.popleft() for _ in range(min(room, len(queue)))]
+            if not queue:
+                return
+
+
+class ByScore(Policy):
+    """Each sample at once to the worker with the lowest score; a heap with lazy deletion keeps that O(log workers)."""
+
+    def __init__(self, *, backlog: int = 128, prefill_weight: float = 8.0) -> None:
+        super().__init__(backlog=backlog, prefill_weight=prefill_weight)
+        self._heap: list[tuple[float, int, int, WorkerLoad]] = []
+        self._order = itertools.count()
+
+    @abstractmethod
+    def score(self, worker: WorkerLoad) -> float: ...
+
+    def touch(self, worker: WorkerLoad) -> None:
+        super().touch(worker)
+        heapq.heappush(self._heap, (self.score(worker), next(self._order), worker.version, worker))
+
+    def assign(self, queue: deque[Sample], workers: dict[int, WorkerLoad]) -> Iterator[tuple[WorkerLoad, list[Sample]]]:
+        while queue and workers:
+            if len(self._heap) > 64 + 16 * len(workers):
+                self._heap = [e for e in self._heap if e[2] == e[3].version and workers.get(e[3].id) is e[3]]
+                heapq.heapify(self._heap)
+            if not self._heap:
+                for worker in workers.values():
+                    self.touch(worker)
+            _, _, version, worker = heapq.heappop(self._heap)
+            if version == worker.version and workers.get(worker.id) is worker:
+                yield worker, [queue.popleft()]
+
+
+class PrefillAware(ByScore):
+    def score(self, worker: WorkerLoad) -> float:
+        load = len(worker.outstanding) + self.prefill_weight * worker.prefilling
+        return load / worker.speed if worker.speed > 0 else load
+
+
+class LeastPending(ByScore):
+    def score(self, worker: WorkerLoad) -> float:
+        return len(worker.outstanding)
+
+
+class RoundRobin(ByScore):
+    def score(self, worker: WorkerLoad) -> float:
+        return worker.counted + len(worker.outstanding)
+
+
+POLICIES: dict[str, type[Policy]] = {
+    "credit": Credit,
+    "prefill-aware": PrefillAware,
+    "least-pending": LeastPending,
+    "round-robin": RoundRobin,
+}
+
+
+def make_policy(name: str, *, offline: bool, backlog: int, prefill_weight: float) -> Policy:
+    """``auto`` is credit in Offline and prefill-aware elsewhere. Raises ``UserError`` for an unknown name."""
+    name = ("credit" if offline else "prefill-aware") if name == "auto" else name
+    if name not in POLICIES:
+        raise UserError(f"dispatch.policy {name!r} is not known{nearest(name, POLICIES)} ({', '.join(POLICIES)})")
+    return POLICIES[name](backlog=backlog, prefill_weight=prefill_weight)
+
+
+Order = Callable[[list[Sample], int], Iterable[Sample]]
+
+
+def _issue_order(samples: list[Sample], block: int) -> Iterable[Sample]:
+    return samples
+
+
+def _longest_first(samples: list[Sample], block: int) -> Iterable[Sample]:
+    for start in range(0, len(samples), block):
+        yield from sorted(samples[start : start + block], key=lambda s: -s.length)
+
+
+def _tail_longest_first(samples: list[Sample], block: int) -> Iterable[Sample]:
+    """Only the last tenth is sorted (never across a block), so that no long sample starts last."""
+    cut = max(len(samples) - max(1, len(samples) // 10), (len(samples) - 1) // block * block)
+    yield from samples[:cut]
+    yield from sorted(samples[cut:], key=lambda s: -s.length)
+
+
+# MLCommons' inference rules allow sorting within a query, but for LLMs never across a data-set boundary: every order
+# stays inside blocks of the data set's size.
+ORDERS: dict[str, Order] = {
+    "issue": _issue_order,
+    "longest-first": _longest_first,
+    "tail-longest-first": _tail_longest_first,
+}
+
+
+def make_order(name: str) -> Order:
+    """Raises ``UserError`` for an unknown name."""
+    if name not in ORDERS:
+        raise UserError(f"dispatch.order {name!r} is not known{nearest(name, ORDERS)} ({', '.join(ORDERS)})")
+    return ORDERS[name]

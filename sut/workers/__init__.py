@@ -1,0 +1,1 @@
+"""Worker processes: one engine each, placed on this machine or by Ray on many."""

@@ -1,0 +1,38 @@
+"""What the hub needs from whoever places worker processes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import msgspec
+
+from sut.messages import WorkerSpec
+
+
+class Exit(msgspec.Struct):
+    """A worker process has ended. ``code``: exit status, negative for a signal, ``None`` if its node was lost."""
+
+    worker: int
+    incarnation: int
+    code: int | None
+    reason: str
+
+
+class WorkerPool(ABC):
+    """Starts, watches and ends worker processes. All calls come from the hub's thread, but ``close``."""
+
+    @abstractmethod
+    def start(self, spec: WorkerSpec) -> None:
+        """Start (or restart) a worker without waiting for it. Raises ``EnvironmentFault`` if it cannot be placed."""
+
+    @abstractmethod
+    def exits(self) -> list[Exit]:
+        """Processes that ended since the last call."""
+
+    @abstractmethod
+    def kill(self, worker: int) -> None:
+        """End a worker and its children at once, even a stopped one."""
+
+    @abstractmethod
+    def close(self, grace_s: float) -> None:
+        """End all workers: wait ``grace_s`` seconds for those that were asked to stop, then kill. Idempotent."""
