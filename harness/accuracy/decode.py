@@ -1,0 +1,54 @@
+"""Generated ids back to text, with the model's own tokenizer.
+
+The reference decodes with ``batch_decode(skip_special_tokens=True)`` of transformers 4.46 (its requirements.txt),
+which tidies spaces before punctuation when the tokenizer's configuration asks for it (Llama 3.1's does).
+Transformers 5 leaves that out for such tokenizers, so it is done here: scores then do not depend on the installed
+release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from common.errors import EnvironmentFault, UserError
+
+Decode = Callable[[Sequence[npt.NDArray[np.int32]]], list[str]]
+
+
+def load_decoder(path: str, revision: str | None = None) -> Decode:
+    """Return a function from int32 arrays to texts for the tokenizer at ``path`` (a folder or hub id).
+
+    Raises ``UserError`` if there is no tokenizer, ``EnvironmentFault`` if transformers is missing.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise EnvironmentFault("scoring needs transformers: pip install transformers") from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision or "main")
+    except (OSError, ValueError, KeyError) as error:
+        what = "folder" if Path(path).exists() else "folder or hub id"
+        why = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"no tokenizer in the {what} {path} ({why}): give --tokenizer with the model's tokenizer"
+        ) from error
+    tidy = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
+    size = len(tokenizer)
+
+    def decode(sequences: Sequence[npt.NDArray[np.int32]]) -> list[str]:
+        largest = max((int(ids.max()) for ids in sequences if ids.size), default=0)
+        if largest >= size:
+            raise UserError(
+                f"the log holds token id {largest}, but the tokenizer at {path} has {size} tokens: it is not the "
+                "tokenizer of the model that ran; give the right one with --tokenizer"
+            )
+        texts = tokenizer.batch_decode(
+            [ids.tolist() for ids in sequences], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return [tokenizer.clean_up_tokenization(text) for text in texts] if tidy else texts
+
+    return decode

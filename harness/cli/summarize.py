@@ -1,0 +1,74 @@
+"""``mlperf-llama summarize RUN_DIR...``: one table of scenario results, read from LoadGen's logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def summarize(
+    run_dirs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold some")],
+) -> None:
+    """Print a row for each run, with the reasons for every one that is not valid or cannot be submitted."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness.result import build_result
+
+    results = [(run, build_result(run)) for run in find_runs(run_dirs)]
+    console = Console()
+    table = Table("run", "scenario", "mode", "valid", "submittable", *(head for head, _ in FIGURES))
+    for run, result in results:
+        cells = [_cell(value(result)) for _, value in FIGURES]
+        table.add_row(
+            run.name, result["scenario"], result["mode"], _yes(result["valid"]), _yes(result["submittable"]), *cells
+        )
+    console.print(table)
+    for run, result in results:
+        for verdict, reasons in (("valid", "invalid_reasons"), ("submittable", "not_submittable_reasons")):
+            for reason in result[reasons]:
+                console.print(f"{run.name}: not {verdict}: {reason}", highlight=False, markup=False)
+    if not all(result["valid"] for _, result in results):
+        raise typer.Exit(1)
+
+
+def find_runs(given: list[Path]) -> list[Path]:
+    """The run directories among ``given`` and one level below. Raises ``UserError`` for one that holds none."""
+    from common.errors import UserError
+    from harness.evidence import is_run_dir
+
+    runs: list[Path] = []
+    for path in given:
+        below = sorted(child for child in path.iterdir() if is_run_dir(child)) if path.is_dir() else []
+        found = [path] if is_run_dir(path) else below
+        if not found:
+            raise UserError(f"{path} holds no run: give directories that mlperf-llama run wrote")
+        runs += found
+    return runs
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "NO"
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:,.2f}"
+
+
+def _part(section: str, key: str) -> Any:
+    return lambda result: (result[section] or {}).get(key)
+
+
+FIGURES: tuple[tuple[str, Any], ...] = (
+    ("samples/s", lambda result: result["samples_per_second"]),
+    ("tokens/s", lambda result: result["tokens_per_second"]),
+    ("TTFT p99 ms", _part("ttft_ms", "p99")),
+    ("TPOT p99 ms", _part("tpot_ms", "p99")),
+    ("latency p90 ms", _part("latency_ms", "p90")),
+    ("ROUGE-1", _part("accuracy", "rouge1")),
+    ("ROUGE-2", _part("accuracy", "rouge2")),
+    ("ROUGE-L", _part("accuracy", "rougeL")),
+    ("ROUGE-Lsum", _part("accuracy", "rougeLsum")),
+)

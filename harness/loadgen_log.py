@@ -1,0 +1,219 @@
+"""LoadGen's own record of a run: mlperf_log_detail.txt and mlperf_log_summary.txt.
+
+Every figure that this project reports comes from here. Damaged lines are reported, never skipped in silence: a log
+that was cut off must not pass for a clean one. Keys: mlcommons/inference, loadgen/results.cc LogDetail and LogSummary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+PREFIX = ":::MLLOG "
+DETAIL, SUMMARY, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_summary.txt", "mlperf_log_accuracy.json"
+PERCENTILES = {"p50": "50.00", "p90": "90.00", "p95": "95.00", "p97": "97.00", "p99": "99.00", "p99_9": "99.90"}
+
+
+class _Meta(msgspec.Struct):
+    is_error: bool = False
+    is_warning: bool = False
+
+
+class _Line(msgspec.Struct):
+    key: str
+    value: Any
+    metadata: _Meta = msgspec.field(default_factory=_Meta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailLog:
+    """The parsed detail log.
+
+    ``values``: the last value of each key. ``errors``, ``warnings``: their texts in order. ``messages``: generic
+    messages. ``damaged``: one line for each log line that could not be read. ``exists``: the file is there;
+    ``lines``: readable ones.
+    """
+
+    exists: bool
+    lines: int = 0
+    values: dict[str, Any] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+    def number(self, key: str) -> float | None:
+        """The value of ``key`` if it is a number (LoadGen's booleans are none)."""
+        value = self.values.get(key)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def integer(self, key: str) -> int | None:
+        value = self.number(key)
+        return None if value is None else int(value)
+
+    def text(self, key: str) -> str | None:
+        value = self.values.get(key)
+        return value if isinstance(value, str) else None
+
+    def flag(self, key: str) -> bool | None:
+        value = self.values.get(key)
+        return value if isinstance(value, bool) else None
+
+    @property
+    def error_count(self) -> int:
+        """``num_errors`` where LoadGen wrote it (performance runs), or the error lines, whichever is more."""
+        return max(self.integer("num_errors") or 0, len(self.errors))
+
+    @property
+    def finished(self) -> bool:
+        """LoadGen wrote the lines that end a test: the verdict, or in accuracy mode the end of issuing."""
+        accuracy = self.text("effective_test_mode") == "AccuracyOnly"
+        return ("power_end" if accuracy else "num_errors") in self.values
+
+    @property
+    def audit_config_used(self) -> bool:
+        """loadgen/loadgen.cc warns when it takes its settings from an audit file."""
+        return any("Found Audit Config file" in text for text in self.warnings)
+
+    @property
+    def loadgen_version(self) -> tuple[int, ...] | None:
+        """``(6, 0, 17)``, from ``"6.0.17 @ d6147c7eb7"``."""
+        match = re.match(r"(\d+(?:\.\d+)*)", self.text("loadgen_version") or "")
+        return tuple(int(part) for part in match[1].split(".")) if match else None
+
+    @property
+    def sample_count(self) -> int | None:
+        """Samples that a performance run judged: queries times samples a query (1 but in Offline)."""
+        queries, each = self.integer("result_query_count"), self.integer("generated_samples_per_query")
+        return None if queries is None or each is None else queries * each
+
+    @property
+    def duration_s(self) -> float | None:
+        """The time that LoadGen holds against min_duration (loadgen/results.cc MinDurationMet).
+
+        Offline: the last completion. Server: the last scheduled query. SingleStream: the last issued one. The latter
+        two are not logged themselves; they follow from the logged rates, which have six digits.
+        """
+        scenario, count = self.text("effective_scenario"), self.integer("result_query_count")
+        if scenario == "Offline":
+            latest = self.number("result_max_latency_ns")
+            return None if latest is None else latest / 1e9
+        key = {"Server": "result_scheduled_samples_per_sec", "SingleStream": "result_qps_with_loadgen_overhead"}
+        rate = self.number(key.get(scenario or "", ""))
+        return (count - 1) / rate if rate and count else None
+
+
+def parse_detail(path: Path) -> DetailLog:
+    """Read a detail log. Never raises for its content: what cannot be read is listed in ``damaged``."""
+    if not path.is_file():
+        return DetailLog(exists=False)
+    log = DetailLog(exists=True)
+    decode = msgspec.json.Decoder(_Line).decode
+    read = 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            if not text.startswith(PREFIX):
+                log.damaged.append(f"line {number} does not start with {PREFIX.strip()}: {text[:60].strip()!r}")
+                continue
+            try:
+                line = decode(text[len(PREFIX) :])
+            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                kind = "is cut off" if not text.endswith("\n") else f"is not readable ({error})"
+                log.damaged.append(f"line {number} {kind}: {text[:80].strip()!r}")
+                continue
+            read += 1
+            _take(log, line)
+    return replace(log, lines=read)
+
+
+def _take(log: DetailLog, line: _Line) -> None:
+    text = line.value if isinstance(line.value, str) else repr(line.value)
+    if line.metadata.is_error:
+        log.errors.append(text)
+    elif line.metadata.is_warning:
+        log.warnings.append(text)
+    elif line.key == "generic_message":
+        log.messages.append(text)
+    else:
+        log.values[line.key] = line.value
+
+
+@dataclass(frozen=True)
+class SummaryLog:
+    """The parsed summary: ``values`` by the label left of the colon, text as LoadGen wrote it."""
+
+    values: dict[str, str]
+
+    @property
+    def validity(self) -> str | None:
+        return self.values.get("Result is")
+
+
+def parse_summary(path: Path) -> SummaryLog:
+    """Read a summary log; empty if it is missing (an accuracy run's has no figures)."""
+    values: dict[str, str] = {}
+    if path.is_file():
+        for line in path.read_text(errors="replace").splitlines():
+            label, colon, value = line.partition(":")
+            if colon and value.strip():
+                values.setdefault(label.strip(), value.strip())
+    return SummaryLog(values)
+
+
+def _pairs() -> Iterator[tuple[str, str]]:
+    """Summary label -> detail key, for every figure that both logs hold."""
+    yield "Samples per second", "result_samples_per_second"
+    yield "Tokens per second", "result_tokens_per_second"
+    yield "Completed samples per second", "result_completed_samples_per_sec"
+    yield "Completed tokens per second", "result_completed_tokens_per_second"
+    yield "Scheduled samples per second", "result_scheduled_samples_per_sec"
+    yield "QPS w/ loadgen overhead", "result_qps_with_loadgen_overhead"
+    yield "QPS w/o loadgen overhead", "result_qps_without_loadgen_overhead"
+    yield "90.0th percentile latency (ns)", "result_90.00_percentile_latency_ns"
+    yield "Result is", "result_validity"
+    for stat in ("Min", "Max", "Mean"):
+        low = stat.lower()
+        yield f"{stat} latency (ns)", f"result_{low}_latency_ns"
+        yield f"{stat} First Token latency (ns)", f"result_first_token_{low}_latency_ns"
+        yield f"{stat} Time per Output Token (ns)", f"result_time_to_output_token_{low}"
+    for p in PERCENTILES.values():
+        yield f"{p} percentile latency (ns)", f"result_{p}_percentile_latency_ns"
+        yield f"{p} percentile first token latency (ns)", f"result_first_token_{p}_percentile_latency_ns"
+        yield f"{p} percentile time to output token (ns)", f"result_time_per_output_token_{p}_percentile_ns"
+    for setting in (
+        "target_qps",
+        "min_duration (ms)",
+        "min_query_count",
+        "qsl_rng_seed",
+        "sample_index_rng_seed",
+        "schedule_rng_seed",
+        "performance_sample_count",
+    ):
+        yield setting, f"effective_{setting.replace(' (ms)', '_ms')}"
+
+
+def compared(detail: DetailLog, summary: SummaryLog) -> list[tuple[str, str, Any]]:
+    """``(label, summary text, detail value)`` of every figure that both logs hold."""
+    return [
+        (label, summary.values[label], detail.values[key])
+        for label, key in _pairs()
+        if label in summary.values and key in detail.values
+    ]
+
+
+def disagreements(detail: DetailLog, summary: SummaryLog) -> list[str]:
+    """Figures on which the two logs differ beyond their printed digits (the detail log has six, the summary may have
+    two decimals)."""
+    lines = []
+    for label, text, value in compared(detail, summary):
+        rounded = not isinstance(value, str) and bool(re.search(r"[.e]", f"{text}{value}"))
+        if not (abs(float(text) - value) <= max(0.006, 1e-5 * abs(value)) if rounded else text == str(value)):
+            lines.append(f"summary says {label}: {text}, the detail log {value}")
+    return lines
