@@ -1,0 +1,161 @@
+# shellcheck shell=bash
+# What the scripts share: the environment in .venv, made once and then reused, and the call of mlperf-llama.
+#
+# To be sourced. Environment variables that all scripts heed (all optional):
+#   PYTHON                  interpreter for a new environment (default: the first of python3, 3.12, 3.11, 3.13 that fits)
+#   EXTRAS                  extras to install besides what the call needs: vllm, ray, report, openai, tune, metrics, all
+#   TORCH                   cpu or cuda: build of PyTorch (default: cuda where there is an NVIDIA GPU, else cpu)
+#   MLPERF_LLAMA_VENV       use this environment as it is and install nothing (container images, clusters)
+
+set -euo pipefail
+
+ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+VENV=${MLPERF_LLAMA_VENV:-$ROOT/.venv}
+TORCH_CPU_VERSION=2.13.0
+TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+
+say() { printf '%s\n' "$*" >&2; }
+
+# die CODE MESSAGE: 2 what was given is wrong, 3 the environment is not fit
+die() {
+    say "$(basename -- "$0"): $2"
+    exit "$1"
+}
+
+# help_if_asked "$@": print the comment at the top of the calling script
+help_if_asked() {
+    if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+        sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
+        exit 0
+    fi
+}
+
+has_nvidia_gpu() {
+    [[ -e /dev/nvidia0 ]] || nvidia-smi -L >/dev/null 2>&1
+}
+
+torch_build() {
+    case ${TORCH:-} in
+        cpu | cuda) echo "$TORCH" ;;
+        "") if has_nvidia_gpu; then echo cuda; else echo cpu; fi ;;
+        *) die 2 "TORCH=$TORCH: must be cpu or cuda" ;;
+    esac
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.12 python3.11 python3.13; do
+        if "$candidate" -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+        [[ $candidate != "${PYTHON:-}" ]] || die 2 "PYTHON=$PYTHON is no Python 3.11 to 3.13 with venv"
+    done
+    die 3 "no Python 3.11 to 3.13 with the venv module found: install one (Debian: apt install python3-venv) or set PYTHON"
+}
+
+# logged LOG COMMAND...: run it with its output in LOG; on failure show the end of that
+logged() {
+    local log=$1
+    shift
+    if ! "$@" >>"$log" 2>&1; then
+        tail -n 15 -- "$log" >&2
+        die 3 "installing failed: ${*: -1} (all of it: $log)"
+    fi
+}
+
+# install_cpu_torch VENV LOG: PyTorch's own index has a build without CUDA; else a version pinned to what pip finds
+install_cpu_torch() {
+    local pip=("$1/bin/python" -m pip install --no-input --disable-pip-version-check)
+    if "$1/bin/python" -c 'import torch' 2>/dev/null; then
+        return
+    fi
+    if timeout 10 "$1/bin/python" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=5)' \
+        "$TORCH_CPU_INDEX/torch/" 2>/dev/null; then
+        logged "$2" "${pip[@]}" --index-url "$TORCH_CPU_INDEX" "torch==$TORCH_CPU_VERSION"
+    else
+        say "PyTorch's index of CPU builds does not answer; taking torch $TORCH_CPU_VERSION from the default index"
+        logged "$2" "${pip[@]}" "torch==$TORCH_CPU_VERSION"
+    fi
+}
+
+# with_lock NAME COMMAND...: one at a time on this machine (where flock exists)
+with_lock() (
+    mkdir -p "$ROOT/.cache"
+    exec 9>"$ROOT/.cache/$1.lock"
+    if command -v flock >/dev/null && ! flock -n 9; then
+        say "another installation is under way; waiting for it"
+        flock 9
+    fi
+    shift
+    "$@" 9>&-
+)
+
+# ensure_environment [EXTRA...]: install the project into .venv with these extras, unless that was done before
+ensure_environment() {
+    local wanted
+    if [[ -n ${MLPERF_LLAMA_VENV:-} ]]; then
+        [[ -x $VENV/bin/mlperf-llama ]] || die 3 "MLPERF_LLAMA_VENV=$VENV has no bin/mlperf-llama"
+        return
+    fi
+    wanted=$(printf '%s\n' "$@" ${EXTRAS:+${EXTRAS//,/ }} | sed '/^$/d' | sort -u)
+    with_lock install install_project "$wanted" || exit $?
+}
+
+# install_project EXTRAS: the stamp holds what was installed: the digest of what decides it, then the extras
+install_project() {
+    local stamp=$VENV/.mlperf-llama log=$ROOT/.cache/install.log build python digest have="" extras
+    build=$(torch_build) || exit $?
+    digest=$( (echo "$ROOT" "$build" && cat "$ROOT/setup.py") | cksum)
+    if [[ -f $stamp ]] && "$VENV/bin/python" -c '' 2>/dev/null; then
+        have=$(tail -n +2 "$stamp")
+        if [[ $(head -n 1 "$stamp") == "$digest" && -z $(comm -13 <(echo "$have") <(echo "$1")) ]]; then
+            return
+        fi
+    fi
+    extras=$(printf '%s\n%s\n' "$have" "$1" | sed '/^$/d' | sort -u)
+    : >"$log"
+    if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+        python=$(find_python) || exit $?
+        say "making the environment $VENV with $("$python" -V)"
+        logged "$log" "$python" -m venv --clear "$VENV"
+    fi
+    say "installing mlperf-llama${extras:+ with ${extras//$'\n'/, }} (minutes the first time; log: $log)"
+    rm -f "$stamp"
+    if [[ $build == cpu ]]; then
+        install_cpu_torch "$VENV" "$log"
+    fi
+    logged "$log" "$VENV/bin/python" -m pip install --no-input --disable-pip-version-check \
+        -e "$ROOT${extras:+[${extras//$'\n'/,}]}"
+    printf '%s\n%s\n' "$digest" "$extras" >"$stamp"
+}
+
+# mlperf_llama ARGUMENT...: the command of the environment
+mlperf_llama() {
+    "$VENV/bin/mlperf-llama" "$@"
+}
+
+# run_benchmark SCENARIO MODE [OPTION...]: one run, with the variables that the run_*.sh scripts document
+run_benchmark() {
+    local scenario=$1 mode=$2 extras=() options=()
+    shift 2
+    case ${ENGINE:-} in
+        openai) extras=(openai) ;;
+        vllm) if has_nvidia_gpu; then extras=(vllm); fi ;;
+    esac
+    ensure_environment "${extras[@]}"
+    if [[ -z ${PROFILE:-}${MODEL:-}${DATASET:-} ]]; then
+        PROFILE=cpu-demo
+    fi
+    [[ -z ${PROFILE:-} ]] || options+=(--profile "$PROFILE")
+    [[ -z ${MODEL:-} ]] || options+=(--model "$MODEL")
+    [[ -z ${DATASET:-} ]] || options+=(--dataset "$DATASET")
+    [[ -z ${ENGINE:-} ]] || options+=(--engine "$ENGINE")
+    [[ -z ${WORKERS:-} ]] || options+=(--workers "$WORKERS")
+    [[ -z ${TARGET_QPS:-} ]] || options+=(--target-qps "$TARGET_QPS")
+    [[ -z ${TARGET_LATENCY_MS:-} ]] || options+=(--target-latency-ms "$TARGET_LATENCY_MS")
+    [[ -z ${USER_CONF:-} ]] || options+=(--user-conf "$USER_CONF")
+    # with --output among the extra arguments, that one counts
+    options+=(--output "${OUTPUT:-$ROOT/runs/$(date +%Y%m%d-%H%M%S)-$scenario-$mode}")
+    mlperf_llama run --scenario "$scenario" --mode "$mode" "${options[@]}" "$@"
+}
