@@ -1,0 +1,138 @@
+"""What becomes of engine arguments before vLLM sees them; needs no vLLM."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import UserError
+from sut.engines import shapes, vllm_args, vllm_facts
+from sut.messages import EngineSettings
+
+KNOWN = {
+    "model", "load_format", "enable_prefix_caching", "skip_tokenizer_init", "disable_log_stats", "max_model_len",
+    "worker_extension_cls", "tensor_parallel_size", "max_num_seqs", "max_num_batched_tokens", "kv_cache_dtype",
+    "max_cudagraph_capture_size", "compilation_config", "seed",
+}
+
+
+def settings(model: str = "shape:llama-3.1-8b", tensor_parallel: int = 1, **args: Any) -> EngineSettings:
+    return EngineSettings(name="vllm", model=model, args=args, tensor_parallel=tensor_parallel)
+
+
+def completed(known: set[str] = KNOWN, cpu: bool = False, **args: Any) -> tuple[dict[str, Any], vllm_args.Plan]:
+    plan = vllm_args.split(settings(**args))
+    return vllm_args.complete(plan, settings(**args), known=known, cpu=cpu), plan
+
+
+def test_prefix_caching_is_off_whatever_the_user_says() -> None:
+    args, plan = completed(enable_prefix_caching=True)
+    assert args["enable_prefix_caching"] is False
+    assert plan.overridden == {"enable_prefix_caching": True}
+
+
+def test_an_argument_unknown_to_the_release_is_dropped_and_named() -> None:
+    args, plan = completed(kv_cache_dtyp="fp8", max_num_seqs=7)
+    assert args["max_num_seqs"] == 7
+    assert "kv_cache_dtyp" not in args
+    assert plan.dropped == ["kv_cache_dtyp"]
+    assert "did you mean 'kv_cache_dtype'?" in plan.warnings[0]
+
+
+def test_a_default_unknown_to_the_release_is_dropped_in_silence() -> None:
+    args, plan = completed(known=KNOWN - {"max_cudagraph_capture_size"}, max_num_seqs=1024)
+    assert "max_cudagraph_capture_size" not in args
+    assert plan.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"max_num_seqs": 1024}, 1024),
+        ({"max_num_seqs": 256}, None),  # vLLM's own sizes reach further
+        ({"max_num_seqs": 1024, "max_cudagraph_capture_size": 768}, 768),
+        ({"max_num_seqs": 1024, "compilation_config": {"cudagraph_capture_sizes": [1, 8]}}, None),
+    ],
+)
+def test_cuda_graphs_reach_the_number_of_sequences(given: dict[str, Any], expected: int | None) -> None:
+    args, _ = completed(**given)
+    assert args.get("max_cudagraph_capture_size") == expected
+
+
+def test_tensor_parallel_comes_from_the_worker() -> None:
+    plan = vllm_args.split(settings(tensor_parallel=2))
+    args = vllm_args.complete(plan, settings(tensor_parallel=2), known=KNOWN, cpu=False)
+    assert args["tensor_parallel_size"] == 2
+
+
+def test_own_arguments_do_not_reach_vllm() -> None:
+    args, plan = completed(ignore_eos=True, multiprocessing=False, env={"VLLM_CPU_KVCACHE_SPACE": 2})
+    assert not {"ignore_eos", "multiprocessing", "env"} & set(args)
+    assert plan.ignore_eos and plan.multiprocessing is False
+    assert plan.environment == {"VLLM_CPU_KVCACHE_SPACE": "2"}
+    assert [reason.split(":")[0] for reason in plan.not_submittable] == ["ignore_eos", "load_format dummy"]
+
+
+@pytest.mark.parametrize("args", [{"ignore_eos": "yes"}, {"multiprocessing": 1}, {"env": ["A=1"]}])
+def test_a_wrong_type_is_the_users_error(args: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="must be"):
+        vllm_args.split(settings(**args))
+
+
+def test_speculative_decoding_is_not_submittable() -> None:
+    _, plan = completed(speculative_config={"method": "ngram"})
+    assert any(reason.startswith("speculative_config") for reason in plan.not_submittable)
+
+
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [("0.26.0", True), ("0.33.1", True), ("0.32.0+cpu", True), ("0.25.9", False), ("0.34.0", False), ("1.0", False),
+     ("dev", False)],
+)
+def test_unknown_releases_are_warned_of(version: str, known: bool) -> None:
+    assert (vllm_args.check_version(version) is None) is known
+
+
+def test_shapes_hold_the_public_architecture() -> None:
+    tree = json.loads((Path(shapes.resolve("shape:llama-3.1-8b")) / "config.json").read_text())
+    layer = 2 * tree["hidden_size"] ** 2 + 2 * tree["hidden_size"] * tree["num_key_value_heads"] * tree["head_dim"]
+    layer += 3 * tree["hidden_size"] * tree["intermediate_size"] + 2 * tree["hidden_size"]
+    total = tree["num_hidden_layers"] * layer + 2 * tree["vocab_size"] * tree["hidden_size"] + tree["hidden_size"]
+    assert total == 8_030_261_248  # parameters of Llama-3.1-8B as its model card counts them
+    static = json.loads((Path(shapes.resolve("shape:llama-3.1-8b-fp8-static")) / "config.json").read_text())
+    assert static.pop("quantization_config")["activation_scheme"] == "static"
+    assert static == tree
+
+
+@pytest.mark.parametrize("model", ["shape:llama-3.1-70b", "/no/such/folder", "no-such-folder", "a/b/c"])
+def test_a_model_that_is_not_there(model: str) -> None:
+    with pytest.raises(UserError, match=r"not known|no such folder"):
+        vllm_args.split(settings(model))
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no config\.json"):
+        vllm_args.split(settings(str(tmp_path)))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="no weights"):
+        vllm_args.split(settings(str(tmp_path)))
+    assert vllm_args.split(settings(str(tmp_path), load_format="dummy")).not_submittable
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", "EnvironmentFault"),
+        ("Free memory on device cuda:0 (3.1/79.1 GiB) on startup is less than desired", "EnvironmentFault"),
+        ("Failed to infer device type", "EnvironmentFault"),
+        ("Cannot find any model weights with `/m`", "UserError"),
+    ],
+)
+def test_the_reason_of_a_failed_start_decides_the_family(text: str, family: str) -> None:
+    error = vllm_facts.explain(RuntimeError(text), version="0.26.0", log_start=None)
+    assert type(error).__name__ == family
+    assert text in str(error)
+    assert "\n" not in str(error)
