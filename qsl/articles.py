@@ -1,0 +1,120 @@
+"""Where articles come from: the hub's CNN/DailyMail in streaming mode, or a local Parquet, JSON Lines or CSV file."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from common.errors import EnvironmentFault, UserError
+
+HUB_ID = "abisee/cnn_dailymail"
+OLD_HUB_ID = "cnn_dailymail"  # the reference's; today's hub client refuses it
+HUB_CONFIG = "3.0.0"
+HUB_SPLIT = "validation"
+SUFFIXES = (".parquet", ".jsonl", ".csv")
+
+
+class Article(NamedTuple):
+    text: str
+    summary: str
+
+
+@dataclass
+class ArticleSource:
+    """``articles`` is read once; ``total`` is how many there are, where that is known beforehand."""
+
+    articles: Iterator[Article]
+    total: int | None
+    label: str
+
+
+def open_source(
+    source: str = HUB_ID,
+    *,
+    config: str = HUB_CONFIG,
+    split: str = HUB_SPLIT,
+    text_column: str = "article",
+    summary_column: str = "highlights",
+) -> ArticleSource:
+    """Open a local file, a folder with Parquet files of the split (``validation*.parquet``), or a hub data set.
+
+    Raises ``UserError`` for a file that is missing, of another kind, or lacks a column (naming the row, while it is
+    read), and ``EnvironmentFault`` where the hub does not answer.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = sorted(path.glob(f"{split}*.parquet"))
+        if not files:
+            raise UserError(f"article source {path}: the folder holds no {split}*.parquet")
+    elif path.suffix in SUFFIXES or path.is_absolute() or source.startswith((".", "~")):
+        if not path.is_file():
+            raise UserError(f"article source {path}: there is no such file")
+        if path.suffix not in SUFFIXES:
+            raise UserError(f"article source {path}: the name must end in one of {', '.join(SUFFIXES)}")
+        files = [path]
+    else:
+        rows, total = _hub(HUB_ID if source == OLD_HUB_ID else source, config, split)
+        return ArticleSource(_pick(source, rows, text_column, summary_column), total, f"{source} {config} {split}")
+    readers = {".parquet": _parquet, ".jsonl": _json_lines, ".csv": _csv}
+    rows = (row for file in files for row in readers[file.suffix](file, [text_column, summary_column]))
+    return ArticleSource(_pick(source, rows, text_column, summary_column), None, path.name)
+
+
+def _pick(source: str, rows: Iterator[Any], text_column: str, summary_column: str) -> Iterator[Article]:
+    number = -1
+    try:
+        for number, row in enumerate(rows):
+            article = Article(*(row.get(column) for column in (text_column, summary_column)))
+            for column, value in zip((text_column, summary_column), article, strict=True):
+                if not isinstance(value, str):
+                    raise UserError(f"article source {source}, row {number} (counted from 0) has no text in column "
+                                    f"{column!r}; its columns are {', '.join(map(str, row))}")
+            yield article
+    except OSError as error:
+        raise EnvironmentFault(f"article source {source} broke off at row {number + 1} ({error}); try again") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"article source {source} is damaged after {number + 1} rows: {error}") from error
+
+
+def _json_lines(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for line in file:
+            if line.strip():
+                yield msgspec.json.decode(line, type=dict[str, Any])
+
+
+def _csv(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # articles are longer than the default 128 KB may allow
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        yield from csv.DictReader(file)
+
+
+def _parquet(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            known = [column for column in columns if column in file.schema_arrow.names]
+            for batch in file.iter_batches(batch_size=256, columns=known):
+                yield from batch.to_pylist()
+    except pa.ArrowInvalid as error:
+        raise UserError(f"article source {path} is a damaged Parquet file: {str(error).splitlines()[0]}") from error
+
+
+def _hub(name: str, config: str, split: str) -> tuple[Iterator[Any], int | None]:
+    from datasets import load_dataset
+
+    try:
+        stream = load_dataset(name, name=config, split=split, streaming=True)
+    except (OSError, ValueError) as error:
+        raise EnvironmentFault(f"data set {name} {config} did not come from the hub ({str(error).splitlines()[0]}); "
+                               "give --source a local .parquet, .jsonl or .csv with its articles") from error
+    splits = stream.info.splits or {}
+    return iter(stream), splits[split].num_examples if split in splits else None

@@ -1,0 +1,171 @@
+"""A data set in memory: token ids only, in one flat array. The text stays in the file until somebody scores.
+
+Two formats, told apart by content: MLCommons' JSON (``qsl.mlcommons_json``) and Parquet (``qsl.parquet_file``, which
+says why). A list of Python lists would take ten times the memory of the ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+
+from common.errors import UserError
+from qsl.rows import Ids, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The prompts of a file.
+
+    ``sha256`` is the file's, in hex; ``format`` is ``mlcommons-json`` or ``parquet``; ``label`` says what the data is;
+    ``file_count`` counts the file's rows, ``count`` those in use; ``duplicates`` those with the ids of an earlier row.
+    """
+
+    path: Path
+    format: str
+    sha256: str
+    label: str
+    file_count: int
+    duplicates: int
+    ids: IntArray
+    offsets: npt.NDArray[np.int64]
+    stamp: tuple[int, int]
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str,
+        *,
+        limit: int | None = None,
+        vocab_size: int | None = None,
+        max_prompt_tokens: int | None = None,
+    ) -> Dataset:
+        """Read and check the file; ``limit`` takes the first rows only.
+
+        Raises ``UserError`` naming file and row for a file that is missing, not of a known format or empty, and for a
+        row without token ids, with an empty prompt, one longer than ``max_prompt_tokens``, or an id below 0 or not
+        below ``vocab_size``.
+        """
+        path = Path(path)
+        if limit is not None and limit < 1:
+            raise UserError(f"data set limit must be at least 1, not {limit}")
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            stamp = _stamp(path)
+            kind = _format(path)
+            found: Ids = _adapter(kind).read_ids(path, limit)
+        except OSError as error:
+            raise UserError(f"data set {path} cannot be read: {error.strerror or error}; give MLCommons' JSON or make "
+                            "one with `mlperf-llama data prepare`") from error
+        _check(path, found, vocab_size=vocab_size, max_prompt_tokens=max_prompt_tokens)
+        for shared in (found.flat, found.offsets):
+            shared.setflags(write=False)
+        return cls(
+            path=path,
+            format=kind,
+            sha256=digest,
+            label=found.label,
+            file_count=found.file_count,
+            duplicates=_count_duplicates(found),
+            ids=found.flat,
+            offsets=found.offsets,
+            stamp=stamp,
+        )
+
+    @property
+    def count(self) -> int:
+        """Rows in use."""
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> IntArray:
+        """Tokens of each prompt, int32 [count]."""
+        return np.diff(self.offsets).astype(np.int32)
+
+    def tokens(self, index: int) -> IntArray:
+        """Return the prompt of row ``index`` as a read-only int32 view."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"row {index} of a data set of {self.count}")
+        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def references(self, indices: Sequence[int]) -> list[str]:
+        """Read the reference summaries of the rows at ``indices``, in that order; nothing is kept.
+
+        Raises ``UserError`` if the file changed since it was loaded, or has no summaries at these rows at all.
+        """
+        texts = self._texts("read_summaries", indices)
+        if indices and not any(texts):
+            raise UserError(f"data set {self.path} holds no reference summaries, so there is nothing to score against; "
+                            "use one made by `mlperf-llama data prepare`")
+        return texts
+
+    def articles(self, indices: Sequence[int]) -> list[str]:
+        """Read the articles of the rows at ``indices``, in that order; nothing is kept."""
+        return self._texts("read_articles", indices)
+
+    def _texts(self, reader: str, indices: Sequence[int]) -> list[str]:
+        for index in indices:
+            if not 0 <= index < self.count:
+                raise UserError(f"row {index} is asked for, but data set {self.path} has {self.count} in use: the "
+                                "indices come from another data set")
+        try:
+            if _stamp(self.path) != self.stamp:
+                raise UserError(f"data set {self.path} changed after it was loaded; load it again")
+            texts: list[str] = getattr(_adapter(self.format), reader)(self.path, [int(i) for i in indices])
+        except OSError as error:
+            raise UserError(f"data set {self.path} cannot be read again: {error.strerror or error}") from error
+        return texts
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _format(path: Path) -> str:
+    with path.open("rb") as file:
+        return "parquet" if file.read(4) == b"PAR1" else "mlcommons-json"
+
+
+def _adapter(kind: str) -> ModuleType:
+    if kind == "parquet":
+        from qsl import parquet_file
+
+        return parquet_file
+    from qsl import mlcommons_json
+
+    return mlcommons_json
+
+
+def _check(path: Path, found: Ids, *, vocab_size: int | None, max_prompt_tokens: int | None) -> None:
+    lengths = np.diff(found.offsets)
+    if not len(lengths):
+        raise UserError(f"data set {path} holds no samples")
+    if not lengths.all():
+        raise UserError(f"data set {path}, row {int(lengths.argmin())} (counted from 0): the prompt is empty")
+    if max_prompt_tokens is not None and lengths.max() > max_prompt_tokens:
+        row = int(np.argmax(lengths > max_prompt_tokens))
+        raise UserError(f"data set {path}, row {row} (counted from 0): the prompt has {lengths[row]} tokens, but the "
+                        f"model takes {max_prompt_tokens} next to its output; raise the model's context length")
+    top = np.iinfo(np.int32).max if vocab_size is None else vocab_size - 1
+    if found.flat.min() < 0 or found.flat.max() > top:
+        place = int(np.argmax((found.flat < 0) | (found.flat > top)))
+        row = int(np.searchsorted(found.offsets, place, "right")) - 1
+        why = "is negative" if found.flat[place] < 0 else f"is beyond the model's vocabulary of {vocab_size}"
+        raise UserError(f"data set {path}, row {row} (counted from 0): token id {found.flat[place]} {why}; prepare it "
+                        "with the tokenizer of the model")
+
+
+def _count_duplicates(found: Ids) -> int:
+    seen = set()
+    for start, end in zip(found.offsets[:-1].tolist(), found.offsets[1:].tolist(), strict=True):
+        seen.add(hashlib.blake2b(found.flat[start:end].data, digest_size=16).digest())
+    return len(found.offsets) - 1 - len(seen)
