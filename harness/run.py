@@ -199,7 +199,7 @@ def conclude(config: RunConfig, run_dir: Path, console: Console) -> int:
     from harness.result import write_result
 
     if config.mode is Mode.ACCURACY:
-        from harness.accuracy.score import score_run
+        from harness.accuracy.run import score_run
 
         began = time.monotonic()
         score_run(run_dir, scorer=config.scorer)

@@ -17,7 +17,6 @@ from typing import Any
 from common.errors import EnvironmentFault, HarnessError, RunError, UserError
 from harness import artifacts
 from harness.config import Mode, RunConfig, Scenario
-from harness.model_info import inspect_model
 from harness.session import loadgen
 from harness.session.outcome import Outcome
 from harness.session.status import StatusWriter
@@ -123,9 +122,8 @@ class Session:
         deadline = time.monotonic() + self.config.workers.start_timeout_s
         while hub.ready < len(hub.workers):
             self._tick("starting workers")
-            if hub.ready and not any(w.state in ("starting", "loading", "lost") for w in hub.workers.values()):
-                dead = "; ".join(hub.missing())
-                raise EnvironmentFault(f"not every worker could be started: {dead} (see workers/*.log)")
+            if any(w.state == "dead" for w in hub.workers.values()):
+                raise EnvironmentFault(f"could not be started: {'; '.join(hub.missing())} (see workers/*.log)")
             if time.monotonic() > deadline:
                 raise EnvironmentFault(
                     f"workers not ready within {self.config.workers.start_timeout_s:.0f} s: {', '.join(hub.missing())} "
@@ -174,7 +172,7 @@ class Session:
         if config.mode is Mode.COMPLIANCE:
             from harness.compliance import write_audit_config
 
-            write_audit_config(audit)
+            audit = write_audit_config(out_dir)
         sut = SystemUnderTest(hub)
         failure: list[BaseException] = []
 
@@ -287,6 +285,8 @@ class Session:
         if config.engine.name == "null" or (config.engine.name == "openai" and not config.model.path):
             return {}
         import dataclasses
+
+        from harness.model_info import inspect_model
 
         info = dataclasses.asdict(inspect_model(config.model.path or "", revision=config.model.revision))
         self.outcome.model = {"path": config.model.path} | info

@@ -50,7 +50,7 @@ WARM_UP_TOKEN_LIMIT = 10_000  # ordinary words in every vocabulary in use; speci
 class Wire(threading.Thread):
     """Owns the DEALER socket: receives work, sends events, beats."""
 
-    def __init__(self, spec: WorkerSpec, engine: Engine) -> None:
+    def __init__(self, spec: WorkerSpec, engine: Engine | _NoEngine) -> None:
         super().__init__(name="wire", daemon=True)
         self.spec = spec
         self.engine = engine
@@ -77,7 +77,7 @@ class Wire(threading.Thread):
         self.send(Report(events))
 
     def run(self) -> None:
-        context = zmq.Context.instance()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         socket = context.socket(zmq.DEALER)
         socket.setsockopt(zmq.IDENTITY, f"{self.spec.id}:{self.spec.incarnation}".encode())
         socket.setsockopt(zmq.LINGER, 2000)
@@ -123,7 +123,7 @@ class Wire(threading.Thread):
         message = decode_to_worker(frame)
         if isinstance(message, Stop):
             self.stopping.set()
-        elif self.engine.concurrent:
+        elif isinstance(self.engine, Engine) and self.engine.concurrent:
             try:
                 self.engine.submit(message.requests)
             except Exception as error:
@@ -144,7 +144,7 @@ class Wire(threading.Thread):
             tokens=self.tokens,
             progress=self.progress,
             rss_bytes=self._process.memory_info().rss,
-            facts=self.engine.live_facts() if self.state == "ready" else {},
+            facts=self.engine.live_facts() if self.state == "ready" and isinstance(self.engine, Engine) else {},
         )
 
 
