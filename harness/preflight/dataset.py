@@ -1,0 +1,154 @@
+"""Is this the benchmark's data, made with this model's tokenizer?
+
+A data set of another tokenizer or prompt runs without any error and gives a wrong accuracy ten minutes later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from common.errors import HarnessError
+from harness.config import Mode
+from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
+
+if TYPE_CHECKING:
+    from harness.preflight.sources import Tokenizer
+    from qsl.dataset import Dataset
+
+LONGEST_PROMPT = 2540  # the longest of MLCommons' cnn_eval.json with the Llama 3.1 tokenizer
+ROWS_REENCODED = 64
+
+
+class DatasetFile(Check):
+    """Readable, the official count, ids inside the model's vocabulary, lengths as the benchmark's."""
+
+    name = "data set"
+
+    def run(self, context: Context) -> Finding:
+        data, config = context.dataset, context.config
+        if data is None:
+            if config.dataset.path is None:
+                return warn("the demo data set is not made yet", "the first run makes it, or give --dataset")
+            return fail(context.dataset_problem, "")
+        context.facts["dataset"] = {"sha256": data.sha256, "count": data.count, "format": data.format}
+        longest, official = int(data.lengths.max()), config.benchmark.sample_count
+        found = (
+            f"{data.count:,} rows ({data.format}), prompts of {float(data.lengths.mean()):.0f} tokens on average, "
+            f"{longest} at most, sha256 {data.sha256[:12]}…"
+        )
+        findings: list[Finding] = []
+        highest = int(data.ids.max())
+        model = context.model
+        if model and model.vocab_size and highest >= model.vocab_size:
+            findings.append(
+                fail(
+                    f"token id {highest} is beyond the model's vocabulary of {model.vocab_size}",
+                    "prepare the data set with this model's tokenizer: mlperf-llama data prepare",
+                )
+            )
+        if model and model.max_position_embeddings:
+            room = model.max_position_embeddings - config.engine.max_new_tokens
+            if longest > room:
+                findings.append(
+                    fail(
+                        f"the longest prompt has {longest} tokens, the model takes {room} beside "
+                        f"{config.engine.max_new_tokens} new ones",
+                        "use a model with a longer context",
+                    )
+                )
+        if data.count != official:
+            findings.append(
+                warn(
+                    f"{found}; the official data set has {official:,}",
+                    "a smoke run only: nothing made with it can be submitted",
+                    blocks_submission=True,
+                )
+            )
+        if longest > LONGEST_PROMPT:
+            findings.append(
+                warn(
+                    f"the longest prompt has {longest} tokens, the benchmark's has {LONGEST_PROMPT}",
+                    "check how it was made: the official prompts are not longer",
+                    blocks_submission=True,
+                )
+            )
+        if data.duplicates > 0.01 * data.count:
+            findings.append(
+                warn(
+                    f"{data.duplicates:,} of {data.count:,} rows repeat an earlier one",
+                    "repeated prompts make a cache look fast; use distinct articles",
+                    blocks_submission=True,
+                )
+            )
+        return combine(findings, found)
+
+
+class DatasetPrompts(Check):
+    """Re-encodes articles of some rows with the tokenizer and compares with the ids in the file."""
+
+    name = "prompts"
+
+    def run(self, context: Context) -> Finding:
+        data, tokenizer = context.dataset, context.tokenizer
+        if data is None or tokenizer is None:
+            return skipped("no data set" if data is None else "no tokenizer to compare with")
+        rows = [int(i) for i in np.unique(np.linspace(0, data.count - 1, min(data.count, ROWS_REENCODED)))]
+        try:
+            articles = data.articles(rows)
+        except HarnessError as error:
+            return warn(f"the articles cannot be read: {error}", "the prompts stay unchecked", blocks_submission=True)
+        if not any(articles):
+            return warn(
+                "the file has token ids but no articles, so the prompts cannot be checked",
+                "synthetic data serves for speed only",
+                blocks_submission=True,
+            )
+        return compare(data, tokenizer, dict(zip(rows, articles, strict=True)))
+
+
+def compare(data: Dataset, tokenizer: Tokenizer, articles: dict[int, str]) -> Finding:
+    """Compare the rows of ``articles`` (row -> text) with what ``tokenizer`` makes of them."""
+    from qsl.prompt import render
+
+    wrong = [row for row, text in articles.items() if tokenizer.encode(render(text)) != data.tokens(row).tolist()]
+    if not wrong:
+        return passed(f"{len(articles)} rows re-encoded with the tokenizer: all equal")
+    row = wrong[0]
+    ids = data.tokens(row).tolist()
+    expected = tokenizer.encode(render(articles[row]))
+    found = f"{len(wrong)} of {len(articles)} rows differ from what the tokenizer makes of them (first: row {row})"
+    if expected[1:] == ids or ids[1:] == expected:
+        return warn(
+            f"{found}: by the token at the start",
+            "the reference encodes with the tokenizer's begin-of-text token, once; prepare the data set anew",
+            blocks_submission=True,
+        )
+    if articles[row][:40].strip() in tokenizer.decode(ids):
+        advice = "prepare the data set anew: mlperf-llama data prepare"
+        return warn(f"{found}: the prompt is not the benchmark's", advice, blocks_submission=True)
+    return fail(
+        f"{found}: they decode to another text",
+        "the data set belongs to another tokenizer: prepare it anew with this model's (mlperf-llama data prepare), "
+        "or give the right --model",
+    )
+
+
+class References(Check):
+    """An accuracy run needs reference summaries; find out before the run that they are missing."""
+
+    name = "references"
+
+    def run(self, context: Context) -> Finding:
+        if context.config.mode is not Mode.ACCURACY:
+            return skipped("only an accuracy run is scored")
+        data = context.dataset
+        if data is None:
+            return skipped("no data set")
+        texts = data.references([0, data.count // 2, data.count - 1])
+        return (
+            passed("reference summaries are there")
+            if all(texts)
+            else fail("some rows have no reference summary", "use a data set made by mlperf-llama data prepare")
+        )

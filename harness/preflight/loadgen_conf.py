@@ -1,0 +1,278 @@
+"""user.conf: does it say what its author meant, and is the target rate plausible?
+
+Each finding names the line. LoadGen itself discards or skips wrong lines and runs on with a target of one sample a
+second.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from common.errors import nearest
+from harness.config import Mode, Scenario
+from harness.preflight.base import LOCAL_ENGINES, Check, Context, Finding, combine, fail, passed, skipped, warn
+from harness.preflight.conf_keys import KEYS, MODELS, NAMES, OTHER_MODELS, SCENARIOS, Key, Kind, Use, in_effect
+from harness.preflight.conf_parser import Assignment, Conf, c_double, c_integer, parse
+from harness.rules import MIN_DURATION_MS
+
+# Beyond every published result of this model: MLPerf Inference v6.0's best systems reach about 315 samples/s an
+# accelerator (8 x B300) and 12 on two CPU sockets.
+PLAUSIBLE_QPS_PER_GPU = 1000.0
+PLAUSIBLE_QPS_CPU = 100.0
+
+
+class UserConf(Check):
+    """Syntax and keys of the file, by LoadGen's own rules."""
+
+    name = "user.conf"
+
+    def run(self, context: Context) -> Finding:
+        config = context.config
+        if config.loadgen.user_conf is None:
+            return skipped("no user.conf given")
+        path = Path(config.loadgen.user_conf)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            return fail(f"{path} cannot be read: {error.strerror}", "give an existing file with --user-conf")
+        conf = parse(data)
+        scenario = config.scenario.loadgen_name
+        findings = [
+            fail(f"line {line}: {why}; LoadGen discards the whole file", "correct this line")
+            for line, why in conf.errors
+        ]
+        findings += [
+            fail(f"line {line}: {why}", "write it as 'model.scenario.key = value'") for line, why in conf.ignored
+        ]
+        for assignment in conf.assignments:
+            findings += inspect(assignment)
+        findings += overshadowed(conf, model=config.model_name, scenario=scenario)
+        findings += submittable(conf, model=config.model_name, scenario=scenario)
+        return combine(findings, f"{len(conf.assignments)} settings, each of them takes effect")
+
+
+def inspect(assignment: Assignment) -> list[Finding]:
+    """What is wrong with one ``key = value`` by itself."""
+    where = f"line {assignment.line}: {assignment.key}"
+    if assignment.values > 1:
+        return [fail(f"{where} has {assignment.values} values, LoadGen takes the last", "leave one value")]
+    parts = assignment.key.rsplit(".", 2)
+    if len(parts) != 3:
+        return [fail(f"{where} is ignored: keys have the form model.scenario.key", f"write '*.*.{parts[-1]} = …'")]
+    model, scenario, name = parts
+    if model in OTHER_MODELS:
+        return []
+    if model not in (*MODELS, "*"):
+        return [
+            fail(
+                f"{where} is ignored: model {model!r} is not known{nearest(model, MODELS)}",
+                f"use one of {', '.join(MODELS)} or '*'",
+            )
+        ]
+    if scenario.lower() == "interactive":
+        return [
+            fail(
+                f"{where} is ignored: LoadGen has no scenario 'Interactive'",
+                f"write 'llama3_1-8b-interactive.Server.{name}'",
+            )
+        ]
+    if scenario not in (*SCENARIOS, "*"):
+        return [
+            fail(
+                f"{where} is ignored: scenario {scenario!r} is not known{nearest(scenario, SCENARIOS)}",
+                f"use one of {', '.join(SCENARIOS)} or '*'",
+            )
+        ]
+    if name not in NAMES:
+        return [fail(f"{where} is ignored: key {name!r} is not known{nearest(name, NAMES)}", "correct or remove it")]
+    keys = [key for key in KEYS if key.name == name and (scenario == "*" or key.only in (None, scenario))]
+    if not keys:
+        return [
+            fail(
+                f"{where} is ignored: LoadGen reads {name} for "
+                f"{' and '.join(sorted({k.only for k in KEYS if k.name == name and k.only}))} only",
+                "correct the scenario or remove the line",
+            )
+        ]
+    return rules(keys, assignment) + numbers(keys, assignment)
+
+
+def rules(keys: list[Key], assignment: Assignment) -> list[Finding]:
+    """Keys that user.conf should not set."""
+    where, uses = f"line {assignment.line}: {assignment.key}", {key.use for key in keys}
+    if Use.EMBEDDED in uses:
+        return [warn(f"{where} {Use.EMBEDDED}", "remove it")]
+    if Use.AUDIT in uses:
+        return [warn(f"{where} {Use.AUDIT}", "remove it", blocks_submission=True)]
+    if uses == {Use.OPEN}:
+        return [warn(f"{where} {Use.OPEN}", "remove it for a closed submission", blocks_submission=True)]
+    return []
+
+
+def numbers(keys: list[Key], assignment: Assignment) -> list[Finding]:
+    """Values that LoadGen reads as another number than a person does."""
+    text = assignment.value
+    if all(key.kind is Kind.NUMBER for key in keys):
+        return []
+    number, whole = c_integer(text)
+    meant, _ = c_double(text)
+    if whole and number == meant and not text.startswith("-"):
+        return []
+    return [
+        fail(
+            f"line {assignment.line}: {assignment.key} = {text}: LoadGen reads the integer {number}",
+            "write a plain decimal integer",
+        )
+    ]
+
+
+def overshadowed(conf: Conf, *, model: str, scenario: str) -> list[Finding]:
+    """Lines that lose against another one in a way that surprises."""
+    found = []
+    for name in sorted(NAMES):
+        winner = conf.lookup(model=model, scenario=scenario, name=name)
+        loser = conf.last(f"{model}.*.{name}")
+        if not winner or not loser or winner.key != f"*.{scenario}.{name}":
+            continue
+        if c_double(winner.value) != c_double(loser.value):
+            found.append(
+                warn(
+                    f"line {loser.line}: {loser.key} loses against line {winner.line}: {winner.key}",
+                    f"LoadGen prefers *.{scenario}; write '{model}.{scenario}.{name}'",
+                )
+            )
+    seen: dict[str, Assignment] = {}
+    for assignment in conf.assignments:
+        if (before := seen.get(assignment.key)) and before.value != assignment.value:
+            found.append(
+                warn(
+                    f"line {before.line}: {assignment.key} is set again in line {assignment.line}",
+                    "remove one of the two",
+                )
+            )
+        seen[assignment.key] = assignment
+    return found
+
+
+def submittable(conf: Conf, *, model: str, scenario: str) -> list[Finding]:
+    """Effective values with which the run cannot be submitted (duration, sample counts, equal issue)."""
+    found = []
+    floor = {"llama3_1-8b-edge": 5000}.get(model, 13368)
+    for key, assignment, value in in_effect(conf, model=model, scenario=scenario):
+        where = f"line {assignment.line}: {assignment.key} = {assignment.value}"
+        if key.name == "min_duration" and value < MIN_DURATION_MS:
+            found.append(
+                warn(f"{where} is below the rules' {MIN_DURATION_MS} ms", "remove the line", blocks_submission=True)
+            )
+        if key.name == "performance_sample_count_override" and value < floor:
+            found.append(warn(f"{where} is below the rules' {floor}", "remove the line", blocks_submission=True))
+        if key.name == "min_query_count" and scenario == "Offline" and value < floor:
+            found.append(
+                warn(f"{where} is below the rules' {floor} samples", "remove the line", blocks_submission=True)
+            )
+        if key.name == "sample_concatenate_permutation" and not value:
+            found.append(warn(f"{where} turns equal issue off", "remove the line", blocks_submission=True))
+        if key.name in ("max_duration", "max_query_count") and value:
+            found.append(
+                warn(f"{where} can end the run before the rules' minimum", "remove the line", blocks_submission=True)
+            )
+    return found
+
+
+class TargetRate(Check):
+    """The expected rate: present, positive, plausible; and how long the run will take with it."""
+
+    name = "target rate"
+
+    def run(self, context: Context) -> Finding:
+        config = context.config
+        if config.mode is Mode.ACCURACY and config.scenario in (Scenario.OFFLINE, Scenario.SINGLESTREAM):
+            return skipped("an accuracy run of this scenario does not depend on it")
+        value, source = target(context)
+        single = config.scenario is Scenario.SINGLESTREAM
+        name = "target_latency" if single else "target_qps"
+        option = "--set loadgen.target_latency_ms=MS" if single else "--target-qps"
+        key = f"{config.model_name}.{config.scenario.loadgen_name}.{name}"
+        if value is None:
+            known = "10 ms, which makes 125,000 queries the minimum" if single else "1 sample/s"
+            return warn(f"no {name} is set: LoadGen takes {known}", f"measure it, then use {option} or '{key} = …'")
+        if not math.isfinite(value) or value <= 0:
+            return fail(f"{source}: {name} {value:g} is not a rate", f"give a positive number with {option}")
+        if single:
+            return passed(f"target_latency {value:g} ms ({source})")
+        return self._plausible(context, value, source)
+
+    def _plausible(self, context: Context, qps: float, source: str) -> Finding:
+        seconds, samples = length(context, qps)
+        plan = f"target_qps {qps:g} ({source}): {samples:,} samples, {seconds:,.0f} s at that rate"
+        if context.config.engine.name in LOCAL_ENGINES:
+            gpus = len(context.gpus.gpus) if context.uses_gpus else 0
+            limit = PLAUSIBLE_QPS_PER_GPU * gpus if gpus else PLAUSIBLE_QPS_CPU
+            if qps > limit and context.config.cluster.address == "local":
+                return warn(
+                    f"{plan}; more than {limit:g} is beyond every published result for {gpus or 'no'} GPU",
+                    "check the unit: samples a second, not tokens",
+                )
+        if seconds > 4 * 3600:
+            return warn(f"{plan}: over four hours", "check the rate, or choose a smoke profile")
+        return passed(plan)
+
+
+def target(context: Context) -> tuple[float | None, str]:
+    """The configured rate (samples/s; SingleStream: latency in ms) and where it is from."""
+    config = context.config
+    single = config.scenario is Scenario.SINGLESTREAM
+    given = config.loadgen.target_latency_ms if single else config.loadgen.target_qps
+    if given is not None:
+        return given, "configuration"
+    if config.loadgen.user_conf and Path(config.loadgen.user_conf).is_file():
+        conf = parse(Path(config.loadgen.user_conf).read_bytes())
+        name = "target_latency" if single else "target_qps"
+        for key, assignment, value in in_effect(conf, model=config.model_name, scenario=config.scenario.loadgen_name):
+            if key.name == name:
+                return value / key.scale, f"user.conf line {assignment.line}"
+    return None, ""
+
+
+def length(context: Context, qps: float) -> tuple[float, int]:
+    """Seconds and samples of the run at ``qps``: whole permutations of the data set, 600 s at least.
+
+    As in mlcommons/inference, loadgen/loadgen.cc (GenerateQueries) and test_settings_internal.cc.
+    """
+    config = context.config
+    block = config.dataset.limit or config.benchmark.sample_count
+    if config.mode is Mode.ACCURACY:
+        return block / qps, block
+    duration = config.loadgen.min_duration_ms
+    wanted = max(1.0, qps * (MIN_DURATION_MS if duration is None else duration) / 1000)
+    if config.scenario is Scenario.OFFLINE:
+        wanted = max(float(config.loadgen.min_query_count or block), float(int(1.1 * wanted)))
+    samples = math.ceil(wanted / block) * block
+    if config.loadgen.max_query_count:
+        samples = min(samples, config.loadgen.max_query_count)
+    return samples / qps, samples
+
+
+class Shortened(Check):
+    """A smoke profile shortens the run on purpose; say so before anybody takes its number for a result."""
+
+    name = "run length"
+
+    def run(self, context: Context) -> Finding:
+        loadgen, data = context.config.loadgen, context.config.dataset
+        reasons = []
+        if loadgen.min_duration_ms is not None and loadgen.min_duration_ms < MIN_DURATION_MS:
+            reasons.append(f"min_duration_ms {loadgen.min_duration_ms:,}")
+        for name in ("min_query_count", "max_query_count", "max_duration_ms"):
+            if (value := getattr(loadgen, name)) is not None:
+                reasons.append(f"{name} {value:,}")
+        if data.limit is not None:
+            reasons.append(f"dataset.limit {data.limit:,}")
+        if context.config.mode is Mode.COMPLIANCE or not reasons:
+            return passed(f"the rules' {MIN_DURATION_MS:,} ms at least")
+        return warn(
+            f"shortened by the configuration: {', '.join(reasons)}",
+            "a smoke run: it cannot be submitted",
+            blocks_submission=True,
+        )

@@ -1,0 +1,103 @@
+"""Is the model there, whole, and the benchmark's?"""
+
+from __future__ import annotations
+
+from common.errors import HarnessError
+from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
+from harness.preflight.sources import FastTokenizer, uses_model
+
+# What the benchmark's reference uses (mlcommons/inference, language/llama3.1-8b/README.md).
+REFERENCE_REVISION = "be673f326cab4cd22ccfef76109faf68e41aa5f1"
+
+
+class ModelFiles(Check):
+    """Config, index and shards complete."""
+
+    name = "model files"
+
+    def run(self, context: Context) -> Finding:
+        config = context.config
+        if not uses_model(config):
+            return skipped(f"engine {config.engine.name} has no model here")
+        model = context.model
+        if model is None:
+            if config.model.path is None:
+                return warn("the demo model is not prepared yet", "the first run makes it (93 MB download)")
+            if config.model.path.count("/") == 1 and not config.model.path.startswith((".", "~", "/")):
+                found = f"{config.model.path} is not in the local Hugging Face cache: a worker would download it"
+                return warn(found, f"hf download {config.model.path}")
+            return fail(f"model folder {config.model.path} does not exist", "give a folder or a hub id with --model")
+        dummy = config.engine.args.get("load_format") == "dummy" or str(config.model.path).startswith("shape:")
+        problems = [p for p in model.problems if not (dummy and "no weights" in p)]
+        context.facts["model"] = {
+            "fingerprint": model.fingerprint,
+            "weight_bytes": model.weight_bytes,
+            "revision": None,
+        }
+        return combine(
+            [fail(problem, f"look into {model.path}: copy or download it again") for problem in problems],
+            f"{model.shards} weight file(s), {model.weight_bytes / 2**30:.2f} GiB, config.json complete",
+        )
+
+
+class ModelIdentity(Check):
+    """The architecture of Llama 3.1 8B, and a known revision."""
+
+    name = "model identity"
+
+    def run(self, context: Context) -> Finding:
+        from harness.model_info import inspect_model
+
+        if context.model is None:
+            return skipped("no model folder")
+        try:
+            info = inspect_model(str(context.model.path), revision=context.config.model.revision)
+        except HarnessError as error:
+            return fail(str(error), "")
+        context.facts.setdefault("model", {})["revision"] = info.revision
+        findings = []
+        if not info.is_llama_3_1_8b:
+            advice = "runs, but nothing made with it can be submitted"
+            findings.append(warn(f"not a Llama 3.1 8B: {'; '.join(info.reasons)}", advice, blocks_submission=True))
+        elif info.revision is None:
+            advice = f"download it with 'hf download', which records it; the reference is {REFERENCE_REVISION[:12]}"
+            findings.append(warn("the revision of the model is unknown", advice))
+        elif not info.revision.startswith(REFERENCE_REVISION[:12]):
+            findings.append(
+                warn(
+                    f"revision {info.revision[:12]}, the reference uses {REFERENCE_REVISION[:12]}",
+                    f"hf download --revision {REFERENCE_REVISION} meta-llama/Llama-3.1-8B-Instruct",
+                )
+            )
+        return combine(findings, f"Llama 3.1 8B, revision {str(info.revision)[:12]}")
+
+
+class ModelTokenizer(Check):
+    """A tokenizer is there, and has the model's vocabulary."""
+
+    name = "tokenizer"
+
+    def run(self, context: Context) -> Finding:
+        model = context.model
+        if model is None:
+            return skipped("no model folder")
+        tokenizer = context.tokenizer
+        if tokenizer is None:
+            advice = (
+                "scoring the accuracy needs it: copy tokenizer.json and tokenizer_config.json, or set model.tokenizer"
+            )
+            return warn("no tokenizer.json with the model", advice)
+        size = tokenizer.vocab_size if isinstance(tokenizer, FastTokenizer) else None
+        if model.vocab_size is None or size is None:
+            return passed("there")
+        if size > model.vocab_size:
+            return fail(
+                f"the tokenizer has {size:,} ids, the model {model.vocab_size:,}",
+                "they do not belong together: copy the model's own tokenizer",
+            )
+        if size < 0.95 * model.vocab_size:
+            return fail(
+                f"the tokenizer has {size:,} ids, far fewer than the model's {model.vocab_size:,}",
+                "they do not belong together: copy the model's own tokenizer",
+            )
+        return passed(f"{size:,} ids, the model has {model.vocab_size:,}")

@@ -1,0 +1,67 @@
+"""Runs the checks, one by one, each on its own: a check that breaks is a failed finding and not the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from common.errors import HarnessError
+from harness.config import RunConfig
+from harness.preflight import clock, dataset, engine, gpu, host, loadgen_build, loadgen_conf, model, software, storage
+from harness.preflight.base import Check, Context, Finding, fail
+from harness.preflight.report import Report, now
+
+
+def default_checks(*, smoke: bool = False) -> list[Check]:
+    """All checks, in the order of the table."""
+    checks: list[Check] = [
+        software.PythonVersion(), software.Packages(), software.TorchBuild(),
+        loadgen_build.LoadgenVersion(), loadgen_build.LoadgenEmbedded(),
+        gpu.GpuPresent(), gpu.GpuMemory(), gpu.GpuEcc(), gpu.GpuProcesses(), gpu.GpuThrottle(), gpu.GpuPower(),
+        gpu.GpuPersistence(),
+        host.Cpu(), host.Numa(), host.Memory(), host.Swap(), host.OpenFiles(), host.SharedMemory(),
+        clock.Clock(), clock.Ports(), storage.OutputWritable(), storage.DiskSpace(),
+        model.ModelFiles(), model.ModelIdentity(), model.ModelTokenizer(),
+        dataset.DatasetFile(), dataset.DatasetPrompts(), dataset.References(),
+        loadgen_conf.UserConf(), loadgen_conf.TargetRate(), loadgen_conf.Shortened(),
+        engine.EngineRules(), engine.EngineServer(), engine.EngineInstalled(),
+    ]  # fmt: skip
+    return [*checks, engine.EngineSmoke()] if smoke else checks
+
+
+def run_preflight(config: RunConfig, *, smoke: bool = False, checks: Sequence[Check] | None = None) -> Report:
+    """Check machine, installation, model, data and configuration of ``config``; never raises for what it finds.
+
+    ``smoke`` adds the engine's four samples. Without it, seconds; nothing is downloaded or prepared.
+    """
+    context = Context(config)
+    checks = default_checks(smoke=smoke) if checks is None else checks
+    begun = time.monotonic()
+    broken = {check.name: problem for check in checks if (problem := _guard_start(check, context))}
+    findings = [broken.get(check.name) or _guard_run(check, context) for check in checks]
+    return Report(findings=findings, facts=context.facts, seconds=time.monotonic() - begun, time=now())
+
+
+def _guard_start(check: Check, context: Context) -> Finding | None:
+    try:
+        check.start(context)
+    except Exception as error:  # noqa: BLE001  one check must not end the others
+        return replace(_broken(error), check=check.name)
+    return None
+
+
+def _guard_run(check: Check, context: Context) -> Finding:
+    begun = time.monotonic()
+    try:
+        finding = check.run(context)
+    except Exception as error:  # noqa: BLE001  as above
+        finding = _broken(error)
+    return replace(finding, check=check.name, seconds=round(time.monotonic() - begun, 3))
+
+
+def _broken(error: Exception) -> Finding:
+    text = " ".join(str(error).split())
+    if isinstance(error, HarnessError):
+        return fail(text, "")
+    return fail(f"the check itself broke: {type(error).__name__}: {text}", "report this; --skip-preflight runs without")

@@ -1,0 +1,97 @@
+"""The process of the smoke test: one engine, a few samples, one line of JSON on standard output.
+
+Apart from the command line, because an engine may crash, hang or leave threads behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from common.errors import HarnessError
+from sut.engines import create
+from sut.engines.base import Engine
+from sut.messages import Completion, EngineInfo, EngineSettings, Failure, FirstToken, Request
+
+
+def run(engine: Engine, info: EngineInfo, prompts: list[list[int]], vocab_size: int | None) -> dict[str, Any]:
+    """Send ``prompts`` and check what comes back. Returns lengths (tokens), seconds and violations."""
+    firsts: dict[int, list[int]] = {}
+    outputs: dict[int, list[int]] = {}
+    violations: list[str] = []
+    begun = time.monotonic()
+    engine.submit([Request(i, np.asarray(ids, "<i4").tobytes()) for i, ids in enumerate(prompts)])
+    while engine.outstanding:
+        for event in engine.poll(1.0):
+            if isinstance(event, Failure):
+                violations.append(f"sample {event.id} failed: {event.reason}")
+                continue
+            target = firsts if isinstance(event, FirstToken) else outputs
+            if event.id in target:
+                violations.append(f"sample {event.id} was reported twice")
+            target[event.id] = np.frombuffer(event.tokens, "<i4").tolist()
+            if isinstance(event, Completion):
+                first = firsts.get(event.id)
+                violations += judge(engine.settings, info, event.id, first, outputs[event.id], vocab_size)
+    violations += [f"sample {i} got no answer" for i in range(len(prompts)) if i not in outputs and not violations]
+    return {
+        "lengths": [len(ids) for ids in outputs.values()],
+        "seconds": time.monotonic() - begun,
+        "violations": violations,
+    }
+
+
+def judge(
+    settings: EngineSettings,
+    info: EngineInfo,
+    sample: int,
+    first: list[int] | None,
+    ids: list[int],
+    vocab_size: int | None,
+) -> list[str]:
+    """The properties that mlcommons/inference, compliance/TEST06 and LoadGen ask of every answer."""
+    wrong = []
+    if len(ids) < 2:
+        wrong.append(f"sample {sample} has {len(ids)} token(s): LoadGen needs two, end-of-text included")
+    if len(ids) > settings.max_new_tokens:
+        wrong.append(f"sample {sample} has {len(ids)} tokens, more than {settings.max_new_tokens}")
+    if settings.first_tokens and first != ids[:1]:
+        wrong.append(f"sample {sample}: first token {first} is not the head of the answer {ids[:1]}")
+    if any(token in info.eos_token_ids for token in ids[:-1]):
+        wrong.append(f"sample {sample} goes on after end-of-text")
+    if len(ids) < settings.max_new_tokens and info.eos_token_ids and ids[-1:] and ids[-1] not in info.eos_token_ids:
+        wrong.append(f"sample {sample} stops after {len(ids)} tokens without end-of-text")
+    if vocab_size and any(not 0 <= token < vocab_size for token in ids):
+        wrong.append(f"sample {sample} has a token outside the vocabulary")
+    return wrong
+
+
+def main() -> None:
+    job = json.load(sys.stdin)
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print on standard output; the answer must stand alone there
+    try:
+        settings = msgspec.convert(job["settings"], EngineSettings)
+        engine = create(settings)
+        begun = time.monotonic()
+        info = engine.load()
+        answer = {"load_s": time.monotonic() - begun, "info": msgspec.to_builtins(info)}
+        answer |= run(engine, info, job["prompts"], job["vocab_size"])
+        engine.close()
+    except HarnessError as error:
+        answer = {"error": str(error)}
+    except Exception as error:  # noqa: BLE001  an engine may raise anything; it is reported, not hidden
+        answer = {"error": f"the engine raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+    out.write(json.dumps(answer) + "\n")
+    out.flush()
+    os._exit(0)  # an engine's threads must not keep the process
+
+
+if __name__ == "__main__":
+    main()
