@@ -16,6 +16,7 @@ import yaml
 
 from common.errors import UserError
 from harness.accuracy.score import DETAILS, Accuracy, sha256_of
+from harness.artifacts import CONFIG, PREFLIGHT, SESSION, SYSTEM
 from harness.compliance import LLAMA_3_1_EOS, ComplianceResult, verify
 from harness.config import Benchmark, Mode, Scenario
 from harness.loadgen_log import ACCURACY, DETAIL, SUMMARY, DetailLog, SummaryLog, parse_detail, parse_summary
@@ -25,7 +26,7 @@ LOGS = (SUMMARY, DETAIL, ACCURACY)
 
 @dataclass(frozen=True)
 class Evidence:
-    """The saved files of one run. ``config``: config.yaml; ``session``: session.json, None if there is none."""
+    """The saved files of one run, None for those that are not there. ``system``: what machine it ran on."""
 
     run_dir: Path
     config: dict[str, Any]
@@ -33,14 +34,15 @@ class Evidence:
     detail: DetailLog
     summary: SummaryLog
     preflight: dict[str, Any] | None
+    system: dict[str, Any] | None
 
     @classmethod
     def load(cls, run_dir: Path) -> Evidence:
         """Read ``run_dir``. Raises ``UserError`` if it is no run directory at all."""
         if not is_run_dir(run_dir):
             raise UserError(f"{run_dir} is not a run directory: it has no config.yaml, session.json or {DETAIL}")
-        config = _mapping(run_dir / "config.yaml")
-        session = _mapping(run_dir / "session.json")
+        config = _mapping(run_dir / CONFIG)
+        session = _mapping(run_dir / SESSION)
         detail = parse_detail(run_dir / DETAIL)
         return cls(
             run_dir=run_dir,
@@ -48,7 +50,8 @@ class Evidence:
             session=session,
             detail=detail,
             summary=parse_summary(run_dir / SUMMARY),
-            preflight=_mapping(run_dir / "preflight.json"),
+            preflight=_mapping(run_dir / PREFLIGHT),
+            system=_mapping(run_dir / SYSTEM),
         )
 
     def setting(self, *path: str) -> Any:
@@ -119,7 +122,7 @@ class Evidence:
 
 def is_run_dir(path: Path) -> bool:
     """A run left something here that can be judged."""
-    return any((path / name).is_file() for name in ("config.yaml", "session.json", DETAIL))
+    return any((path / name).is_file() for name in (CONFIG, SESSION, DETAIL))
 
 
 def _mapping(path: Path) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ import msgspec
 
 from common.errors import UserError
 from harness import rules
+from harness.artifacts import METRICS, RESULT
 from harness.config import Mode, Scenario
 from harness.evidence import Evidence
 from harness.gate import Verdict, judge
@@ -30,7 +31,7 @@ from harness.result_schema import (
     Tokens,
 )
 
-RESULT = "result.json"
+HARDWARE = ("cpu", "memory", "storage", "network", "os", "gpu")
 FIGURES = ("result_", "early_stopping", "generated_")
 
 
@@ -92,8 +93,8 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         engine_live_facts=run.section("engine_live_facts"),
         model=run.section("model") or None,
         dataset=run.section("dataset") or None,
-        hardware=run.section("hardware") or (run.preflight or {}).get("facts") or None,
-        metrics=summarize_metrics(run.run_dir / "metrics.parquet"),
+        hardware={key: run.system[key] for key in HARDWARE if key in run.system} if run.system else None,
+        metrics=summarize_metrics(run.run_dir / METRICS),
         test_started=session.get("test_started"),
         test_ended=session.get("test_ended"),
         wall_s=session.get("wall_s"),
@@ -172,8 +173,9 @@ def _rules(run: Evidence) -> Rules:
 
 
 def _versions(run: Evidence) -> dict[str, Any]:
-    """What the session recorded of the software, with LoadGen's and the engine's own words for theirs."""
-    versions = dict(run.section("versions"))
+    """The software that the run recorded, with LoadGen's and the engine's own words for theirs."""
+    system = run.system or {}
+    versions = dict(system.get("software") or {}) | {"git_revision": system.get("git_revision")}
     if loadgen := run.detail.text("loadgen_version"):
         versions["loadgen"] = loadgen
     engine = run.section("engine")

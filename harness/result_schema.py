@@ -32,8 +32,8 @@ class Latency(msgspec.Struct, kw_only=True):
 
 
 class Samples(msgspec.Struct, kw_only=True):
-    """Counts of samples. ``retried``: given to another worker after a failure; ``duplicates``: answered twice,
-    second dropped.
+    """Counts of samples. ``failed``: attempts that gave no usable output; ``retried``: attempts given away again;
+    ``duplicates``: second answers, dropped.
     """
 
     issued: int | None = None

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from common.errors import EnvironmentFault, RunError, UserError
-from harness import artifacts
+from harness import artifacts, system_info
 from harness.config import Mode, RunConfig, Scenario
 from sut import engines
 
@@ -35,6 +35,7 @@ def execute(config: RunConfig, *, console: Console | None = None) -> int:
     config = with_defaults(config)
     run_dir = prepare_directory(config)
     config.save(run_dir / artifacts.CONFIG)
+    artifacts.write_json(run_dir / artifacts.SYSTEM, system_info.collect())
     if not config.skip_preflight:
         check_environment(config, run_dir, console)
     supervise(config, run_dir, console)

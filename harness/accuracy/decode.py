@@ -27,7 +27,7 @@ def load_decoder(path: str, revision: str | None = None) -> Decode:
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
-        raise EnvironmentFault("scoring needs transformers: pip install transformers") from error
+        raise EnvironmentFault(f"scoring needs transformers ({error}): pip install transformers") from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision or "main")
     except (OSError, ValueError, KeyError) as error:

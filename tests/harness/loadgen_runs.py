@@ -37,7 +37,12 @@ def run_loadgen(out: Path, **choices: Any) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     plan = DEFAULTS | choices
     done = subprocess.run(
-        [sys.executable, __file__, str(out), json.dumps(plan)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, __file__, str(out)],
+        input=json.dumps(plan),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     if done.returncode:
         raise AssertionError(f"LoadGen's process ended with {done.returncode}: {done.stderr[-2000:]}")
@@ -110,4 +115,4 @@ def _main(out: str, plan: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], json.loads(sys.argv[2]))
+    _main(sys.argv[1], json.load(sys.stdin))
