@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ class Outcome:
             "test_started": self.test_started,
             "test_ended": self.test_ended,
             "wall_s": self.wall_s,
+            "process": _process(),
         } | (_of_hub(hub) if hub else _NO_HUB)
 
     def save(self, run_dir: Path, hub: Hub | None) -> None:
@@ -58,6 +60,12 @@ class Outcome:
         write_json(run_dir / SESSION, self.as_dict(hub))
         if hub is not None and len(hub.record):
             write_events(run_dir / EVENTS, hub)
+
+
+def _process() -> dict[str, float]:
+    """CPU seconds and peak resident bytes of the LoadGen process so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_rss_bytes": usage.ru_maxrss * 1024}
 
 
 _NO_HUB: dict[str, Any] = {

@@ -25,6 +25,7 @@ from qsl.dataset import Dataset
 from qsl.library import SampleLibrary
 from sut.completions import Completions
 from sut.dispatcher import Dispatcher
+from sut.engines import shapes
 from sut.hub import Hub, HubOptions
 from sut.policies import make_order, make_policy
 from sut.record import SampleRecord
@@ -288,7 +289,9 @@ class Session:
 
         from harness.model_info import inspect_model
 
-        info = dataclasses.asdict(inspect_model(config.model.path or "", revision=config.model.revision))
+        info = dataclasses.asdict(
+            inspect_model(shapes.resolve(config.model.path or ""), revision=config.model.revision)
+        )
         self.outcome.model = {"path": config.model.path} | info
         return info
 

@@ -1,0 +1,74 @@
+"""The same prompts through the raw engine and through LoadGen and the harness, in one call: the ratio is our cost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from common.errors import RunError
+from harness import artifacts
+from harness.config import RunConfig, Scenario
+from harness.result import write_result
+from harness.run import ROOT, prepare_directory, supervise, with_defaults
+
+
+def workload(path: Path, *, count: int) -> Path:
+    """Make (once) random prompts with lengths lognormal(ln 700, 0.45) within 60 to 2540, 764 tokens on average."""
+    from qsl.synthetic import synthesize
+
+    if not path.exists():
+        synthesize(path, count=count, shape="lognormal", seed=0)
+    return path
+
+
+def offline_once(config: RunConfig, *, samples: int) -> RunConfig:
+    """An Offline test of exactly one permutation of the data set, however long that takes."""
+    config = config.model_copy(deep=True)
+    config.scenario = Scenario.OFFLINE
+    config.loadgen.min_query_count = samples
+    config.loadgen.min_duration_ms = 1
+    config.loadgen.target_qps = 1.0
+    return config
+
+
+def measure(
+    config: RunConfig, *, samples: int, raw: bool, static_batches: int | None, console: Console
+) -> dict[str, Any]:
+    """Run the variants one after another. Returns their figures and the ratio harness / raw."""
+    config = offline_once(with_defaults(config), samples=samples)
+    run_dir = prepare_directory(config)
+    config.save(run_dir / artifacts.CONFIG)
+    figures: dict[str, Any] = {"workers": config.workers.count or 1}
+    if raw:
+        figures["raw"] = _raw(run_dir, None)
+        console.print(f"raw: {figures['raw']['tokens_per_second']:.0f} tokens/s", highlight=False)
+    if static_batches:
+        figures["static_batches"] = _raw(run_dir, static_batches)
+    supervise(config, run_dir, console)
+    result = write_result(run_dir)
+    figures["harness"] = {k: result[k] for k in ("tokens_per_second", "samples_per_second")}
+    if raw:
+        figures["ratio"] = figures["harness"]["tokens_per_second"] / figures["raw"]["tokens_per_second"]
+    artifacts.write_json(run_dir / "bench.json", figures)
+    return figures
+
+
+def _raw(run_dir: Path, batch: int | None) -> Any:
+    extra = ["--static-batches", str(batch)] if batch else []
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)}
+    with (run_dir / "raw.log").open("ab") as log:
+        code = subprocess.run(
+            [sys.executable, "-m", "harness.bench.raw", str(run_dir), *extra],
+            stdout=log,
+            stderr=log,
+            env=env,
+            check=False,
+        ).returncode
+    if code:
+        raise RunError(f"the raw engine ended with status {code}: see {run_dir / 'raw.log'}")
+    return artifacts.read_json(run_dir / (f"raw-batches-of-{batch}.json" if batch else "raw.json"))

@@ -1,0 +1,107 @@
+"""``python -m harness.bench.raw RUN_DIR``: the engine alone on the run's data set, no LoadGen and no harness around it.
+
+For vLLM that is ``LLM.generate`` on all prompts at once, as its own benchmarks drive it; with ``--static-batches N``
+batches of N one after another, the way the MLCommons reference drives it. Other engines: submit everything, poll to the
+end. Writes ``raw.json``. In a process of its own, so that its memory is free before the harness's run.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from harness import config
+from harness.artifacts import CONFIG, write_json
+from harness.session.workers import engine_settings
+from qsl.dataset import Dataset
+from sut import engines
+from sut.messages import Completion, EngineSettings, Request
+
+
+def warm_up_prompts(count: int) -> list[list[int]]:
+    """The same random prompts that a worker warms up with."""
+    random = np.random.default_rng(0)
+    return [random.integers(100, 10_000, 16 + 1024 * k // max(1, count - 1)).tolist() for k in range(count)]
+
+
+def generate_with_vllm(
+    settings: EngineSettings, prompts: list[list[int]], *, warm_up: int, batch: int | None
+) -> tuple[float, int]:
+    """Return seconds and generated tokens of ``LLM.generate`` with exactly the arguments of our engine."""
+    import dataclasses
+    import os
+
+    from vllm import LLM, SamplingParams
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.platforms import current_platform
+
+    from sut.engines import vllm_args
+
+    plan = vllm_args.split(settings)
+    for name, value in (vllm_args.ENVIRONMENT | plan.environment).items():
+        os.environ.setdefault(name, value)
+    known = {f.name for f in dataclasses.fields(EngineArgs)}
+    args = vllm_args.complete(plan, settings, known=known, cpu=current_platform.is_cpu())
+    args.pop("worker_extension_cls", None)
+    llm = LLM(**args)
+    params = SamplingParams(
+        temperature=0.0,
+        max_tokens=settings.max_new_tokens,
+        min_tokens=settings.min_new_tokens,
+        ignore_eos=plan.ignore_eos,
+        detokenize=False,
+    )
+
+    def ask(some: list[list[int]]) -> int:
+        outputs = llm.generate([{"prompt_token_ids": p} for p in some], params, use_tqdm=False)
+        return sum(len(o.outputs[0].token_ids) for o in outputs)
+
+    ask(warm_up_prompts(warm_up))
+    began = time.perf_counter()
+    size = batch or len(prompts)
+    tokens = sum(ask(prompts[i : i + size]) for i in range(0, len(prompts), size))
+    return time.perf_counter() - began, tokens
+
+
+def generate_with_engine(settings: EngineSettings, prompts: list[list[int]], *, warm_up: int) -> tuple[float, int]:
+    """Return seconds and generated tokens of our engine object driven directly."""
+    engine = engines.create(settings)
+    engine.load()
+    engine.warm_up([np.array(p, np.int32) for p in warm_up_prompts(warm_up)])
+    requests = [Request(i, np.array(p, np.int32).tobytes()) for i, p in enumerate(prompts)]
+    began = time.perf_counter()
+    engine.submit(requests)
+    tokens = sum(len(e.tokens) // 4 for e in _events(engine) if isinstance(e, Completion))
+    seconds = time.perf_counter() - began
+    engine.close()
+    return seconds, tokens
+
+
+def _events(engine: Any) -> Iterator[Any]:
+    while engine.outstanding:
+        yield from engine.poll(1.0)
+
+
+def main(run_dir: Path, batch: int | None) -> None:
+    run_config = config.build(yaml.safe_load((run_dir / CONFIG).read_text()))
+    dataset = Dataset.load(Path(run_config.dataset.path or ""), limit=run_config.dataset.limit)
+    prompts = [dataset.tokens(i).tolist() for i in range(dataset.count)]
+    settings = engine_settings(run_config)
+    warm_up = run_config.workers.warm_up_prompts
+    if settings.name == "vllm":
+        seconds, tokens = generate_with_vllm(settings, prompts, warm_up=warm_up, batch=batch)
+    else:
+        seconds, tokens = generate_with_engine(settings, prompts, warm_up=warm_up)
+    figures = {"samples": len(prompts), "tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds,
+               "samples_per_second": len(prompts) / seconds}  # fmt: skip
+    write_json(run_dir / (f"raw-batches-of-{batch}.json" if batch else "raw.json"), figures)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[3]) if sys.argv[2:3] == ["--static-batches"] else None)

@@ -1,0 +1,82 @@
+"""``mlperf-llama bench``: measure the harness itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli import options as o
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure the harness itself.")
+
+
+@app.command()
+def engine(
+    output: Annotated[Path, typer.Option("--output", help="Directory for the run and bench.json.")],
+    profile: o.ProfileOption = None,
+    engine: o.EngineOption = None,
+    model: o.ModelOption = None,
+    dataset: o.DatasetOption = None,
+    workers: o.WorkersOption = None,
+    cluster: o.ClusterOption = None,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Prompts, without --dataset.")] = 2000,
+    raw: Annotated[bool, typer.Option(help="Run the raw engine too and tell the ratio.")] = True,
+    static_batches: Annotated[
+        int | None, typer.Option(help="Also drive the raw engine as the reference does: batches of N one by one.")
+    ] = None,
+    settings: o.SetOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+) -> None:
+    """The same prompts through the raw engine and through LoadGen and the harness, Offline, one permutation."""
+    from rich.console import Console
+
+    from harness.bench import engine as bench
+    from qsl.dataset import Dataset
+
+    console = Console()
+    path = Path(dataset) if dataset else bench.workload(output.parent / f"workload-{samples}.parquet", count=samples)
+    config = o.make_config(
+        profile=profile,
+        scenario=o.Scenario.OFFLINE,
+        engine=engine,
+        model=model,
+        dataset=str(path),
+        workers=workers,
+        cluster=cluster,
+        output=output,
+        settings=settings,
+        overwrite=overwrite or None,
+    )
+    count = Dataset.load(path, limit=config.dataset.limit).count
+    figures = bench.measure(config, samples=count, raw=raw, static_batches=static_batches, console=console)
+    for name in ("raw", "static_batches", "harness"):
+        if name in figures:
+            console.print(
+                f"{name:<15}{figures[name]['tokens_per_second']:>12.1f} tokens/s"
+                f"{figures[name]['samples_per_second']:>10.2f} samples/s",
+                highlight=False,
+            )
+    if "ratio" in figures:
+        console.print(f"harness / raw  {figures['ratio']:.4f}", highlight=False)
+
+
+@app.command()
+def overhead(
+    output: Annotated[Path, typer.Option("--output", help="Directory for the runs and overhead.json.")],
+    workers: Annotated[list[int], typer.Option("--workers", min=1, help="Numbers of workers.")] = [1, 8, 64],  # noqa: B006
+    rates: Annotated[list[float], typer.Option("--rate", help="Server rates, q/s.")] = [500.0, 2000.0],  # noqa: B006
+    offline_samples: Annotated[int, typer.Option(min=1, help="Samples of an Offline run.")] = 200_000,
+    seconds: Annotated[float, typer.Option(min=1, help="Least length of a Server run.")] = 20.0,
+) -> None:
+    """LoadGen, harness and the null engine: samples/s, added TTFT, CPU per sample, memory."""
+    from rich.console import Console
+
+    from harness.bench import overhead as bench
+
+    console = Console()
+    rows = bench.measure(
+        output=output, workers=workers, rates=rates, offline_samples=offline_samples, seconds=seconds, console=console
+    )
+    console.print(bench.table(rows))
