@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from harness.config import Mode
 from harness.evidence import Evidence
-from harness.loadgen_log import DETAIL, disagreements
+from harness.loadgen_log import DETAIL, SUMMARY, disagreements
 
 VIOLATIONS = {  # of completions that reached LoadGen
     "first_token_mismatch": "a first token that is not the first of the completion (TEST06, first token check)",
@@ -68,7 +68,9 @@ def no_loadgen_errors(run: Evidence) -> Iterator[str]:
 
 
 def logs_agree(run: Evidence) -> Iterator[str]:
-    """Summary and detail log are of one run."""
+    """Summary and detail log are both there, and of one run."""
+    if not (run.run_dir / SUMMARY).is_file():
+        yield f"LoadGen's {SUMMARY} is missing"
     for line in disagreements(run.detail, run.summary)[:3]:
         yield f"LoadGen's logs are not of one run: {line}"
 
