@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 
 from packaging.version import Version
 
@@ -107,7 +108,7 @@ class LoadgenEmbedded(Check):
         return compare(json.loads(answer.stdout))
 
 
-def compare(answers: list[tuple[int, dict[str, int | float | bool | None]]]) -> Finding:
+def compare(answers: Sequence[tuple[int, Mapping[str, int | float | bool | None]]]) -> Finding:
     """Compare the probe's answers (return code and settings, in the order of PUBLISHED) with the published values."""
     findings: list[Finding] = []
     for ((model, scenario), special), (rc, settings) in zip(PUBLISHED.items(), answers, strict=True):

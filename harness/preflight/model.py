@@ -46,10 +46,10 @@ class ModelIdentity(Check):
     name = "model identity"
 
     def run(self, context: Context) -> Finding:
-        from harness.model_info import inspect_model
-
         if context.model is None:
             return skipped("no model folder")
+        from harness.model_info import inspect_model
+
         try:
             info = inspect_model(str(context.model.path), revision=context.config.model.revision)
         except HarnessError as error:
