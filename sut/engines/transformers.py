@@ -1,0 +1,240 @@
+"""The default engine: Hugging Face transformers, on a CPU or a CUDA device, continuously batched, greedy.
+
+transformers has a continuous batching of its own (``ContinuousBatchingManager``). It is not used: it drops
+``min_new_tokens`` (``MinNewTokensLengthLogitsProcessor`` is marked as not supported there), so that a first token could
+be EOS, which LoadGen cannot measure; and on a CPU its attention runs every query of the batch against the keys of all
+requests, which made it half as fast as ``generate``. Here a step is one forward of the model: either the whole prompt
+of one waiting request (never padded, so that its first token does not depend on what else runs) or one token of every
+running request.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+import transformers
+
+from common.errors import RunError, UserError, nearest
+from sut.engines.base import Engine, IntArray
+from sut.engines.kv_slots import SlotCache
+from sut.engines.transformers_load import load_model, pick_device, pick_dtype
+from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
+
+ATTENTION = ("sdpa", "eager")
+log = logging.getLogger(__name__)
+
+
+class Arguments(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``engine.args`` of this engine.
+
+    ``dtype``: auto, float32, bfloat16, float16; auto is float32 on a CPU (the same tokens in whatever batch, and not
+    every CPU computes in bfloat16) and the checkpoint's own on CUDA. ``max_batch``: requests decoded together; none: 16
+    on a CPU, 64 on CUDA. ``threads``: of torch; none: torch's choice. ``revision``: of a model on the hub.
+    """
+
+    dtype: str = "auto"
+    attn_implementation: str = "sdpa"
+    max_batch: int | None = None
+    threads: int | None = None
+    revision: str | None = None
+
+
+@dataclass(slots=True)
+class _Running:
+    id: int
+    prompt_length: int
+    tokens: list[int] = field(default_factory=list)
+
+    @property
+    def position(self) -> int:
+        """Where the last token goes in the cache."""
+        return self.prompt_length + len(self.tokens) - 1
+
+
+class TransformersEngine(Engine):
+    """See the module. ``submit`` and ``poll`` are for one thread; ``poll`` runs one step and never waits."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        self.arguments = _parse(settings.args)
+        self._waiting: deque[tuple[int, IntArray]] = deque()
+        self._running: list[_Running] = []
+        self._events: list[Event] = []
+        self._broken: str | None = None
+
+    def load(self) -> EngineInfo:
+        """See ``Engine.load``. Any decoder-only model with ordinary attention loads, not only a Llama."""
+        if self.settings.tensor_parallel != 1:
+            raise UserError("engine 'transformers' uses one device a worker: set workers.tensor_parallel=1, or take "
+                            "engine vllm")
+        if self.arguments.threads is not None:
+            torch.set_num_threads(self.arguments.threads)
+        self.device = pick_device(self.settings.device)
+        dtype = pick_dtype(self.arguments.dtype, self.device)
+        self.model: Any = load_model(self.settings.model, revision=self.arguments.revision, device=self.device,
+                                     dtype=dtype, attention=self.arguments.attn_implementation)
+        config = self.model.config.get_text_config()
+        # transformers renamed the argument; both names are in use in the versions that we support
+        parameters = inspect.signature(self.model.forward).parameters
+        self._cache_name = "cache" if "cache" in parameters else "past_key_values"
+        on_cuda = self.device.type == "cuda"
+        self.capacity = self.arguments.max_batch or (64 if on_cuda else 16)
+        self.eos = _eos_ids(self.model)
+        self.vocab_size = int(config.vocab_size)
+        self.max_prompt = int(config.max_position_embeddings) - self.settings.max_new_tokens
+        self._cache = SlotCache(self.capacity)
+        self._eos_index = torch.tensor(self.eos, dtype=torch.long, device=self.device)
+        number_format = str(self.model.dtype).removeprefix("torch.")
+        facts: dict[str, Any] = {
+            "device": torch.cuda.get_device_name(self.device) if on_cuda else "cpu",
+            "dtype": number_format,
+            "attention": self.arguments.attn_implementation,
+            "architecture": type(self.model).__name__,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "max_batch": self.capacity,
+            "torch": torch.__version__,
+            "kv_sharing": "none: every request has rows of its own",
+        }
+        if not on_cuda:
+            facts["threads"] = torch.get_num_threads()
+        return EngineInfo(name="transformers", version=transformers.__version__, capacity=self.capacity,
+                          eos_token_ids=self.eos, vocab_size=self.vocab_size, max_prompt_tokens=self.max_prompt,
+                          prefix_caching=False, weight_dtype=number_format, kv_cache_dtype=number_format, facts=facts)
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Queue ``requests``; one that the model cannot take gets its ``Failure`` at the next ``poll``."""
+        for request in requests:
+            ids = np.frombuffer(request.tokens, dtype="<i4")
+            if reason := self._refusal(ids):
+                self._events.append(Failure(request.id, reason))
+            else:
+                self._waiting.append((request.id, ids))
+
+    def _refusal(self, ids: IntArray) -> str | None:
+        if not len(ids):
+            return "the prompt is empty"
+        if len(ids) > self.max_prompt:
+            return (f"the prompt has {len(ids)} tokens; the model takes {self.max_prompt} "
+                    f"(its context less {self.settings.max_new_tokens} new tokens)")
+        if ids.min() < 0 or ids.max() >= self.vocab_size:
+            return f"the prompt has a token id outside the vocabulary of {self.vocab_size}"
+        return None
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        """Run one step and return its events. Raises ``RunError`` when the model fails, and at every later call."""
+        if self._broken is not None:
+            raise RunError(self._broken)
+        try:
+            with torch.inference_mode():
+                if self._waiting and len(self._running) < self.capacity:
+                    self._prefill(*self._waiting.popleft())
+                elif self._running:
+                    self._decode()
+        except torch.OutOfMemoryError as error:
+            self._broken = (f"out of memory on {self.device} with {len(self._running)} requests running: lower "
+                            f"engine.args.max_batch (now {self.capacity})")
+            raise RunError(self._broken) from error
+        except Exception as error:
+            self._broken = f"the model failed in a forward pass: {type(error).__name__}: {error}"
+            raise RunError(self._broken) from error
+        events, self._events = self._events, []
+        return events
+
+    def _prefill(self, request_id: int, ids: IntArray) -> None:
+        cache = transformers.DynamicCache()
+        tokens = torch.from_numpy(ids.astype(np.int64)).to(self.device)[None]
+        logits = self._forward(tokens, cache, logits_to_keep=1)
+        request = _Running(request_id, len(ids))
+        if not self._accept([request], logits)[0]:
+            self._cache.insert(row=len(self._running), prefilled=cache, room=len(ids) + self.settings.max_new_tokens)
+            self._running.append(request)
+
+    def _decode(self) -> None:
+        where = [r.position for r in self._running]
+        positions = torch.tensor(where, device=self.device)
+        mask = self._cache.begin_step(positions, max(where))
+        last = torch.tensor([[r.tokens[-1]] for r in self._running], device=self.device)
+        logits = self._forward(last, self._cache, attention_mask=mask, position_ids=positions[:, None])
+        finished = self._accept(self._running, logits)
+        for row in reversed([row for row, done in enumerate(finished) if done]):
+            final = self._running.pop()
+            if row < len(self._running):
+                self._cache.move(source=len(self._running), target=row, used=final.position)
+                self._running[row] = final
+
+    def _forward(self, tokens: torch.Tensor, cache: transformers.Cache, **kwargs: Any) -> torch.Tensor:
+        """Logits [rows, vocabulary] of the last position of each row."""
+        out = self.model(input_ids=tokens, use_cache=True, **{self._cache_name: cache}, **kwargs)
+        logits: torch.Tensor = out.logits[:, -1]
+        return logits
+
+    def _accept(self, requests: list[_Running], logits: torch.Tensor) -> list[bool]:
+        """Take each request's most likely token, note the events, and say which requests are finished."""
+        if self.eos:
+            early = [row for row, r in enumerate(requests) if len(r.tokens) < self.settings.min_new_tokens]
+            if early:
+                logits[torch.tensor(early, device=self.device)[:, None], self._eos_index] = -torch.inf
+        finished = []
+        for request, token in zip(requests, logits.argmax(dim=-1).tolist(), strict=True):
+            request.tokens.append(token)
+            if len(request.tokens) == 1 and self.settings.first_tokens:
+                self._events.append(FirstToken(request.id, np.int32(token).tobytes()))
+            done = token in self.eos or len(request.tokens) >= self.settings.max_new_tokens
+            if done:
+                self._events.append(Completion(request.id, np.array(request.tokens, dtype="<i4").tobytes()))
+            finished.append(done)
+        return finished
+
+    @property
+    def outstanding(self) -> int:
+        return len(self._waiting) + len(self._running) + sum(isinstance(e, Failure) for e in self._events)
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    def close(self) -> None:
+        self._waiting.clear()
+        self._running.clear()
+        self._events.clear()
+        self._broken = self._broken or "the engine is closed"
+        self.model = self._cache = None  # type: ignore[assignment]
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _parse(args: dict[str, Any]) -> Arguments:
+    known = Arguments.__struct_fields__
+    for key in args:
+        if key not in known:
+            raise UserError(f"engine.args.{key} is not known to engine 'transformers'{nearest(key, known)} "
+                            f"(arguments: {', '.join(known)})")
+    try:
+        arguments = msgspec.convert(args, Arguments)
+    except msgspec.ValidationError as error:
+        raise UserError(f"engine.args of engine 'transformers': {error}") from error
+    for name in ("max_batch", "threads"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UserError(f"engine.args.{name} must be at least 1 (got {value})")
+    if arguments.attn_implementation not in ATTENTION:
+        raise UserError(f"engine.args.attn_implementation {arguments.attn_implementation!r} is not supported by engine "
+                        f"'transformers': use {' or '.join(ATTENTION)}")
+    return arguments
+
+
+def _eos_ids(model: Any) -> list[int]:
+    ids = model.generation_config.eos_token_id if model.generation_config is not None else None
+    if ids is None:
+        ids = model.config.get_text_config().eos_token_id
+    if ids is None:
+        return []
+    return [int(i) for i in (ids if isinstance(ids, list | tuple) else [ids])]
