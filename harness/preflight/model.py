@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from common.errors import HarnessError
+from harness.model_info import HUB_ID, HUB_REVISION, inspect_model
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
 from harness.preflight.sources import FastTokenizer, uses_model
-
-# What the benchmark's reference uses (mlcommons/inference, language/llama3.1-8b/README.md).
-REFERENCE_REVISION = "be673f326cab4cd22ccfef76109faf68e41aa5f1"
 
 
 class ModelFiles(Check):
@@ -29,6 +29,9 @@ class ModelFiles(Check):
             return fail(f"model folder {config.model.path} does not exist", "give a folder or a hub id with --model")
         dummy = config.engine.args.get("load_format") == "dummy" or str(config.model.path).startswith("shape:")
         problems = [p for p in model.problems if not (dummy and "no weights" in p)]
+        if problems and not Path(str(config.model.path)).exists() and config.model.path is not None:
+            advice = f"hf download {config.model.path}"
+            return warn(f"the local Hugging Face cache holds only a part of {config.model.path}: {problems[0]}", advice)
         context.facts["model"] = {
             "fingerprint": model.fingerprint,
             "weight_bytes": model.weight_bytes,
@@ -48,28 +51,36 @@ class ModelIdentity(Check):
     def run(self, context: Context) -> Finding:
         if context.model is None:
             return skipped("no model folder")
-        from harness.model_info import inspect_model
-
         try:
             info = inspect_model(str(context.model.path), revision=context.config.model.revision)
         except HarnessError as error:
             return fail(str(error), "")
-        context.facts.setdefault("model", {})["revision"] = info.revision
+        revision = info.revision or recorded_revision(context.model.path)
+        context.facts.setdefault("model", {})["revision"] = revision
         findings = []
         if not info.is_llama_3_1_8b:
             advice = "runs, but nothing made with it can be submitted"
             findings.append(warn(f"not a Llama 3.1 8B: {'; '.join(info.reasons)}", advice, blocks_submission=True))
-        elif info.revision is None:
-            advice = f"download it with 'hf download', which records it; the reference is {REFERENCE_REVISION[:12]}"
+        elif revision is None:
+            advice = f"download it with 'hf download', which records it; the reference is {HUB_REVISION[:12]}"
             findings.append(warn("the revision of the model is unknown", advice))
-        elif not info.revision.startswith(REFERENCE_REVISION[:12]):
+        elif not revision.startswith(HUB_REVISION[:12]):
             findings.append(
                 warn(
-                    f"revision {info.revision[:12]}, the reference uses {REFERENCE_REVISION[:12]}",
-                    f"hf download --revision {REFERENCE_REVISION} meta-llama/Llama-3.1-8B-Instruct",
+                    f"revision {revision[:12]}, the reference uses {HUB_REVISION[:12]}",
+                    f"hf download --revision {HUB_REVISION} {HUB_ID}",
                 )
             )
-        return combine(findings, f"Llama 3.1 8B, revision {str(info.revision)[:12]}")
+        return combine(findings, f"Llama 3.1 8B, revision {str(revision)[:12]}")
+
+
+def recorded_revision(folder: Path) -> str | None:
+    """The commit that ``hf download --local-dir`` noted beside the files, or None."""
+    try:
+        lines = (folder / ".cache" / "huggingface" / "download" / "config.json.metadata").read_text().splitlines()
+    except OSError:
+        return None
+    return lines[0] if lines and len(lines[0]) == 40 else None
 
 
 class ModelTokenizer(Check):

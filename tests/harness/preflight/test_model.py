@@ -130,3 +130,19 @@ def test_a_broken_config_breaks_nothing_else(tmp_path: Path) -> None:
     folder = model_folder(tmp_path)
     (folder / "config.json").write_text(json.dumps({"vocab_size": "many"}))
     assert ModelTokenizer().run(make(model__path=str(folder))).status is Status.WARN
+
+
+def test_a_recorded_revision_is_known(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path)
+    note = folder / ".cache" / "huggingface" / "download" / "config.json.metadata"
+    note.parent.mkdir(parents=True)
+    note.write_text("be673f326cab4cd22ccfef76109faf68e41aa5f1\nsome-etag\n1.0\n")
+    assert ModelIdentity().run(make(model__path=str(folder))).status is Status.PASS
+
+
+def test_half_a_hub_model_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = model_folder(tmp_path)
+    (folder / SECOND).unlink()
+    monkeypatch.setattr("harness.preflight.sources.hub_copy", lambda name, revision: folder)
+    finding = ModelFiles().run(make(model__path="organisation/model"))
+    assert (finding.status, "only a part" in finding.found) == (Status.WARN, True)
