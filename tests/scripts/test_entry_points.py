@@ -1,0 +1,137 @@
+"""The scripts are thin: what they are given reaches mlperf-llama, from any directory."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.scripts.conftest import ROOT, SCRIPTS, run
+
+RUNS = {
+    "run_offline.sh": ("offline", "performance"),
+    "run_server.sh": ("server", "performance"),
+    "run_interactive.sh": ("interactive", "performance"),
+    "run_singlestream.sh": ("singlestream", "performance"),
+    "run_accuracy.sh": ("offline", "accuracy"),
+}
+OTHERS = ["quickstart.sh", "score_accuracy.sh", "summarize_results.sh", "test.sh"]
+
+
+def options(output: str) -> dict[str, str]:
+    """The options of a recorded call; of one given twice, the last, as the command line takes it."""
+    words = output.splitlines()
+    return {word: words[i + 1] for i, word in enumerate(words[:-1]) if word.startswith("--")}
+
+
+def test_no_script_is_forgotten() -> None:
+    assert {p.name for p in SCRIPTS.glob("*.sh")} == {*RUNS, *OTHERS, "common.sh"}
+
+
+@pytest.mark.parametrize("script", sorted([*SCRIPTS.glob("*.sh"), ROOT / ".ci" / "run"]), ids=lambda p: p.name)
+def test_syntax(script: Path) -> None:
+    subprocess.run(["bash", "-n", script], check=True)
+    assert "set -euo pipefail" in script.read_text()
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_shellcheck() -> None:
+    done = subprocess.run(
+        ["shellcheck", "-x", *sorted(SCRIPTS.glob("*.sh")), ".ci/run"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", [*RUNS, *OTHERS])
+def test_help_is_the_comment_at_the_top(name: str) -> None:
+    done = run(SCRIPTS / name, "--help")
+    assert done.returncode == 0
+    assert f"Usage: scripts/{name}" in done.stdout
+    assert "source" not in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_variable_is_documented(name: str) -> None:
+    documented = set(re.findall(r"^#   ([A-Z_]+) ", (SCRIPTS / name).read_text(), re.MULTILINE))
+    rate = "TARGET_LATENCY_MS" if "singlestream" in name else "TARGET_QPS"
+    expected = {"MODEL", "DATASET", "ENGINE", "PROFILE", "WORKERS", "USER_CONF", "OUTPUT", rate}
+    assert documented == expected | ({"SCENARIO"} if "accuracy" in name else set())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_variables_become_options(name: str, recorder: Path, tmp_path: Path) -> None:
+    given = {
+        "PROFILE": "h100 one", "MODEL": "some/model", "DATASET": "a b.json", "ENGINE": "null", "WORKERS": "3",
+        "TARGET_QPS": "7.5", "TARGET_LATENCY_MS": "90", "USER_CONF": "user.conf", "OUTPUT": "out dir",
+    }  # fmt: skip
+    done = run(SCRIPTS / name, "--overwrite", cwd=tmp_path, MLPERF_LLAMA_VENV=str(recorder), **given)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "run"
+    assert done.stdout.splitlines()[-1] == "--overwrite"
+    scenario, mode = RUNS[name]
+    assert options(done.stdout) == {
+        "--scenario": scenario, "--mode": mode, "--profile": "h100 one", "--model": "some/model",
+        "--dataset": "a b.json", "--engine": "null", "--workers": "3", "--target-qps": "7.5",
+        "--target-latency-ms": "90", "--user-conf": "user.conf", "--output": "out dir",
+    }  # fmt: skip
+
+
+def test_extra_arguments_pass_through_and_win(recorder: Path, tmp_path: Path) -> None:
+    extra = ["--output", "there", "--set", "engine.args={a: 1, b: x y}"]
+    done = run(SCRIPTS / "run_server.sh", *extra, cwd=tmp_path, MLPERF_LLAMA_VENV=str(recorder), OUTPUT="here")
+    assert done.stdout.splitlines()[-4:] == extra
+    assert options(done.stdout)["--output"] == "there"
+
+
+def test_without_variables_it_is_the_demo(recorder: Path, tmp_path: Path) -> None:
+    done = run(SCRIPTS / "run_offline.sh", cwd=tmp_path, MLPERF_LLAMA_VENV=str(recorder))
+    got = options(done.stdout)
+    assert got["--profile"] == "cpu-demo"
+    assert "--model" not in got
+    assert Path(got["--output"]).parent == ROOT / "runs"
+    done = run(SCRIPTS / "run_offline.sh", cwd=tmp_path, MLPERF_LLAMA_VENV=str(recorder), MODEL="some/model")
+    assert "--profile" not in options(done.stdout)
+
+
+def test_accuracy_takes_the_scenario(recorder: Path, tmp_path: Path) -> None:
+    done = run(SCRIPTS / "run_accuracy.sh", cwd=tmp_path, MLPERF_LLAMA_VENV=str(recorder), SCENARIO="server")
+    assert options(done.stdout)["--scenario"] == "server"
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("score_accuracy.sh", "accuracy"), ("summarize_results.sh", "summarize")]
+)
+def test_post_processing(name: str, command: str, recorder: Path, tmp_path: Path) -> None:
+    done = run(SCRIPTS / name, "a dir", "b", cwd=tmp_path, MLPERF_LLAMA_VENV=str(recorder))
+    assert done.stdout.splitlines() == [command, "a dir", "b"]
+    done = run(SCRIPTS / name, cwd=tmp_path, MLPERF_LLAMA_VENV=str(recorder))
+    assert done.returncode == 2
+    assert "RUN_DIR" in done.stderr
+
+
+def test_environment_that_is_none(tmp_path: Path) -> None:
+    done = run(SCRIPTS / "run_offline.sh", cwd=tmp_path, MLPERF_LLAMA_VENV=str(tmp_path))
+    assert done.returncode == 3
+    assert "MLPERF_LLAMA_VENV" in done.stderr
+
+
+def test_a_run_from_another_directory(checkout: Path, tmp_path: Path) -> None:
+    rows = [{"instruction": "", "input": "text", "tok_input": [1 + i, 2, 3], "output": "text"} for i in range(8)]
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    smoke = ["--set", "loadgen.min_duration_ms=1", "--set", "loadgen.min_query_count=8", "--skip-preflight"]
+    done = run(
+        SCRIPTS / "run_offline.sh", *smoke, cwd=tmp_path, MLPERF_LLAMA_VENV=str(checkout),
+        ENGINE="null", DATASET="data.json", OUTPUT="out", TARGET_QPS="1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["valid"] is True
+    assert result["samples"]["completed"] >= 8
+    assert result["submittable"] is False
+    done = run(SCRIPTS / "summarize_results.sh", "out", cwd=tmp_path, MLPERF_LLAMA_VENV=str(checkout))
+    assert done.returncode == 0, done.stderr
