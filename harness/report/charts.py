@@ -1,0 +1,164 @@
+"""Charts as inline SVG, made here: a few hundred points and colours that are CSS variables of the page.
+
+A plotting library's SVG carries its own fonts and fixed colours and weighs ten times as much; a page of these follows
+dark and light by itself and stays under a megabyte. Every picture has a title and a description in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from harness.report.document import Chart
+from harness.report.scale import Floats, tick_text, ticks
+
+WIDTH, HEIGHT = 560.0, 270.0
+LEFT, RIGHT, TOP, BOTTOM = 62.0, 14.0, 16.0, 46.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """``x``, ``y``: shape [n]; NaN interrupts the line. ``low``/``high``: a band around it. ``tone``: series 1 to 6."""
+
+    name: str
+    x: Floats
+    y: Floats
+    tone: int = 1
+    low: Floats | None = None
+    high: Floats | None = None
+    points: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """A value that matters, drawn across the chart."""
+
+    value: float
+    label: str
+    tone: str = "limit"
+
+
+class _Frame:
+    """Maps values to the drawing area and draws its axes."""
+
+    def __init__(self, *, x: tuple[float, float], y: tuple[float, float], x_label: str, y_label: str) -> None:
+        self.x_ticks, self.y_ticks = ticks(*x, wanted=6), ticks(*y)
+        self.x_range = (x[0], x[1] if x[1] > x[0] else x[0] + 1)
+        self.y_range = (self.y_ticks[0], self.y_ticks[-1])
+        self.x_label, self.y_label = x_label, y_label
+
+    def px(self, value: Floats | float) -> Floats:
+        low, high = self.x_range
+        return np.asarray(LEFT + (np.asarray(value) - low) / (high - low) * (WIDTH - LEFT - RIGHT))
+
+    def py(self, value: Floats | float) -> Floats:
+        low, high = self.y_range
+        return np.asarray(HEIGHT - BOTTOM - (np.asarray(value) - low) / (high - low) * (HEIGHT - TOP - BOTTOM))
+
+    def axes(self) -> str:
+        parts = []
+        for value in self.y_ticks:
+            y = float(self.py(value))
+            parts.append(f'<path class="grid" d="M{LEFT:g} {y:.1f}H{WIDTH - RIGHT:g}"/>'
+                         f'<text class="tick" x="{LEFT - 7:g}" y="{y + 4.5:.1f}" text-anchor="end">'
+                         f"{tick_text(value)}</text>")
+        for value in self.x_ticks:
+            x = float(self.px(value))
+            if LEFT - 1 <= x <= WIDTH - RIGHT + 1:
+                parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 18:g}" text-anchor="middle">'
+                             f"{tick_text(value)}</text>")
+        parts.append(f'<path class="axis" d="M{LEFT:g} {HEIGHT - BOTTOM:g}H{WIDTH - RIGHT:g}"/>')
+        middle = (TOP + HEIGHT - BOTTOM) / 2
+        parts.append(f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2:g}" y="{HEIGHT - 7:g}" text-anchor="middle">'
+                     f"{escape(self.x_label)}</text>")
+        parts.append(f'<text class="label" transform="translate(14 {middle:g}) rotate(-90)" text-anchor="middle">'
+                     f"{escape(self.y_label)}</text>")
+        return "".join(parts)
+
+
+def line_chart(*, title: str, description: str, x_label: str, y_label: str, lines: Sequence[Line],
+               limits: Sequence[Limit] = ()) -> Chart:
+    """Draw lines over a common axis from zero up; ``limits`` are horizontal."""
+    ys = [v for line in lines for v in (line.y, line.low, line.high) if v is not None]
+    values = np.concatenate([*ys, [limit.value for limit in limits]])
+    values = values[np.isfinite(values)]
+    xs = np.concatenate([line.x for line in lines])
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    left, right = (float(xs.min()), float(xs.max())) if len(xs) else (0.0, 1.0)
+    frame = _Frame(x=(0.0 if 0 <= left < 0.1 * right else left, right), y=(min(low, 0.0), high), x_label=x_label,
+                   y_label=y_label)
+    body = [frame.axes()]
+    for line in lines:
+        if line.low is not None and line.high is not None:
+            body.append(_band(frame, line))
+        body.append(f'<path class="line s{line.tone}" d="{_path(frame, line.x, line.y)}"/>')
+        if line.points:
+            body += [f'<circle class="dot s{line.tone}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
+                     for x, y in zip(frame.px(line.x), frame.py(line.y), strict=True) if np.isfinite(y)]
+    body += [_level(frame, limit) for limit in limits]
+    legend = [(line.name, f"s{line.tone}") for line in lines] if len(lines) > 1 or lines[0].low is not None else []
+    return Chart(title=title, svg=_svg(title, description, body), description=description, legend=legend)
+
+
+def histogram(*, title: str, description: str, x_label: str, counts: Floats, edges: Floats,
+              limits: Sequence[Limit] = (), overflow: int = 0) -> Chart:
+    """Draw the share of samples in each bin; ``limits`` are vertical. ``overflow``: samples right of the last edge."""
+    total = float(counts.sum()) + overflow
+    share = 100 * counts / total if total else counts
+    frame = _Frame(x=(float(edges[0]), float(edges[-1])), y=(0, float(share.max()) or 1.0),
+                   x_label=x_label, y_label="share of samples (%)")
+    base = float(frame.py(0.0))
+    body = [frame.axes()]
+    for left, right, value in zip(frame.px(edges[:-1]), frame.px(edges[1:]), share, strict=True):
+        if value > 0:
+            top, right = min(float(frame.py(float(value))), base - 0.6), max(right - 0.6, left + 0.4)
+            body.append(f'<path class="bar s1" d="M{left:.1f} {base:.1f}V{top:.1f}H{right:.1f}V{base:.1f}Z"/>')
+    body += [_upright(frame, limit, at) for at, limit in enumerate(limits)]
+    if overflow:
+        body.append(f'<text class="mark" x="{WIDTH - RIGHT - 5:g}" y="{TOP + 10 + 15 * len(limits):g}" '
+                    f'text-anchor="end">{overflow:,} further right</text>')
+    return Chart(title=title, svg=_svg(title, description, body), description=description)
+
+
+def _svg(title: str, description: str, body: Sequence[str]) -> str:
+    return (f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title)}: {escape(description)}">'
+            f"<title>{escape(title)}</title><desc>{escape(description)}</desc>{''.join(body)}</svg>")
+
+
+def _path(frame: _Frame, x: Floats, y: Floats) -> str:
+    parts, pen = [], "M"
+    for px, py, value in zip(frame.px(x), frame.py(y), y, strict=True):
+        if np.isfinite(value):
+            parts.append(f"{pen}{px:.1f} {py:.1f}")
+            pen = "L"
+        else:
+            pen = "M"
+    return "".join(parts)
+
+
+def _band(frame: _Frame, line: Line) -> str:
+    assert line.low is not None and line.high is not None
+    known = np.isfinite(line.low) & np.isfinite(line.high)
+    there = _path(frame, line.x[known], line.high[known])
+    back = _path(frame, line.x[known][::-1], line.low[known][::-1])
+    return f'<path class="band s{line.tone}" d="{there}{back.replace("M", "L", 1)}Z"/>' if there else ""
+
+
+def _level(frame: _Frame, limit: Limit) -> str:
+    y = float(frame.py(limit.value))
+    return (f'<path class="{limit.tone}" d="M{LEFT:g} {y:.1f}H{WIDTH - RIGHT:g}"/>'
+            f'<text class="mark {limit.tone}" x="{WIDTH - RIGHT - 3:g}" y="{y - 5 if y > TOP + 12 else y + 15:.1f}" '
+            f'text-anchor="end">{escape(limit.label)}</text>')
+
+
+def _upright(frame: _Frame, limit: Limit, row: int) -> str:
+    x = float(frame.px(limit.value))
+    if not LEFT <= x <= WIDTH - RIGHT + 0.5:
+        return ""
+    left = x > WIDTH * 0.6
+    return (f'<path class="{limit.tone}" d="M{x:.1f} {TOP:g}V{HEIGHT - BOTTOM:g}"/>'
+            f'<text class="mark {limit.tone}" x="{x - 5 if left else x + 5:.1f}" y="{TOP + 10 + 15 * row:g}" '
+            f'text-anchor="{"end" if left else "start"}">{escape(limit.label)}</text>')

@@ -1,0 +1,29 @@
+"""Nested settings as flat ones, to be listed and compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return ``{"engine.args.max_num_seqs": 512}`` for nested mappings; lists and scalars are values."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + str(key)] = value
+    return flat
+
+
+def value_text(value: Any) -> str:
+    """Return a setting's value as one line."""
+    if value is None or value in ("", [], {}):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(value_text(item) for item in value)
+    return " ".join(str(value).split())

@@ -1,0 +1,49 @@
+"""Several runs beside each other; two of them with the noise of their difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.compare import Comparison, compare_runs
+from harness.progress import number
+from harness.report.document import Bar, Block, Cell, Items, Section, Table, Text
+from harness.report.flat import value_text
+from harness.report.load import RunData
+from harness.report.sections.verdict import verdict
+
+
+def sections(runs: Sequence[RunData]) -> list[Section]:
+    """An overview of all runs, then each later run against the first."""
+    out = [Section(title="Runs", blocks=[_overview(runs)])]
+    for run in runs[1:]:
+        out.append(Section(title=f"{run.name} against {runs[0].name}", blocks=blocks(compare_runs(runs[0], run))))
+    return out
+
+
+def blocks(found: Comparison) -> list[Block]:
+    """A comparison of two runs."""
+    out: list[Block] = [Items(items=[(note, "") for note in found.notes])]
+    if found.figures:
+        out.append(Table(caption="Figures", numeric=frozenset(range(1, 5)),
+                         columns=["figure", "A", "B", "change", "95 % interval", "verdict"],
+                         rows=[[f"{f.name}, {f.unit}", number(f.a), number(f.b), f"{100 * f.change:+.2f} %",
+                                f"{100 * f.low:+.2f} to {100 * f.high:+.2f} %", f.verdict] for f in found.figures]))
+    if found.settings:
+        out.append(Table(caption="Settings that differ", columns=["setting", "A", "B"],
+                         rows=[[key, value_text(a), value_text(b)] for key, a, b in found.settings]))
+    else:
+        out.append(Text(text="No setting differs."))
+    return out
+
+
+def _overview(runs: Sequence[RunData]) -> Table:
+    most = max((run.result.get("tokens_per_second") or 0 for run in runs), default=0) or 1.0
+    rows: list[list[Cell]] = []
+    for run in runs:
+        tokens, scores = run.result.get("tokens_per_second"), run.result.get("accuracy") or run.accuracy
+        rows.append([run.name, f"{run.scenario} {run.mode}", verdict(run)[0],
+                     Bar(text=number(tokens), share=(tokens or 0) / most), number(run.result.get("samples_per_second")),
+                     number(run.percentile_ms("ttft")), number(run.percentile_ms("tpot")),
+                     "–" if scores.get("rouge1") is None else f"{scores['rouge1']:.2f}"])
+    return Table(caption="Runs", numeric=frozenset({4, 5, 6, 7}), rows=rows, columns=[
+        "run", "test", "verdict", "tokens/s", "samples/s", "TTFT p99, ms", "TPOT p99, ms", "ROUGE-1"])

@@ -1,0 +1,80 @@
+"""First of all: is it valid, may it be submitted, how good is it, what limited it."""
+
+from __future__ import annotations
+
+from harness.progress import duration, number
+from harness.report.document import Block, Card, Cards, Items, Section, Text, Tone
+from harness.report.insights import insights
+from harness.report.load import RunData
+
+
+def verdict(run: RunData) -> tuple[str, Tone]:
+    """Return the verdict in a word or two."""
+    if not run.result:
+        phase = run.session.get("outcome") or run.status.get("phase") or "unknown"
+        return f"NO RESULT ({phase})", "bad"
+    return ("VALID", "good") if run.result.get("valid") is True else ("INVALID", "bad")
+
+
+def sections(run: RunData) -> list[Section]:
+    word, tone = verdict(run)
+    submittable = run.result.get("submittable") is True
+    cards = [Card(label="Verdict", value=word, tone=tone,
+                  note="may be submitted" if submittable else "may not be submitted")]
+    cards += _rates(run) + _latencies(run) + _accuracy(run) + _cost(run)
+    blocks: list[Block] = [Cards(cards=cards)]
+    reasons = [str(reason) for reason in run.result.get("invalid_reasons") or []]
+    if run.session.get("error"):
+        blocks.append(Text(text=f"The run broke: {run.session['error']}", tone="bad"))
+    if reasons:
+        blocks.append(Items(items=[(reason, "bad" if tone == "bad" else "warn") for reason in reasons]))
+    found = insights(run)
+    sections = [Section(title="Verdict", blocks=blocks)]
+    if found:
+        sections.append(Section(title="What limited the run", blocks=[Items(items=found)]))
+    return sections
+
+
+def _rates(run: RunData) -> list[Card]:
+    cards = []
+    tokens, samples = run.result.get("tokens_per_second"), run.result.get("samples_per_second")
+    gpus = len(run.gpu_names)
+    if tokens is not None:
+        each = f"{number(tokens / gpus)} for each of {gpus} GPUs" if gpus > 1 else ""
+        cards.append(Card(label="Tokens/s", value=f"{tokens:,.1f}", note=each))
+    if samples is not None:
+        cards.append(Card(label="Samples/s", value=f"{samples:,.2f}"))
+    return cards
+
+
+def _latencies(run: RunData) -> list[Card]:
+    cards = []
+    for name, limit in run.limits_ms.items():
+        value = run.percentile_ms(name)
+        if value is None:
+            continue
+        over = limit is not None and value > limit
+        note = f"{'OVER' if over else 'within'} the limit of {limit:,.0f} ms" if limit is not None else ""
+        tone: Tone = "" if limit is None else "bad" if over else "good"
+        cards.append(Card(label=f"{name.upper()} p99", value=f"{value:,.1f} ms", tone=tone, note=note))
+    if run.percentile_ms("latency", "p90") is not None and run.scenario == "singlestream":
+        cards.append(Card(label="Latency p90", value=f"{run.percentile_ms('latency', 'p90'):,.1f} ms"))
+    return cards
+
+
+def _accuracy(run: RunData) -> list[Card]:
+    scores = run.result.get("accuracy") or run.accuracy
+    if not scores or scores.get("rouge1") is None:
+        return []
+    return [Card(label="ROUGE-1", value=f"{scores['rouge1']:.4f}", note=str(scores.get("partial") or ""))]
+
+
+def _cost(run: RunData) -> list[Card]:
+    cards = []
+    if run.energy is not None and run.energy.output_tokens_per_joule is not None:
+        cards.append(Card(label="Tokens per joule", value=f"{run.energy.output_tokens_per_joule:.2f}",
+                          note=f"GPUs only, {run.energy.mean_w:,.0f} W on average"))
+    seconds = run.session.get("wall_s") or (run.events.duration if run.events is not None else None)
+    if seconds:
+        cards.append(Card(label="Time", value=duration(float(seconds))))
+    return cards
