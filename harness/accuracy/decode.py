@@ -40,11 +40,12 @@ def load_decoder(path: str, revision: str | None = None) -> Decode:
     size = len(tokenizer)
 
     def decode(sequences: Sequence[npt.NDArray[np.int32]]) -> list[str]:
-        largest = max((int(ids.max()) for ids in sequences if ids.size), default=0)
-        if largest >= size:
+        strange = (int(ids[(ids < 0) | (ids >= size)][0]) for ids in sequences if ((ids < 0) | (ids >= size)).any())
+        foreign = next(strange, None)
+        if foreign is not None:
             raise UserError(
-                f"the log holds token id {largest}, but the tokenizer at {path} has {size} tokens: it is not the "
-                "tokenizer of the model that ran; give the right one with --tokenizer"
+                f"the log holds token id {foreign}, but the tokenizer at {path} has {size} tokens: it is not the tokenizer of "
+                "the model that ran; give the right one with --tokenizer"
             )
         texts = tokenizer.batch_decode(
             [ids.tolist() for ids in sequences], skip_special_tokens=True, clean_up_tokenization_spaces=False
