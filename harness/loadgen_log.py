@@ -93,6 +93,24 @@ class DetailLog:
         return None if queries is None or each is None else queries * each
 
     @property
+    def token_count(self) -> float | None:
+        """Tokens that a performance run's rate was computed from, to the six digits of the logged rates (results.cc).
+
+        None in SingleStream, whose log does not tell the time that belongs to its rate.
+        """
+        scenario, count = self.text("effective_scenario"), self.sample_count
+        if scenario == "Offline":
+            rate, latest = self.number("result_tokens_per_second"), self.number("result_max_latency_ns")
+            return None if rate is None or latest is None else rate * latest / 1e9
+        tokens, samples = (
+            self.number("result_completed_tokens_per_second"),
+            self.number("result_completed_samples_per_sec"),
+        )
+        if scenario != "Server" or tokens is None or not samples or count is None:
+            return None
+        return (count - 1) * tokens / samples
+
+    @property
     def duration_s(self) -> float | None:
         """The time that LoadGen holds against min_duration (loadgen/results.cc MinDurationMet).
 

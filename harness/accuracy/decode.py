@@ -44,8 +44,8 @@ def load_decoder(path: str, revision: str | None = None) -> Decode:
         foreign = next(strange, None)
         if foreign is not None:
             raise UserError(
-                f"the log holds token id {foreign}, but the tokenizer at {path} has {size} tokens: it is not the tokenizer "
-                "of the model that ran; give the right one with --tokenizer"
+                f"the log holds token id {foreign}, but the tokenizer at {path} has {size} tokens: it is not the "
+                "tokenizer of the model that ran; give the right one with --tokenizer"
             )
         texts = tokenizer.batch_decode(
             [ids.tolist() for ids in sequences], skip_special_tokens=True, clean_up_tokenization_spaces=False

@@ -98,6 +98,13 @@ def nothing_lost(run: Evidence) -> Iterator[str]:
         yield f"LoadGen judged {judged} samples, but {issued} were issued to the system"
 
 
+def tokens_agree(run: Evidence) -> Iterator[str]:
+    """The tokens that LoadGen counted are those that the workers gave back."""
+    counted, given = run.detail.token_count, run.section("tokens").get("output_total")
+    if run.mode is Mode.PERFORMANCE and counted is not None and given and abs(counted - given) > 1e-4 * given:
+        yield f"LoadGen counted about {counted:,.0f} tokens, the workers gave back {given:,}"
+
+
 def completions_proper(run: Evidence) -> Iterator[str]:
     """TEST06's properties and LoadGen's, checked on every completion that was reported.
 
@@ -118,5 +125,6 @@ CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
     logs_agree,
     no_audit_config,
     nothing_lost,
+    tokens_agree,
     completions_proper,
 )

@@ -175,6 +175,8 @@ INVALID: dict[str, tuple[Kind, Trap, str]] = {
     "samples lost": (SERVER, session(samples__lost=2), "2 samples were lost"),
     "fewer completed": (SERVER, session(samples__completed=13367), "13367 of 13368"),
     "LoadGen judged fewer": (SERVER, log(result_query_count=13367), "LoadGen judged 13367 samples"),
+    "tokens miscounted": (OFFLINE, session(tokens__output_total=1_000_000), "the workers gave back 1,000,000"),
+    "tokens miscounted in Server": (SERVER, session(tokens__output_total=1_000_000), "LoadGen counted about"),
     "nothing issued": (SERVER, session(samples__issued=0), "no sample was issued"),
     "first token differs": (SERVER, session(violations={"first_token_mismatch": 1}), "first token check"),
     "two end tokens": (

@@ -10,7 +10,7 @@ import pytest
 
 from harness.loadgen_log import DETAIL, SUMMARY, compared, disagreements, parse_detail, parse_summary
 from harness.result import build_result
-from tests.harness.loadgen_runs import run_loadgen
+from tests.harness.loadgen_runs import run_loadgen, tokens_of
 
 SERVER: dict[str, Any] = {"scenario": "Server", "attributes": {"min_duration_ms": 300, "server_target_qps": 3000}}
 RUNS: dict[str, dict[str, Any]] = {
@@ -76,6 +76,13 @@ def test_duration_is_what_loadgen_judges(runs: dict[str, Path], name: str) -> No
     log = parse_detail(runs[name] / DETAIL)
     assert log.duration_s is not None
     assert log.duration_s * 1e3 >= (log.number("effective_min_duration_ms") or 0) * (1 - 1e-5)
+
+
+@pytest.mark.parametrize("name", ["offline", "server", "interactive"])
+def test_tokens_are_counted_back_from_the_rates(runs: dict[str, Path], name: str) -> None:
+    log = parse_detail(runs[name] / DETAIL)
+    rounds = (log.sample_count or 0) / 64
+    assert log.token_count == pytest.approx(rounds * sum(len(tokens_of(i)) for i in range(64)), rel=2e-5)
 
 
 def test_errors_are_counted_with_their_texts(tmp_path: Path) -> None:
