@@ -79,7 +79,7 @@ def _pick(source: str, rows: Iterator[Any], text_column: str, summary_column: st
     except OSError as error:
         raise EnvironmentFault(f"article source {source} broke off at row {number + 1} ({error}); try again") from error
     except (msgspec.DecodeError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"article source {source} is damaged after {number + 1} rows: {error}") from error
+        raise UserError(f"article source {source} is damaged at row {number + 1} ({error})") from error
 
 
 def _json_lines(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:

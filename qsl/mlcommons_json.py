@@ -117,5 +117,4 @@ class JsonWriter:
 
 
 def _quote(text: str) -> str:
-    # simplejson escapes these two even with ensure_ascii=False
-    return json.dumps(text, ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return json.dumps(text, ensure_ascii=False)

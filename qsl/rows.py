@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -69,7 +69,8 @@ def open_writer(path: Path, *, label: str, instruction: dict[str, str]) -> Itera
     except OSError as error:
         raise EnvironmentFault(f"cannot write data set {path}: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # mostly it is not there any more
+            partial.unlink()
 
 
 def _new_writer(partial: Path, suffix: str, label: str, instruction: dict[str, str]) -> Writer:

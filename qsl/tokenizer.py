@@ -66,7 +66,7 @@ def _from_tiktoken(path: Path) -> Any:
         # Its pattern is Llama 3's, and it makes a piece that is a token stay whole, as tiktoken does
         fast = TikTokenConverter(vocab_file=str(path), extra_special_tokens=_LLAMA3_SPECIAL).converted()
     except ValueError as error:
-        raise EnvironmentFault(f"tokenizer {path} is in tiktoken format: {error}") from error
+        raise EnvironmentFault(f"tokenizer {path} needs the extra [llama-tokenizer]: {error}") from error
     bos = (LLAMA3_BOS, fast.token_to_id(LLAMA3_BOS))
     template = TemplateProcessing(single=f"{LLAMA3_BOS} $A", special_tokens=[bos])
     fast.post_processor = Sequence([ByteLevel(trim_offsets=False), template])
