@@ -42,6 +42,7 @@ CORE = [
     "msgspec>=0.19",
     "pyzmq>=26",
     "psutil>=6",
+    "packaging>=23",
     "nvidia-ml-py>=12.560",
 ]
 
@@ -49,7 +50,7 @@ EXTRAS = {
     "vllm": ["vllm>=0.19"],
     "ray": ["ray[default]>=2.50"],
     "openai": ["aiohttp>=3.10"],
-    "report": ["jinja2>=3.1", "matplotlib>=3.9"],
+    "report": ["jinja2>=3.1"],
     "tune": ["optuna>=4"],
     "metrics": ["prometheus-client>=0.21"],
     "llama-tokenizer": ["tiktoken>=0.8"],  # with Meta's llama-models: Llama 3's tokenizer without the gated model
@@ -79,6 +80,7 @@ setup(
     package_data={
         "harness": ["profiles/*.yaml", "**/templates/*", "**/*.json", "**/*.config"],
         "qsl": ["samples/*"],
+        "sut": ["**/*.json"],
     },
     install_requires=CORE,
     extras_require=EXTRAS,
