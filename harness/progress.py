@@ -110,7 +110,7 @@ class Progress:
         yield Panel(Group(*body), title=title, title_align="left")
 
     def _bar(self) -> Table:
-        total, done = self.status.get("expected"), self.status.get("completed") or 0
+        total, done = _expected(self.status), self.status.get("completed") or 0
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
@@ -172,10 +172,16 @@ def _latencies(status: Status) -> list[tuple[str, str, bool]]:
 
 
 def _done(status: Status) -> str:
-    done, total = status.get("completed") or 0, status.get("expected")
+    done, total = status.get("completed") or 0, _expected(status)
     if not total:
         return f"{done:,} samples of {status.get('issued') or 0:,} issued"
     return f"{done:,} of {total:,} samples ({100 * done / total:.1f} %)"
+
+
+def _expected(status: Status) -> int | None:
+    """What the test will issue. In Server that is an estimate beforehand, which the arrivals may exceed."""
+    expected = status.get("expected")
+    return max(int(expected), status.get("issued") or 0) if expected else None
 
 
 def _stale_s(status: Status) -> float | None:

@@ -11,7 +11,6 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.config import Benchmark
 from harness.report.load import RunData
@@ -97,25 +96,12 @@ def place(run: RunData) -> Place | None:
 
 def why_not_comparable(run: RunData, names: list[str]) -> list[str]:
     """Return every recorded reason for which this rate may not stand beside a published one."""
-    reasons = []
-    if run.result.get("valid") is not True:
-        reasons.append("the run is not valid")
-    dataset, model = run.session.get("dataset") or {}, run.session.get("model") or {}
-    if dataset.get("is_official_count") is False:
-        reasons.append(f"another data set: {dataset.get('label') or dataset.get('path') or 'unknown'}, "
-                       f"{dataset.get('count', '?')} samples")
-    if model.get("is_llama_3_1_8b") is False:
-        reasons += [f"another model: {reason}" for reason in model.get("reasons") or ["not Llama-3.1-8B"]]
-    reasons += [f"engine: {reason}" for reason in _listed((run.session.get("engine") or {}).get("not_submittable"))]
-    reasons += [f"shortened: {reason}" for reason in _listed(run.session.get("smoke"))]
+    reasons = [] if run.result.get("valid") is True else ["the run is not valid"]
+    reasons += [str(reason) for reason in run.result.get("not_submittable_reasons") or []]
+    if not reasons and run.result.get("submittable") is not True:
+        reasons.append("the result does not say that it may be submitted")
     if not names:
         reasons.append("no accelerator was seen; published CPU results are of whole systems")
     elif len({accelerator_of(name) for name in names}) > 1:
         reasons.append("accelerators of several kinds")
-    if not reasons and run.result.get("submittable") is False:
-        reasons.append("the run is valid, but may not be submitted (see the reasons above)")
     return reasons
-
-
-def _listed(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []

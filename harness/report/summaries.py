@@ -30,8 +30,8 @@ def examples(run: RunData, indices: Sequence[int]) -> list[Example]:
     from harness.loadgen_log import ACCURACY
 
     data = Path(str((run.session.get("dataset") or {}).get("path") or ""))
-    model = run.config.get("model") or {}
-    named = model.get("tokenizer") or (run.session.get("model") or {}).get("path") or model.get("path")
+    asked, ran = run.config.get("model") or {}, run.session.get("model") or {}
+    named = asked.get("tokenizer") or ran.get("tokenizer") or ran.get("path") or asked.get("path")
     tokenizer, log = Path(str(named or "")), run.directory / ACCURACY
     if not indices or not named or not (data.is_file() and tokenizer.exists() and log.is_file()):
         return []

@@ -86,6 +86,7 @@ def _result(columns: Arrays, first: npt.NDArray[Any], scenario: Scenario, second
     return {
         "schema_version": 1, "scenario": scenario, "mode": "performance", "model_name": session["model_name"],
         "valid": not over, "submittable": False, "invalid_reasons": ["TTFT or TPOT over its limit"] if over else [],
+        "not_submittable_reasons": ["a made-up run"], "benchmark": "datacenter",
         "samples_per_second": len(tokens) / seconds, "tokens_per_second": float(tokens.sum()) / seconds,
         "ttft_ms": _percentiles(ttft) if limits else None, "tpot_ms": _percentiles(tpot) if limits else None,
         "latency_ms": _percentiles((columns["complete_ns"] - columns["issue_ns"]) / 1e6),

@@ -15,6 +15,7 @@ from harness.report.published import Place, Published, place
 
 _UNIT = ("Samples/s is the unit, since submissions count one token more or less for the same sample; ≈ is worked out "
          "from the published tokens/s. An unofficial place: this run was not reviewed by MLCommons.")
+MOST_REASONS = 5
 
 
 def published_section(run: RunData) -> list[Section]:
@@ -26,8 +27,11 @@ def published_section(run: RunData) -> list[Section]:
     what = f"Published {run.scenario.directory} results"
     blocks: list[Block] = []
     if found.not_comparable:
-        blocks.append(Text(text=f"NOT comparable with published results: {each} would stand here, but", tone="warn"))
-        blocks.append(Items(items=[(reason, "warn") for reason in found.not_comparable]))
+        blocks.append(Text(text=f"NOT comparable with published results. {each} would stand here, but:", tone="warn"))
+        shown = found.not_comparable[:MOST_REASONS]
+        blocks.append(Items(items=[(reason, "warn") for reason in shown]))
+        if len(found.not_comparable) > len(shown):
+            blocks.append(Text(text=f"And {len(found.not_comparable) - len(shown)} more; the verdict lists them."))
     elif found.same:
         rank = 1 + sum(row.per_accelerator > found.per_accelerator for row in found.same)
         best = found.same[0]
@@ -48,7 +52,8 @@ def published_section(run: RunData) -> list[Section]:
 def _ranking(run: RunData, found: Place, rows: list[Published], *, caption: str) -> Table:
     most = max([found.per_accelerator, *(row.per_accelerator for row in rows)])
     engine = str((run.session.get("engine") or {}).get("name", "–"))
-    own: list[Cell] = [f"this run ({run.name})", ", ".join(sorted(set(run.gpu_names))) or "CPU", str(found.count),
+    name = f"{run.name}, not comparable" if found.not_comparable else run.name
+    own: list[Cell] = [f"this run ({name})", ", ".join(sorted(set(run.gpu_names))) or "CPU", str(found.count),
                        Bar(text=f"{found.per_accelerator:,.2f}", share=found.per_accelerator / most, strong=True),
                        number(run.result.get("tokens_per_second")), engine]
     table: list[tuple[float, list[Cell]]] = [(found.per_accelerator, own)]

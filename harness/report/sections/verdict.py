@@ -27,7 +27,11 @@ def sections(run: RunData) -> list[Section]:
     if run.session.get("error"):
         blocks.append(Text(text=f"The run broke: {run.session['error']}", tone="bad"))
     if reasons:
-        blocks.append(Items(items=[(reason, "bad" if tone == "bad" else "warn") for reason in reasons]))
+        blocks.append(Items(items=[(reason, "bad") for reason in reasons]))
+    against = [str(reason) for reason in run.result.get("not_submittable_reasons") or [] if reason not in reasons]
+    if against:
+        blocks.append(Text(text="Why it may not be submitted:"))
+        blocks.append(Items(items=[(reason, "warn") for reason in against]))
     found = insights(run)
     sections = [Section(title="Verdict", blocks=blocks)]
     if found:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from harness.config import Scenario
+from harness.report.document import Text
 from harness.report.load import load
 from harness.report.published import accelerator_of, place, published
+from harness.report.sections.context import published_section
 from tests.harness.fake_run import write_run
 
 
@@ -32,7 +34,8 @@ def test_accelerators(name: str, known: str | None) -> None:
 
 def test_place_of_a_valid_run(tmp_path: Path) -> None:
     run = load(write_run(tmp_path / "run", scenario=Scenario.OFFLINE, samples=500,
-                         result={"valid": True, "submittable": True, "samples_per_second": 100.0}))
+                         result={"valid": True, "submittable": True, "not_submittable_reasons": [],
+                                 "samples_per_second": 100.0}))
     found = place(run)
     assert found is not None
     assert (found.accelerator, found.count, found.per_accelerator) == ("H100-SXM-80GB", 2, 50.0)
@@ -41,16 +44,16 @@ def test_place_of_a_valid_run(tmp_path: Path) -> None:
 
 
 def test_why_a_run_is_not_comparable(tmp_path: Path) -> None:
-    run = load(write_run(tmp_path / "run", samples=500, gpu=None, result={"valid": False}, session={
-        "smoke": ["20 samples"], "engine": {"name": "vllm", "not_submittable": ["dummy weights"]},
-        "dataset": {"is_official_count": False, "label": "synthetic", "count": 64},
-        "model": {"is_llama_3_1_8b": False, "reasons": ["30 layers"]}}))
+    reasons = ["dummy weights", "data set: 64 samples"]
+    run = load(write_run(tmp_path / "run", samples=500, gpu=None, result={
+        "valid": False, "submittable": False, "not_submittable_reasons": reasons}))
     found = place(run)
     assert found is not None
     assert found.not_comparable == [
-        "the run is not valid", "another data set: synthetic, 64 samples", "another model: 30 layers",
-        "engine: dummy weights", "shortened: 20 samples",
-        "no accelerator was seen; published CPU results are of whole systems"]
+        "the run is not valid", *reasons, "no accelerator was seen; published CPU results are of whole systems"]
+    shown = [text for section in published_section(run) for block in section.blocks if isinstance(block, Text)
+             for text in [block.text]]
+    assert shown[0].startswith("NOT comparable with published results.")
 
 
 def test_no_place_without_a_rate_or_a_published_scenario(tmp_path: Path) -> None:

@@ -2,13 +2,70 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from harness.report import build, html
 from harness.report.load import load
 from harness.report.summaries import examples
 from tests.harness.fake_run import write_run
 
+COUNT = 12
 
-def test_no_texts_without_the_files(tmp_path: Path) -> None:
-    run = load(write_run(tmp_path / "run", samples=100))
-    assert examples(run, [1, 2]) == []  # neither data set nor tokenizer nor accuracy log is there
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """An accuracy run: sample i generated the words i and i + 1; references and articles carry markup."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.WordLevel({f"word{i}": i for i in range(COUNT + 2)}, unk_token="word0"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=core, unk_token="word0").save_pretrained(tmp_path / "model")
+    rows = [{"instruction": "{input}", "input": f"<b>article {i}</b>", "tok_input": [1, 2],
+             "output": f"<script>reference {i}</script>"} for i in range(COUNT)]
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps(rows, indent=4))
+    run = write_run(tmp_path / "run", samples=100, session={
+        "dataset": {"path": str(data), "sha256": hashlib.sha256(data.read_bytes()).hexdigest()},
+        "model": {"path": str(tmp_path / "model")}})
+    log = [{"seq_id": i, "qsl_idx": i, "data": np.array([i, i + 1], "<i4").tobytes().hex().upper()}
+           for i in reversed(range(COUNT))]
+    (run / "mlperf_log_accuracy.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in log) + "\n]\n")
+    (run / "accuracy.json").write_text(json.dumps({"rouge1": 38.9, "gen_len": 8_160_000}))
+    scores = {name: np.arange(COUNT) / COUNT for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
+    pq.write_table(pa.table({"qsl_idx": np.arange(COUNT), **scores}), run / "accuracy_samples.parquet")
+    return run
+
+
+def test_texts_belong_together(run_dir: Path) -> None:
+    found = examples(load(run_dir), [7, 3])
+    assert [(e.index, e.generated, e.reference, e.article) for e in found] == [
+        (i, f"word{i} word{i + 1}", f"<script>reference {i}</script>", f"<b>article {i}</b>") for i in (7, 3)]
+
+
+def test_worst_and_best_are_shown_escaped(run_dir: Path) -> None:
+    page = html.render(build([run_dir]))
+    worst, best = page.index("Worst summaries"), page.index("Best summaries")
+    assert worst < page.index("Sample 0, ROUGE-Lsum 0.0") < best < page.index("Sample 11, ROUGE-Lsum 91.7")
+    assert "&lt;script&gt;reference 11&lt;/script&gt;" in page
+    assert "<script>" not in page and "<b>article" not in page
+
+
+@pytest.mark.parametrize("gone", ["data.json", "model", "run/mlperf_log_accuracy.json"])
+def test_no_texts_without_the_files(run_dir: Path, gone: str) -> None:
+    path = run_dir.parent / gone
+    path.rename(path.with_name("elsewhere"))
+    assert examples(load(run_dir), [1, 2]) == []
+
+
+def test_no_texts_of_another_data_set(run_dir: Path) -> None:
+    data = run_dir.parent / "data.json"
+    data.write_text(data.read_text().replace("article 1<", "article one<"))
+    assert examples(load(run_dir), [1, 2]) == []

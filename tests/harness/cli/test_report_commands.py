@@ -1,0 +1,77 @@
+"""report, compare and watch as commands."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from common.errors import UserError
+from harness.cli import dispatch
+from harness.cli import watch as watch_command
+from tests.harness.fake_run import write_run
+
+
+def test_report_writes_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir = write_run(tmp_path / "run", samples=300)
+    assert not dispatch(["report", str(run_dir)])
+    assert capsys.readouterr().out.split() == [str(run_dir / "report.html"), str(run_dir / "report.md")]
+    assert (run_dir / "report.md").stat().st_size > 1000
+
+
+def test_report_of_several_to_a_file(tmp_path: Path) -> None:
+    dirs = [write_run(tmp_path / name, samples=300) for name in "ab"]
+    output = tmp_path / "new" / "both.html"
+    dispatch(["report", *map(str, dirs), "--output", str(output)])
+    assert "b against a" in output.read_text() and output.with_suffix(".md").is_file()
+    with pytest.raises(UserError, match=r"must end in \.html"):
+        dispatch(["report", str(dirs[0]), "--output", str(tmp_path / "x.md")])
+
+
+def test_compare_prints_settings_and_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    a = write_run(tmp_path / "a", samples=2000)
+    b = write_run(tmp_path / "b", samples=2000, slower=1.5, gpu="NVIDIA H200")
+    dispatch(["compare", str(a), str(b)])
+    out = capsys.readouterr().out
+    assert "2 x NVIDIA H200" in out and "worse" in out and "needs repeats" in out
+    with pytest.raises(UserError, match="not a directory"):
+        dispatch(["compare", str(a), str(tmp_path / "nowhere")])
+
+
+def status(tmp_path: Path, **changes: Any) -> str:
+    state = {"time": time.time(), "scenario": "offline", "mode": "performance", "phase": "running", "completed": 5,
+             "expected": 10, "workers": []} | changes
+    (tmp_path / "status.json").write_text(json.dumps(state))
+    return str(tmp_path)
+
+
+def test_watch_a_run_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not dispatch(["watch", status(tmp_path, phase="finished", completed=10)])
+    assert "10 of 10 samples (100.0 %)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("changes", [{"phase": "failed"}, {"time": 1000.0}])
+def test_watch_a_run_that_broke(tmp_path: Path, changes: dict[str, Any]) -> None:
+    try:
+        code = dispatch(["watch", status(tmp_path, **changes)])
+    except typer.Exit as ended:
+        code = ended.exit_code
+    assert code == 1
+
+
+def test_watch_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run writes there"):
+        dispatch(["watch", str(tmp_path), "--wait", "0"])
+
+
+def test_silence() -> None:
+    assert watch_command.silent(None)
+    assert not watch_command.silent({"phase": "running", "time": time.time()})
+    assert watch_command.silent({"phase": "running", "time": time.time() - 1000})
+    assert not watch_command.silent({"phase": "finished", "time": 0.0})
