@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class ModelInfo:
     """
 
     path: str
-    folder: Path
+    folder: str
     is_llama_3_1_8b: bool
     reasons: list[str]
     architecture: str
@@ -55,7 +55,6 @@ class ModelInfo:
     has_weights: bool
     digest: str
     revision: str | None
-    config: dict[str, Any] = field(repr=False)
 
 
 def inspect_model(path: str | os.PathLike[str], *, revision: str | None = None) -> ModelInfo:
@@ -69,7 +68,7 @@ def inspect_model(path: str | os.PathLike[str], *, revision: str | None = None) 
     folder = Path(name).expanduser()
     sizes: dict[str, int]
     if folder.is_dir():
-        commit = revision or _commit_of_snapshot(folder)
+        commit = revision or _recorded_commit(folder)
         sizes = _sizes(folder)
     elif folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise UserError(f"model {name}: not a folder of a Hugging Face model and not a hub id like {HUB_ID}")
@@ -82,7 +81,7 @@ def inspect_model(path: str | os.PathLike[str], *, revision: str | None = None) 
     architectures = config.get("architectures") or []
     return ModelInfo(
         path=name,
-        folder=folder,
+        folder=str(folder),
         is_llama_3_1_8b=not reasons,
         reasons=reasons,
         architecture=architectures[0] if architectures else str(config.get("model_type", "unknown")),
@@ -93,7 +92,6 @@ def inspect_model(path: str | os.PathLike[str], *, revision: str | None = None) 
         has_weights=any(file.endswith((".safetensors", ".bin", ".gguf")) for file in sizes),
         digest=_digest(folder, sizes),
         revision=commit,
-        config=config,
     )
 
 
@@ -140,10 +138,13 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {p.name: p.stat().st_size for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")}
 
 
-def _commit_of_snapshot(folder: Path) -> str | None:
-    """The hub's own cache keeps a model in ``.../snapshots/COMMIT``."""
+def _recorded_commit(folder: Path) -> str | None:
+    """From the hub's cache (``.../snapshots/COMMIT``), or the note that ``hf download --local-dir`` leaves."""
     name = folder.resolve().name
-    return name if folder.resolve().parent.name == "snapshots" and len(name) == 40 else None
+    if folder.resolve().parent.name != "snapshots":
+        note = folder / ".cache" / "huggingface" / "download" / "config.json.metadata"
+        name = next(iter(note.read_text().splitlines()), "") if note.is_file() else ""
+    return name if len(name) == 40 else None
 
 
 def _from_hub(name: str, revision: str | None) -> tuple[Path, str | None, dict[str, int]]:
@@ -165,7 +166,7 @@ def _from_hub(name: str, revision: str | None) -> tuple[Path, str | None, dict[s
     folder = _first(ask, look, name)
     if not sizes:
         sizes = _sizes(folder)
-    return folder, _commit_of_snapshot(folder) or revision, sizes
+    return folder, _recorded_commit(folder) or revision, sizes
 
 
 def _first(ask: Callable[[], Path], look: Callable[[], Path], name: str) -> Path:

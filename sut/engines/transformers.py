@@ -68,6 +68,7 @@ class TransformersEngine(Engine):
         self._waiting: deque[tuple[int, IntArray]] = deque()
         self._running: list[_Running] = []
         self._events: list[Event] = []
+        self._outstanding = 0
         self._broken: str | None = None
 
     def load(self) -> EngineInfo:
@@ -100,7 +101,7 @@ class TransformersEngine(Engine):
             "architecture": type(self.model).__name__,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "max_batch": self.capacity,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),  # a str of its own kind, which msgspec refuses
             "kv_sharing": "none: every request has rows of its own",
         }
         if not on_cuda:
@@ -111,6 +112,7 @@ class TransformersEngine(Engine):
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue ``requests``; one that the model cannot take gets its ``Failure`` at the next ``poll``."""
+        self._outstanding += len(requests)
         for request in requests:
             ids = np.frombuffer(request.tokens, dtype="<i4")
             if reason := self._refusal(ids):
@@ -146,6 +148,7 @@ class TransformersEngine(Engine):
             self._broken = f"the model failed in a forward pass: {type(error).__name__}: {error}"
             raise RunError(self._broken) from error
         events, self._events = self._events, []
+        self._outstanding -= sum(type(event) is not FirstToken for event in events)
         return events
 
     def _prefill(self, request_id: int, ids: IntArray) -> None:
@@ -193,9 +196,19 @@ class TransformersEngine(Engine):
             finished.append(done)
         return finished
 
+    def warm_up(self, prompts: Sequence[IntArray]) -> None:
+        """Prefill ``prompts``, as many as run together, and decode two tokens: nothing compiles, so that suffices."""
+        self.submit([Request(-1 - i, p.tobytes()) for i, p in enumerate(prompts[: self.capacity])])
+        while self._waiting:
+            self.poll(0.0)
+        self.poll(0.0)
+        self.poll(0.0)
+        self._running.clear()
+        self._outstanding = 0
+
     @property
     def outstanding(self) -> int:
-        return len(self._waiting) + len(self._running) + sum(isinstance(e, Failure) for e in self._events)
+        return self._outstanding
 
     @property
     def running(self) -> int:
@@ -205,6 +218,7 @@ class TransformersEngine(Engine):
         self._waiting.clear()
         self._running.clear()
         self._events.clear()
+        self._outstanding = 0
         self._broken = self._broken or "the engine is closed"
         self.model = self._cache = None  # type: ignore[assignment]
         if torch.cuda.is_available():
