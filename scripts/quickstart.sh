@@ -5,7 +5,8 @@
 #
 # Makes the environment in .venv, fetches a small demo model (SmolLM2-135M-Instruct), runs Offline performance, Offline
 # accuracy and Server performance into DIR (default: runs/quickstart) and prints a table. Earlier runs in DIR are
-# replaced. These are short runs to see everything at work, not results that could be submitted.
+# replaced. These are short runs to see everything at work, not results that could be submitted: LoadGen calls the Server
+# run INVALID for its few queries, whatever the latencies. Exit code 0 means that all three ran; the table tells more.
 #
 # Environment variables (all optional):
 #   PROFILE      another profile than cpu-demo
@@ -25,7 +26,6 @@ fi
 
 ensure_environment
 export PROFILE=${PROFILE:-cpu-demo}
-worst=0
 
 # step NUMBER TITLE SCENARIO MODE [OPTION...]: a run that ended but is not valid (1) does not stop the others
 step() {
@@ -35,7 +35,6 @@ step() {
     OUTPUT=$dir/$3-$4
     run_benchmark "$3" "$4" --overwrite "${@:5}" || code=$?
     [[ $code -le 1 ]] || exit "$code"
-    [[ $code -le $worst ]] || worst=$code
 }
 
 step 1 "Offline, performance: how many tokens a second" offline performance "$@"
@@ -52,4 +51,3 @@ Everything is in $dir:
   offline-accuracy/accuracy.txt  ROUGE scores
 Next: $VENV/bin/mlperf-llama --help, README.md
 EOF
-exit "$worst"
