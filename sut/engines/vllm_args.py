@@ -7,6 +7,7 @@ dropped is reported, not silently lost.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -98,6 +99,10 @@ def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu:
         args[name] = value
     if not cpu and args["max_num_seqs"] > CUDAGRAPH_CAP and not _sizes_chosen(args):
         args["max_cudagraph_capture_size"] = args["max_num_seqs"]
+    stated = checkpoint_quantization(args["model"])
+    if stated and args.get("quantization") not in (None, stated):
+        given = args.pop("quantization")
+        plan.warnings.append(f"quantization {given!r} was dropped: the checkpoint is already quantised ({stated})")
     for name in sorted(set(args) - known):
         args.pop(name)
         if name in plan.vllm:
@@ -129,6 +134,18 @@ def check_model(model: str, *, dummy: bool) -> None:
     if not dummy and not any(path for pattern in weights for path in folder.glob(pattern)):
         raise UserError(f"model folder {model}: no weights (*.safetensors); to measure speed without them: "
                         "--set engine.args.load_format=dummy")
+
+
+def checkpoint_quantization(model: str) -> str | None:
+    """Return the quantisation that a checkpoint's folder states (``compressed-tensors``, say), if any."""
+    path = Path(model) / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        stated = json.loads(path.read_text()).get("quantization_config") or {}
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"model folder {model}: config.json is not a JSON mapping") from error
+    return stated.get("quant_method") if isinstance(stated, dict) else None
 
 
 def _flag(args: dict[str, Any], name: str) -> bool | None:

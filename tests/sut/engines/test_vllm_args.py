@@ -68,6 +68,17 @@ def test_tensor_parallel_comes_from_the_worker() -> None:
     assert args["tensor_parallel_size"] == 2
 
 
+def test_a_checkpoints_own_quantisation_wins(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {"quant_method": "compressed-tensors"}}))
+    (tmp_path / "model.safetensors").touch()
+    given = settings(str(tmp_path), quantization="fp8")
+    plan = vllm_args.split(given)
+    assert "quantization" not in vllm_args.complete(plan, given, known=KNOWN | {"quantization"}, cpu=False)
+    assert "compressed-tensors" in plan.warnings[0]
+    args, _ = completed(known=KNOWN | {"quantization"}, quantization="fp8")
+    assert args["quantization"] == "fp8"
+
+
 def test_own_arguments_do_not_reach_vllm() -> None:
     args, plan = completed(ignore_eos=True, multiprocessing=False, env={"VLLM_CPU_KVCACHE_SPACE": 2})
     assert not {"ignore_eos", "multiprocessing", "env"} & set(args)
