@@ -22,6 +22,7 @@ from harness.metrics_summary import summarize_metrics
 from harness.result_schema import (
     AccuracyResult,
     Compliance,
+    EnergyResult,
     Latency,
     LoadGen,
     Result,
@@ -95,10 +96,18 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         dataset=run.section("dataset") or None,
         hardware={key: run.system[key] for key in HARDWARE if key in run.system} if run.system else None,
         metrics=summarize_metrics(run.run_dir / METRICS),
+        energy=_energy(run.run_dir),
         test_started=session.get("test_started"),
         test_ended=session.get("test_ended"),
         wall_s=session.get("wall_s"),
     )
+
+
+def _energy(run_dir: Path) -> EnergyResult | None:
+    from harness.monitor.energy import energy
+
+    found = energy(run_dir)
+    return None if found is None else msgspec.convert(found, EnergyResult, from_attributes=True)
 
 
 def _samples_per_second(log: DetailLog, scenario: Scenario) -> float | None:

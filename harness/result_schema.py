@@ -113,6 +113,17 @@ class Rules(msgspec.Struct, kw_only=True):
     extra_eos: int | None = None
 
 
+class EnergyResult(msgspec.Struct, kw_only=True):
+    """Joules of the GPUs over ``seconds`` of the test, as they report them themselves: no MLPerf Power result."""
+
+    per_gpu: dict[str, float]
+    seconds: float
+    total_j: float
+    mean_w: float
+    output_tokens_per_joule: float | None = None
+    joules_per_sample: float | None = None
+
+
 class LoadGen(msgspec.Struct, kw_only=True):
     """LoadGen's own record. ``figures``: every result_*, early_stopping_* and generated_* value of its detail log,
     unchanged.
@@ -159,6 +170,7 @@ class Result(msgspec.Struct, kw_only=True):
     dataset: dict[str, Any] | None = None
     hardware: dict[str, Any] | None = None
     metrics: dict[str, dict[str, float]] | None = None
+    energy: EnergyResult | None = None
     test_started: str | None = None
     test_ended: str | None = None
     wall_s: float | None = None

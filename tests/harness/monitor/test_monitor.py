@@ -19,6 +19,8 @@ from harness.monitor import Monitor, NodeSample, sample_node
 from harness.monitor.energy import energy, series
 from harness.monitor.exporter import Exporter
 from harness.monitor.store import MetricsWriter, read_metrics
+from harness.result import build_result
+from tests.harness.fake_run import write_run
 
 STATUS = {"time": 1000.0, "phase": "running", "issued": 50, "completed": 40, "tokens_per_s": 12.5, "ttft_p99_ms": None,
           "workers": [{"id": 3, "node": "n", "gpu": "g", "state": "running", "outstanding": 7, "tokens": 99}]}
@@ -132,3 +134,12 @@ def test_sample_node_travels_as_plain_data() -> None:
     sample = sample_node("n7")
     assert json.loads(json.dumps(sample)) == sample
     assert sample["node"] == "n7"
+
+
+def test_energy_reaches_the_result(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, samples=600)
+    built = build_result(run_dir)["energy"]
+    assert built["per_gpu"].keys() == {"node0/gpu0", "node0/gpu1"}
+    assert built["mean_w"] == pytest.approx(2 * 640)
+    assert built["output_tokens_per_joule"] == pytest.approx(json.loads(
+        (run_dir / "session.json").read_text())["tokens"]["output_total"] / built["total_j"])
