@@ -17,6 +17,7 @@ from harness.preflight.software import version_of
 IMPORT_TIMEOUT_S = 60.0
 SMOKE_TIMEOUT_S = 900.0
 SMOKE_SAMPLES = 4
+SMOKE_TOKENS = 32  # enough to see an answer's form, and quick on a CPU
 
 
 class EngineInstalled(Check):
@@ -154,8 +155,10 @@ class EngineSmoke(Check):
         if data is None:
             return skipped("no data set")
         rows = [round(i * (data.count - 1) / (SMOKE_SAMPLES - 1)) for i in range(SMOKE_SAMPLES)]
+        settings = engine_settings(with_model(context.config))
+        settings.max_new_tokens = min(settings.max_new_tokens, SMOKE_TOKENS)
         job = {
-            "settings": msgspec.to_builtins(engine_settings(with_model(context.config))),
+            "settings": msgspec.to_builtins(settings),
             "prompts": [data.tokens(row).tolist() for row in rows],
             "vocab_size": context.model.vocab_size if context.model else None,
         }

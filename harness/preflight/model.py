@@ -60,7 +60,9 @@ class ModelIdentity(Check):
         findings = []
         if not info.is_llama_3_1_8b:
             advice = "runs, but nothing made with it can be submitted"
-            findings.append(warn(f"not a Llama 3.1 8B: {'; '.join(info.reasons)}", advice, blocks_submission=True))
+            more = f" (and {len(info.reasons) - 1} more differences)" if len(info.reasons) > 1 else ""
+            found = f"not a Llama 3.1 8B: {info.reasons[0]}{more}"
+            findings.append(warn(found, advice, blocks_submission=True))
         elif revision is None:
             advice = f"download it with 'hf download', which records it; the reference is {HUB_REVISION[:12]}"
             findings.append(warn("the revision of the model is unknown", advice))
