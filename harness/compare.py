@@ -68,6 +68,8 @@ def compare(a: Path, b: Path) -> Comparison:
 def compare_runs(a: RunData, b: RunData) -> Comparison:
     """As ``compare``, for runs that were loaded already."""
     figures = []
+    if (a.scenario, a.mode) != (b.scenario, b.mode):
+        return Comparison(a=a, b=b, settings=differing_settings(a, b), figures=[], notes=_notes(a, b))
     if a.events is not None and b.events is not None and len(a.events.complete) and len(b.events.complete):
         figures = _figures(a, b, a.events, b.events)
     return Comparison(a=a, b=b, settings=differing_settings(a, b), figures=figures, notes=_notes(a, b))
@@ -95,7 +97,7 @@ def _figures(a: RunData, b: RunData, ours: Events, theirs: Events) -> list[Diffe
     figures: list[tuple[str, Callable[[Events], Floats]]] = []
     if ours.has_first_tokens and theirs.has_first_tokens:
         figures = [("TTFT", lambda e: 1000 * e.ttft), ("TPOT", lambda e: 1000 * e.tpot)]
-    if a.scenario == b.scenario and a.scenario != "offline":
+    if a.scenario != "offline":
         figures.append(("Latency", lambda e: 1000 * e.latency))
     for name, values in figures:
         found += _percentiles(name, values(ours), values(theirs), ours, theirs)
@@ -161,7 +163,8 @@ def _rng(seed: int) -> np.random.Generator:
 def _notes(a: RunData, b: RunData) -> list[str]:
     notes = []
     if (a.scenario, a.mode) != (b.scenario, b.mode):
-        notes.append(f"A is {a.scenario} {a.mode}, B is {b.scenario} {b.mode}: their figures mean different things.")
+        notes.append(f"A is {a.scenario} {a.mode}, B is {b.scenario} {b.mode}: their figures mean different "
+                     "things and are not compared.")
     rates = [((run.session.get("settings") or {}).get("server_target_qps")) for run in (a, b)]
     if a.scenario in ("server", "interactive") and a.scenario == b.scenario:
         notes.append("In this scenario the offered rate sets the throughput; compare the latencies"

@@ -64,6 +64,8 @@ class Monitor:
         from harness.monitor.store import MetricsWriter
 
         self._writer = MetricsWriter(self._run_dir, facts=self._facts, stem=self._stem)
+        self._sample(self._writer)
+        self._writer.flush()  # the first one makes pyarrow import pandas, 0.2 s of a core: now, not during the test
         self._thread.start()
         return self
 

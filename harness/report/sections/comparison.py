@@ -22,14 +22,15 @@ def sections(runs: Sequence[RunData]) -> list[Section]:
 
 def blocks(found: Comparison) -> list[Block]:
     """A comparison of two runs."""
+    names = [f"A: {found.a.name}", f"B: {found.b.name}"]
     out: list[Block] = [Items(items=[(note, "") for note in found.notes])]
     if found.figures:
         out.append(Table(caption="Figures", numeric=frozenset(range(1, 5)),
-                         columns=["figure", "A", "B", "change", "95 % interval", "verdict"],
+                         columns=["figure", *names, "change", "95 % interval", "verdict"],
                          rows=[[f"{f.name}, {f.unit}", number(f.a), number(f.b), f"{100 * f.change:+.2f} %",
                                 f"{100 * f.low:+.2f} to {100 * f.high:+.2f} %", f.verdict] for f in found.figures]))
     if found.settings:
-        out.append(Table(caption="Settings that differ", columns=["setting", "A", "B"],
+        out.append(Table(caption="Settings that differ", columns=["setting", *names],
                          rows=[[key, value_text(a), value_text(b)] for key, a, b in found.settings]))
     else:
         out.append(Text(text="No setting differs."))
