@@ -67,7 +67,7 @@ def drain(engine: Engine) -> list[Event]:
 
 
 def ids(tokens: bytes) -> list[int]:
-    return np.frombuffer(tokens, dtype="<i4").tolist()
+    return [int(i) for i in np.frombuffer(tokens, dtype="<i4")]
 
 
 def test_tokens_are_those_of_transformers_and_end_with_eos(loaded: tuple[Engine, EngineInfo], tiny: TinyLlama) -> None:

@@ -1,0 +1,296 @@
+"""Any server that speaks OpenAI's completions with token-id prompts: vLLM's, SGLang, TensorRT-LLM serve, and others.
+
+Token ids go in, and come out where the server returns them (``return_token_ids`` in vLLM). Where it does not, its text
+is encoded again; that need not give the ids which the model chose, and the result says so.
+
+An event loop in a thread of its own serves ``max_connections`` requests at once. A request that is refused, stalls, is
+answered 5xx or whose stream is cut is asked again from the start, with growing pauses; greedy decoding makes the
+repetition the same, and its first token is checked to be the one already reported. When nothing came through any
+more, the engine as a whole is broken and ``poll`` raises, so that other workers take over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from common.errors import EnvironmentFault, RunError, UserError
+from sut.engines import openai_args
+from sut.engines.base import Engine
+from sut.engines.openai_client import OPTIONAL, Answer, Client, Rejected, Retriable, kv_cache_dtype, prefix_caching
+from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE_S = 10.0
+PROBE = [1, 2, 3]
+
+
+class OpenAIEngine(Engine):
+    """One endpoint. Arguments: :class:`sut.engines.openai_args.OpenAIArgs`."""
+
+    concurrent = True
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        self.args = openai_args.parse(settings)
+        self.url = openai_args.endpoint(self.args)
+        self._client: Client
+        self._tokenizer: Any = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="http")
+        self._waiting: asyncio.Queue[Request] = asyncio.Queue()
+        self._lanes: list[asyncio.Task[None]] = []
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._submitted = self._delivered = self._busy = 0
+        self._last_success = 0.0
+        self._broken: str | None = None
+        self._retried = self._length_mismatches = 0
+
+    def load(self) -> EngineInfo:
+        headers, tls = openai_args.headers(self.args), openai_args.tls(self.args)
+        self._thread.start()
+        try:
+            return asyncio.run_coroutine_threadsafe(self._connect(headers, tls), self._loop).result()
+        except Rejected as error:
+            hint = "check engine.args.api_key_env" if error.status in (401, 403) else "check engine.args.url and model"
+            raise UserError(f"endpoint {self.url}: {error}; {hint}") from error
+        except Retriable as error:
+            raise EnvironmentFault(f"endpoint {self.url}: {error}; is the server running there?") from error
+
+    async def _connect(self, headers: dict[str, str], tls: Any) -> EngineInfo:
+        self._client = Client(self.url, self.args, headers=headers, tls=tls)
+        models = msgspec.json.decode(await self._retrying(partial(self._client.get, "/v1/models"))).get("data", [])
+        served = [entry["id"] for entry in models]
+        name = self.args.model or (served[0] if served else self.settings.model)
+        if served and name not in served:
+            raise UserError(f"endpoint {self.url} serves {', '.join(served)}, not {name!r}: set engine.args.model")
+        self._client.body = {
+            "model": name,
+            "max_tokens": self.settings.max_new_tokens,
+            "min_tokens": self.settings.min_new_tokens,
+            "temperature": 0,
+            "return_token_ids": True,
+            **({"ignore_eos": True} if self.args.ignore_eos else {}),
+            **self.args.extra_body,
+        }
+        dropped = await self._probe()
+        limits = [entry["max_model_len"] for entry in models if entry.get("id") == name and entry.get("max_model_len")]
+        info = await self._describe(dropped, limits[0] if limits else None)
+        self._lanes = [self._loop.create_task(self._lane()) for _ in range(self.args.max_connections)]
+        return info
+
+    async def _probe(self) -> list[str]:
+        """Find out which fields the server takes and whether it returns token ids. Returns the fields given up."""
+        dropped: list[str] = []
+        while True:
+            least = {"min_tokens": 1} if "min_tokens" in self._client.body else {}
+            try:
+                answer = await self._retrying(partial(self._client.complete, PROBE, None, max_tokens=2, **least))
+            except Rejected as error:
+                left = [name for name in OPTIONAL if name in self._client.body]
+                if error.status not in (400, 422) or not left:
+                    raise
+                named = [name for name in left if name in str(error)]
+                dropped.append((named or left)[0])
+                del self._client.body[dropped[-1]]
+                continue
+            break
+        if not answer.token_ids:
+            if self.args.tokenizer is None:
+                raise UserError(f"endpoint {self.url} returns no token ids: set engine.args.tokenizer to encode its "
+                                "text again (the ids may then differ from those that the model chose)")
+            self._tokenizer = openai_args.load_tokenizer(self.args.tokenizer)
+        return dropped
+
+    async def _describe(self, dropped: list[str], max_model_len: int | None) -> EngineInfo:
+        metrics = (await self._optional("/metrics")).decode(errors="replace")
+        version = await self._optional("/version")
+        caching = prefix_caching(metrics)
+        reasons = []
+        if caching:
+            reasons.append("prefix caching is on at the server: the rules allow no reuse across queries")
+        elif caching is None and not self.args.no_prefix_caching:
+            reasons.append("the server does not tell whether prefix caching is off: engine.args.no_prefix_caching=true "
+                           "states it")
+        if self._tokenizer is not None:
+            reasons.append("token ids are the tokenizer's, not the model's: the server returns text only")
+        if self.args.ignore_eos or self._client.body.get("ignore_eos"):
+            reasons.append("ignore_eos: answers go on past the end-of-sequence token")
+        eos = self.args.eos_token_id if self._tokenizer is None else self._eos()
+        facts = {
+            "url": self.url,
+            "model": self._client.body["model"],
+            "token_ids": "from the server" if self._tokenizer is None else "from re-encoded text, may differ",
+            "prefix_caching": {True: "on", False: "off", None: "not told"}[caching],
+            "no_prefix_caching_stated": self.args.no_prefix_caching,
+            "dropped_fields": dropped,
+            "extra_body": self.args.extra_body,
+            "verify_tls": self.args.verify_tls,
+        }
+        try:
+            release = str(msgspec.json.decode(version)["version"])
+        except (msgspec.DecodeError, KeyError, TypeError):
+            release = "unknown"
+        return EngineInfo(
+            name="openai",
+            version=release,
+            capacity=self.args.max_connections,
+            eos_token_ids=[] if eos is None else [eos],
+            max_prompt_tokens=max_model_len and max_model_len - self.settings.max_new_tokens,
+            prefix_caching=bool(caching),
+            kv_cache_dtype=kv_cache_dtype(metrics),
+            facts=facts,
+            not_submittable=reasons,
+        )
+
+    async def _optional(self, path: str) -> bytes:
+        try:
+            return await self._client.get(path)
+        except (Rejected, Retriable):
+            return b""
+
+    def _eos(self) -> int | None:
+        eos = self.args.eos_token_id if self.args.eos_token_id is not None else self._tokenizer.eos_token_id
+        return None if eos is None else int(eos)
+
+    async def _retrying(self, attempt: Any) -> Any:
+        """Run ``attempt()`` until it gives a result or the attempts are used up."""
+        for pause in self._pauses():
+            try:
+                return await attempt()
+            except Retriable as error:
+                if pause is None:
+                    raise
+                logger.warning("endpoint %s: %s; again in %.1f s", self.url, error, pause)
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable: the last pause is None")
+
+    def _pauses(self) -> list[float | None]:
+        """Seconds to wait after each failed attempt; None after the last. Spread, so that not all come back at once."""
+        doubled = [min(LONGEST_PAUSE_S, self.args.backoff_s * 2**n) for n in range(self.args.retries)]
+        return [*(pause * random.uniform(0.75, 1.25) for pause in doubled), None]
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        self._submitted += len(requests)
+        self._loop.call_soon_threadsafe(self._enqueue, list(requests))
+
+    def _enqueue(self, requests: list[Request]) -> None:
+        for request in requests:
+            self._waiting.put_nowait(request)
+
+    async def _lane(self) -> None:
+        while True:
+            request = await self._waiting.get()
+            self._busy += 1
+            try:
+                await self._serve(request)
+            except Exception as error:
+                logger.exception("request %d", request.id)
+                self._events.put(Failure(request.id, f"{type(error).__name__}: {error}"))
+            finally:
+                self._busy -= 1
+
+    async def _serve(self, request: Request) -> None:
+        prompt = np.frombuffer(request.tokens, dtype="<i4").tolist()
+        started = time.monotonic()
+        first: int | None = None
+        attempts = 0
+
+        def on_piece(answer: Answer) -> None:
+            nonlocal first
+            if first is None and (ids := self._ids(answer)):
+                first = ids[0]
+                self._events.put(FirstToken(request.id, _packed([first])))
+
+        async def attempt() -> Answer:
+            nonlocal attempts
+            attempts += 1
+            return await self._client.complete(prompt, on_piece if self.settings.first_tokens else None)
+
+        try:
+            answer = await self._retrying(attempt)
+        except (Rejected, Retriable) as error:
+            if isinstance(error, Retriable) and error.connection and self._last_success < started:
+                self._broken = self._broken or str(error)
+                self._events.put(None)
+            else:
+                self._events.put(Failure(request.id, f"endpoint {self.url}: {error} (attempts: {attempts})"))
+            return
+        self._retried += attempts > 1
+        self._last_success = time.monotonic()
+        tokens = self._ids(answer, final=True)
+        if not tokens:
+            self._events.put(Failure(request.id, f"endpoint {self.url}: the answer is empty"))
+        elif first is not None and tokens[0] != first:
+            self._events.put(Failure(request.id, f"endpoint {self.url}: asked again after a cut stream, the server "
+                                                 f"began with token {tokens[0]}, not with {first} as reported"))
+        else:
+            if answer.reported_length is not None and answer.reported_length != len(tokens):
+                self._length_mismatches += 1
+            self._events.put(Completion(request.id, _packed(tokens)))
+
+    def _ids(self, answer: Answer, *, final: bool = False) -> list[int]:
+        """Return the ids of an answer. Re-encoded, its first piece stays apart, so that the first token is kept."""
+        if self._tokenizer is None:
+            return answer.token_ids
+        pieces = [answer.texts[0], "".join(answer.texts[1:])] if answer.texts else []
+        ids = [int(i) for piece in pieces if piece for i in self._tokenizer.encode(piece, add_special_tokens=False)]
+        if final and answer.finish_reason == "stop" and (eos := self._eos()) is not None:
+            ids.append(eos)
+        return ids
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        events: list[Event] = []
+        try:
+            item = self._events.get(timeout=timeout_s)
+            while True:
+                if item is not None:
+                    events.append(item)
+                item = self._events.get_nowait()
+        except queue.Empty:
+            pass
+        self._delivered += sum(type(event) is not FirstToken for event in events)
+        if self._broken is not None and not events:
+            raise RunError(f"endpoint {self.url} is gone: {self._broken}")
+        return events
+
+    @property
+    def outstanding(self) -> int:
+        return self._submitted - self._delivered
+
+    @property
+    def running(self) -> int:
+        return self._busy
+
+    def live_facts(self) -> dict[str, Any]:
+        return {"requests_asked_again": self._retried, "token_counts_that_differ": self._length_mismatches}
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop).result(timeout=10)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=10)
+        if not self._loop.is_running():
+            self._loop.close()
+
+    async def _disconnect(self) -> None:
+        for lane in self._lanes:
+            lane.cancel()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+        if hasattr(self, "_client"):
+            await self._client.close()
+
+
+def _packed(tokens: Sequence[int]) -> bytes:
+    return np.array(tokens, dtype="<i4").tobytes()

@@ -1,0 +1,107 @@
+"""What a user can say about an endpoint, checked before anything is sent."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import EnvironmentFault, UserError, nearest
+from sut.messages import EngineSettings
+
+WORKER_ID = "MLPERF_LLAMA_WORKER_ID"
+
+
+class OpenAIArgs(BaseModel):
+    """``engine.args`` of the openai engine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str | None = Field(None, description="Root of the server, without /v1")
+    urls: list[str] = Field(default_factory=list, description="Several servers: worker N talks to number N (in turn)")
+    model: str | None = Field(None, description="Name of the model at the server; none: the first that it serves")
+    api_key_env: str | None = Field(None, description="Environment variable that holds the API key")
+    max_connections: int = Field(256, ge=1, description="Requests in flight, each on a connection that is kept")
+    retries: int = Field(5, ge=0, description="Further attempts of a request that was refused, cut or answered 5xx")
+    backoff_s: float = Field(0.5, gt=0, description="Pause before the first of them; doubled each time, at most 10 s")
+    timeout_s: float = Field(120.0, gt=0, description="A connection silent for so long has stalled")
+    verify_tls: bool = True
+    ca_file: str | None = Field(None, description="Certificates to trust (PEM)")
+    tokenizer: str | None = Field(None, description="For servers that return no token ids: folder or hub id")
+    eos_token_id: int | None = Field(None, description="Appended to re-encoded text that ended by itself")
+    no_prefix_caching: bool = Field(False, description="Your word that the server has it off, where it does not tell")
+    ignore_eos: bool = False
+    extra_body: dict[str, Any] = Field(default_factory=dict, description="Further fields of the request")
+
+
+def parse(settings: EngineSettings) -> OpenAIArgs:
+    """Check ``settings.args``. Raises ``UserError`` naming the key."""
+    try:
+        args = OpenAIArgs.model_validate(settings.args)
+    except ValidationError as error:
+        raise UserError("; ".join(_explain(e) for e in error.errors())) from None
+    if bool(args.url) == bool(args.urls):
+        raise UserError("the openai engine needs engine.args.url (one server) or engine.args.urls (several)")
+    for url in args.urls or [str(args.url)]:
+        _check_url(url)
+    return args
+
+
+def endpoint(args: OpenAIArgs) -> str:
+    """Return the URL of this worker: ``urls`` are dealt out by the worker's number."""
+    urls = args.urls or [str(args.url)]
+    url = urls[int(os.environ.get(WORKER_ID, "0")) % len(urls)].rstrip("/")
+    return url.removesuffix("/v1")
+
+
+def headers(args: OpenAIArgs) -> dict[str, str]:
+    """Return the request's headers. The key is read here and goes nowhere else."""
+    if args.api_key_env is None:
+        return {}
+    key = os.environ.get(args.api_key_env)
+    if not key:
+        raise UserError(f"engine.args.api_key_env: the environment variable {args.api_key_env} is not set")
+    return {"Authorization": f"Bearer {key}"}
+
+
+def tls(args: OpenAIArgs) -> ssl.SSLContext | bool:
+    """Return what aiohttp wants as ``ssl``."""
+    if not args.verify_tls:
+        return False
+    if args.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=args.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise UserError(f"engine.args.ca_file {args.ca_file}: no readable certificates (PEM): {error}") from error
+
+
+def load_tokenizer(name: str) -> Any:
+    """Load the tokenizer for re-encoding. Raises ``UserError`` or, without the package, ``EnvironmentFault``."""
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise EnvironmentFault("engine.args.tokenizer needs transformers: pip install transformers") from error
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise UserError(f"engine.args.tokenizer {name!r}: {' '.join(str(error).split())[:200]}") from error
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"engine.args.url {parts.hostname or url!r}: give http://HOST:PORT or https://HOST:PORT")
+    if parts.password or parts.username:
+        raise UserError(f"engine.args.url of {parts.hostname}: no credentials in the URL, it is written to the result; "
+                        "use engine.args.api_key_env")
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"engine.args.{key} is not known to the openai engine{nearest(key, OpenAIArgs.model_fields)}"
+    return f"engine.args.{key}: {error['msg'][0].lower()}{error['msg'][1:]}"
