@@ -80,3 +80,16 @@ def overhead(
         output=output, workers=workers, rates=rates, offline_samples=offline_samples, seconds=seconds, console=console
     )
     console.print(bench.table(rows))
+
+
+@app.command()
+def weights(
+    output: Annotated[Path, typer.Option("--output", help="Model folder to write (8.5 GB).")],
+    shape: Annotated[str, typer.Option(help="Packaged shape with static FP8 scales.")] = "llama-3.1-8b-fp8-static",
+    device: Annotated[str, typer.Option(help="cpu or cuda: where the random numbers are drawn.")] = "cpu",
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Write random weights in the form of a calibrated FP8 checkpoint, for speed measurements without the real ones."""
+    from harness.bench import weights as bench
+
+    bench.write(output, shape=shape, seed=seed, device=device, on_file=lambda name: typer.echo(name))

@@ -285,13 +285,15 @@ class Session:
         config = self.config
         if config.engine.name == "null" or (config.engine.name == "openai" and not config.model.path):
             return {}
+        if shapes.is_shape(config.model.path or ""):
+            reasons = [f"{config.model.path} is a shape with random weights"]
+            self.outcome.model = {"path": config.model.path, "is_llama_3_1_8b": False, "reasons": reasons}
+            return {}
         import dataclasses
 
         from harness.model_info import inspect_model
 
-        info = dataclasses.asdict(
-            inspect_model(shapes.resolve(config.model.path or ""), revision=config.model.revision)
-        )
+        info = dataclasses.asdict(inspect_model(config.model.path or "", revision=config.model.revision))
         self.outcome.model = {"path": config.model.path} | info
         return info
 
