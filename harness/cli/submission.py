@@ -1,0 +1,115 @@
+"""``mlperf-llama submission``: build a tree, check a tree."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from harness.submission.check import Finding
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Build and check a submission tree.",
+)
+
+
+class Division(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    NETWORK = "network"
+
+
+@app.command("build")
+def build(
+    runs: Annotated[list[Path], typer.Argument(help="Directories of campaigns, or of single runs.")],
+    output: Annotated[Path, typer.Option("--output", help="Root of the tree; systems can be added to it one by one.")],
+    submitter: Annotated[str, typer.Option("--submitter", help="Name of the submitting organisation.")],
+    system_id: Annotated[str, typer.Option("--system-id", help="Name of the system's directory.")],
+    division: Annotated[Division, typer.Option("--division", help="Division.")] = Division.CLOSED,
+    system: Annotated[
+        Path | None, typer.Option("--system", help="System description (YAML); written with blanks if it is not there.")
+    ] = None,
+    backup: Annotated[
+        Path | None, typer.Option("--backup", help="For the complete accuracy logs (default: OUTPUT-accuracy-logs).")
+    ] = None,
+    calibration_notes: Annotated[
+        Path | None, typer.Option("--calibration-notes", help="Text on calibration data, for the documentation.")
+    ] = None,
+    allow_invalid: Annotated[
+        bool, typer.Option("--allow-invalid", help="Open division: take runs that are not valid, too.")
+    ] = False,
+    rehearsal: Annotated[
+        bool, typer.Option("--rehearsal", help="Take valid runs that are not submittable; the tree says so.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace this system's results in the tree.")] = False,
+) -> None:
+    """Build the v6.1 tree from a campaign and check it. Exit code 1 if it cannot be built or has errors."""
+    from harness.submission.build import Order, Refused
+    from harness.submission.build import build as build_tree
+    from harness.submission.runs import find_runs
+
+    found = find_runs(runs)
+    order = Order(
+        tree=output,
+        backup=backup or output.with_name(f"{output.name}-accuracy-logs"),
+        submitter=submitter,
+        division=division.value,
+        system_id=system_id,
+        system_yaml=system or Path(f"{system_id}.yaml"),
+        notes=calibration_notes.read_text() if calibration_notes else "",
+        allow_invalid=allow_invalid,
+        rehearsal=rehearsal,
+        overwrite=overwrite,
+    )
+    try:
+        built = build_tree(found, order)
+    except Refused as error:
+        typer.echo("No submission can be built from these runs:", err=True)
+        for reason in error.reasons:
+            typer.echo(f"  - {reason}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"built {built.directory} ({built.files} files); complete accuracy logs: {order.backup}")
+    for path, count in built.scrubbed.items():
+        typer.echo(f"  removed private data {count}x from {path}")
+    _report(output, order.backup)
+
+
+@app.command("check")
+def check(
+    tree: Annotated[Path, typer.Argument(help="Root of the tree: the directory that holds closed/ or open/.")],
+    backup: Annotated[
+        Path | None, typer.Option("--backup", help="Directory of the complete accuracy logs: compares the hashes.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check any v6.1 tree. Exit code 1 if a finding is an error."""
+    _report(tree, backup, as_json=as_json)
+
+
+def _report(tree: Path, backup: Path | None, *, as_json: bool = False) -> None:
+    from harness.submission.check import Severity, check_submission, rules
+
+    findings = check_submission(tree, backup=backup)
+    if as_json:
+        _print_json(findings)
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.severity.upper():<8}{finding.path}")
+            typer.echo(f"        {finding.message}\n        [{finding.rule}: {finding.source}]")
+        counts = {severity: sum(f.severity is severity for f in findings) for severity in Severity}
+        typer.echo(f"{len(rules())} rules checked: {', '.join(f'{count} {name}s' for name, count in counts.items())}")
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print_json(findings: list[Finding]) -> None:
+    import json
+    from dataclasses import asdict
+
+    typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))

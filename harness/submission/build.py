@@ -1,0 +1,256 @@
+"""Build the v6.1 tree from a campaign's runs, or say why it cannot be built.
+
+Everything is laid out in a scratch directory beside the tree, searched for private data, and only then moved into it.
+Layout: mlcommons/policies submission_rules.adoc, directory structure (Inference); mlcommons/inference tools/submission.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.errors import UserError
+from harness import artifacts, system_info
+from harness.compliance import verify, write_test06
+from harness.config import Mode
+from harness.loadgen_log import ACCURACY, DETAIL, SUMMARY
+from harness.submission import calibration, documents, scrub
+from harness.submission.accuracy_truncation import truncate
+from harness.submission.measurements import measurements, starting_weights
+from harness.submission.runs import Run, ScenarioRuns, SystemRuns, refusals
+from harness.submission.sources import copy_sources
+from harness.submission.system_description import complete, describe, read_yaml, write_yaml
+
+LOGS = (SUMMARY, DETAIL, ACCURACY)
+REHEARSAL = "REHEARSAL, NOT A SUBMISSION"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to build. ``tree``: its root; ``backup``: for the complete accuracy logs; ``notes``: on calibration data."""
+
+    tree: Path
+    backup: Path
+    submitter: str
+    division: str
+    system_id: str
+    system_yaml: Path
+    notes: str = ""
+    allow_invalid: bool = False
+    rehearsal: bool = False
+    overwrite: bool = False
+
+    @property
+    def closed(self) -> bool:
+        return self.division != "open"
+
+
+@dataclass
+class Built:
+    """What was built: ``directory`` of the submitter, ``files`` in it, texts ``scrubbed`` (path: how many finds)."""
+
+    directory: Path
+    files: int = 0
+    scrubbed: dict[str, int] = field(default_factory=dict)
+
+
+class Refused(UserError):
+    """These runs make no submission; ``reasons`` has them all."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        super().__init__(f"no submission can be built from these runs: {reasons[0]}{more}")
+        self.reasons = reasons
+
+
+def build(system: SystemRuns, order: Order) -> Built:
+    """Build the tree. Raises ``Refused`` with every reason, ``UserError`` for an incomplete system description or for
+    private data in a LoadGen log."""
+    _check_order(system, order)
+    reasons = refusals(system, closed=order.closed, allow_invalid=order.allow_invalid, rehearsal=order.rehearsal)
+    if reasons:
+        raise Refused(reasons)
+    fields = system_fields(system, order)
+    order.tree.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{order.tree.name}-", dir=order.tree.parent))
+    try:
+        staged = scratch / order.division / order.submitter
+        _lay_out(system, order, staged, fields)
+        built = Built(order.tree / order.division / order.submitter)
+        built.scrubbed = _scrub(staged, system)
+        built.files = sum(path.is_file() for path in staged.rglob("*"))
+        _move(system, order, staged)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return built
+
+
+def _check_order(system: SystemRuns, order: Order) -> None:
+    for what, name in (("submitter", order.submitter), ("system id", order.system_id)):
+        if not name or name.startswith(".") or any(c.isspace() or c in "/\\" for c in name):
+            raise UserError(f"{what} {name!r} becomes a directory: no spaces, slashes or leading dots")
+    if order.allow_invalid and order.closed:
+        raise UserError(f"--allow-invalid is for the open division; {order.division} takes valid runs only")
+    if order.backup.resolve().is_relative_to(order.tree.resolve()):
+        raise UserError(f"the backup {order.backup} would lie in the tree and be published: choose another directory")
+    taken = _results(order) / system.rules.name
+    if taken.exists() and not order.overwrite:
+        raise UserError(f"{taken} is there already: add --overwrite to replace it, or choose another --system-id")
+
+
+def _results(order: Order) -> Path:
+    return order.tree / order.division / order.submitter / "results" / order.system_id
+
+
+def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
+    """The system description; writes the YAML and raises ``UserError`` while blanks are left."""
+    run = system.all[0]
+    if not order.system_yaml.exists():
+        hardware = run.result.get("hardware")
+        described = describe(
+            hardware=hardware if isinstance(hardware, dict) and "cpu" in hardware else system_info.collect(),
+            engine=run.result.get("engine") or {},
+            nodes=max(1, len(run.nodes)),
+            accelerators=_accelerators(run),
+        )
+        scrubber = scrub.Scrubber(scrub.local_identity().also(hosts=run.nodes))
+        write_yaml(order.system_yaml, {k: scrubber.scrub(v) for k, v in described.items()}, system_id=order.system_id)
+        raise UserError(f"wrote {order.system_yaml}: fill in its blanks, then run the same command again")
+    fields = complete(
+        read_yaml(order.system_yaml),
+        submitter=order.submitter,
+        division=order.division,
+        system_type=system.benchmark.value,
+    )
+    if order.rehearsal:
+        fields["sw_notes"] = f"{REHEARSAL}. {fields['sw_notes']}".strip()
+    return fields
+
+
+def _accelerators(run: Run) -> int | None:
+    """GPUs a node that worked; 0 if the workers had none, None if the run does not tell."""
+    workers = run.result["workers"]
+    if not workers:
+        return None
+    with_gpu = [w for w in workers if w.get("gpu") not in (None, "")]
+    parallel = int((run.config.get("workers") or {}).get("tensor_parallel") or 1)
+    return len(with_gpu) * parallel // max(1, len(run.nodes))
+
+
+def _lay_out(system: SystemRuns, order: Order, staged: Path, fields: dict[str, str]) -> None:
+    name = system.rules.name
+    for runs in system.scenarios.values():
+        _scenario(system, runs, order, staged / "results" / order.system_id / name / runs.scenario.directory)
+        for mode, run in runs.runs.items():
+            configs = staged / "src" / name / "configs" / order.system_id
+            _write(configs / f"{runs.scenario}-{mode}.yaml", yaml.safe_dump(public_config(run.config), sort_keys=False))
+    copy_sources(staged / "src" / name / "mlperf-llama")
+    _write(staged / "systems" / f"{order.system_id}.json", json.dumps(fields, indent=2) + "\n")
+    _documents(system, order, staged, fields)
+
+
+def public_config(config: dict[str, Any]) -> dict[str, Any]:
+    """config.yaml without the paths of this machine: what is a path there becomes its last part."""
+    public = copy.deepcopy(config)
+    public["output"] = ""
+    for part, key in (("model", "path"), ("model", "tokenizer"), ("dataset", "path"), ("loadgen", "user_conf")):
+        if value := (public.get(part) or {}).get(key):
+            public[part][key] = Path(value).name if Path(value).is_absolute() else value
+    return public
+
+
+def _scenario(system: SystemRuns, runs: ScenarioRuns, order: Order, target: Path) -> None:
+    performance, accuracy = runs.runs[Mode.PERFORMANCE], runs.runs[Mode.ACCURACY]
+    for run, directory, names in (
+        (performance, target / "performance" / "run_1", (SUMMARY, DETAIL)),
+        (accuracy, target / "accuracy", (SUMMARY, DETAIL, ACCURACY, artifacts.ACCURACY)),
+    ):
+        directory.mkdir(parents=True)
+        for name in names:
+            if not (run.path / name).is_file():
+                raise UserError(f"{run.path / name} is missing: run this scenario again")
+            shutil.copyfile(run.path / name, directory / name)
+    relative = _results(order).relative_to(order.tree) / system.rules.name / runs.scenario.directory
+    truncate(target / "accuracy", backup=order.backup / relative / "accuracy" / ACCURACY)
+    shutil.copyfile(performance.path / artifacts.USER_CONF, target / "user.conf")
+    described = measurements(performance)
+    _write(target / "measurements.json", json.dumps(described, indent=2) + "\n")
+    text = documents.readme(
+        runs,
+        benchmark=system.rules.name,
+        system_id=order.system_id,
+        weights=starting_weights(performance.result.get("model") or {}),
+        samples=system.rules.samples,
+    )
+    _write(target / "README.md", (f"> {REHEARSAL}\n\n" if order.rehearsal else "") + text)
+    if compliance := runs.runs.get(Mode.COMPLIANCE):
+        eos = (compliance.result.get("engine") or {}).get("eos_token_ids")
+        result = verify(compliance.path, eos) if eos else verify(compliance.path)
+        write_test06(compliance.path, target, result)
+
+
+def _documents(system: SystemRuns, order: Order, staged: Path, fields: dict[str, str]) -> None:
+    """Written anew, with the parts of other systems and benchmarks that the tree holds already."""
+    existing = order.tree / order.division / order.submitter / "documentation"
+    title = f"{order.system_id}: {system.rules.name}"
+    path = existing / "calibration.md"
+    parts = calibration.read_sections(path.read_text()) if path.is_file() else {}
+    parts[title] = calibration.section(title, system.all, notes=order.notes)
+    _write(staged / "documentation" / "calibration.md", calibration.document(parts))
+    path = existing / "bandwidth.md"
+    rows = [line for line in path.read_text().splitlines() if line.startswith("| ")][1:] if path.is_file() else []
+    own = documents.bandwidth_rows(system, system_id=order.system_id, networking=fields["host_networking"])
+    replaced = {row.split("|")[1:3].__repr__() for row in own}
+    rows = [row for row in rows if row.split("|")[1:3].__repr__() not in replaced] + own
+    _write(staged / "documentation" / "bandwidth.md", documents.BANDWIDTH + "\n".join(sorted(rows)) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _scrub(staged: Path, system: SystemRuns) -> dict[str, int]:
+    """Remove private data from every text but LoadGen's logs, where it stops the build. Returns the finds by file."""
+    nodes = {node for run in system.all for node in run.nodes}
+    everywhere = scrub.Scrubber(scrub.local_identity().also(hosts=sorted(nodes)))
+    patterns = scrub.Scrubber(scrub.Identity())  # a host called "worker" must not be taken out of the code
+    counts: dict[str, int] = {}
+    for path in _texts(staged):
+        relative = path.relative_to(staged)
+        is_code = relative.parts[0] == "src" and "mlperf-llama" in relative.parts
+        scrubber = patterns if is_code else everywhere
+        text = path.read_text(encoding="utf-8", errors="replace")
+        finds = list(scrubber.finds(text))
+        if not finds:
+            continue
+        if path.name in LOGS:
+            raise UserError(
+                f"{relative}, line {finds[0].line}: holds a {finds[0].kind}; LoadGen's logs must not be edited: remove "
+                "its cause and run again"
+            )
+        path.write_text(scrubber.scrub(text), encoding="utf-8")
+        counts[relative.as_posix()] = len(finds)
+    return counts
+
+
+def _texts(directory: Path) -> Iterator[Path]:
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and path.name != ACCURACY and scrub.read_text(path) is not None:
+            yield path
+
+
+def _move(system: SystemRuns, order: Order, staged: Path) -> None:
+    target = order.tree / order.division / order.submitter
+    results = _results(order) / system.rules.name
+    if results.exists():
+        shutil.rmtree(results)
+    shutil.copytree(staged, target, dirs_exist_ok=True)

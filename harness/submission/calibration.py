@@ -1,0 +1,105 @@
+"""documentation/calibration.md: how the numbers are represented, told by the engine that ran and by nobody's memory.
+
+Rule: mlcommons/inference_policies inference_rules.adoc, Weight Definition and Quantization: the method must be
+described publicly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.errors import UserError
+from harness.submission.measurements import UNTRANSFORMED, short_format, starting_weights
+from harness.submission.runs import Run
+
+TITLE = """\
+# Number formats and calibration
+
+What the engines reported of themselves when they had loaded the model, run by run; nothing here was written by hand
+unless it says so. No weights were retrained, pruned or otherwise changed.
+"""
+SHOWN = ("dtype", "quantization", "layer_methods", "attention_backend", "attention", "dropped_args", "overridden_args")
+
+
+def section(title: str, runs: list[Run], *, notes: str = "") -> str:
+    """One system's part, as Markdown. ``notes``: the submitter's own words on calibration data.
+
+    Raises ``UserError`` if scales are static, so that calibration data were used, and no notes say which.
+    """
+    lines = [f"## {title}", ""]
+    for engine, model, names in _distinct(runs):
+        quantization = (engine.get("facts") or {}).get("quantization")
+        scheme = quantization.get("activation_scheme") if isinstance(quantization, dict) else None
+        if scheme == "static" and not notes:
+            raise UserError(
+                f"{title}: the engine used static activation scales, so calibration data were used: tell which with "
+                "--calibration-notes FILE (only MLCommons' calibration set is allowed)"
+            )
+        lines += [
+            f"Runs: {', '.join(names)}. Engine: {engine.get('name')} {engine.get('version')}.",
+            "",
+            "| what | how |",
+            "|---|---|",
+            f"| starting weights | {starting_weights(model)} |",
+            f"| weights | {_weights(engine, quantization)} |",
+            f"| activations | {_activations(engine, quantization, scheme)} |",
+            f"| KV cache | {short_format(str(engine.get('kv_cache_dtype')))} |",
+            f"| calibration data | {_data(quantization, scheme)} |",
+            *(f"| engine: {key} | `{_cell(value)}` |" for key, value in _facts(engine)),
+            "",
+        ]
+    return "\n".join(lines) + (f"{notes.strip()}\n\n" if notes else "")
+
+
+def _distinct(runs: list[Run]) -> list[tuple[dict[str, Any], dict[str, Any], list[str]]]:
+    """(engine, model, names of the runs) once for each different pair of number formats."""
+    groups: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {}
+    for run in runs:
+        engine, model = run.result.get("engine") or {}, run.result.get("model") or {}
+        key = repr([engine.get("version"), engine.get("weight_dtype"), engine.get("kv_cache_dtype"), _facts(engine)])
+        groups.setdefault(key, (engine, model, []))[2].append(run.name)
+    return list(groups.values())
+
+
+def _facts(engine: dict[str, Any]) -> list[tuple[str, Any]]:
+    facts = engine.get("facts") or {}
+    return [(key, facts[key]) for key in SHOWN if facts.get(key) not in (None, [], {}, "")]
+
+
+def _weights(engine: dict[str, Any], quantization: Any) -> str:
+    name = str(engine.get("weight_dtype"))
+    if name in UNTRANSFORMED:
+        return f"{short_format(name)}, as published, no transformation"
+    if isinstance(quantization, dict):
+        origin = "in the checkpoint" if quantization.get("from_checkpoint") else "by the engine while loading"
+        return f"{short_format(name)}, quantised {origin} (method {quantization.get('method')})"
+    return f"{short_format(name)}, quantised (method {quantization or 'not told by the engine'})"
+
+
+def _activations(engine: dict[str, Any], quantization: Any, scheme: Any) -> str:
+    compute = short_format(str((engine.get("facts") or {}).get("dtype") or "not told by the engine"))
+    if not quantization:
+        return compute
+    words = {"dynamic": "scales computed at run time (dynamic)", "static": "scales fixed beforehand (static)"}
+    return f"{words.get(str(scheme), 'scheme not told by the engine')}; unquantised operations in {compute}"
+
+
+def _data(quantization: Any, scheme: Any) -> str:
+    if not quantization or scheme == "dynamic":
+        return "none was used"
+    return "see the notes below" if scheme == "static" else "not told by the engine"
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("`", "'")
+
+
+def document(parts: dict[str, str]) -> str:
+    """The whole file from its sections, by title."""
+    return TITLE + "\n" + "".join(parts[title] for title in sorted(parts))
+
+
+def read_sections(text: str) -> dict[str, str]:
+    """The sections of an earlier document by title, so that another system's stays."""
+    parts = text.split("\n## ")[1:]
+    return {part.splitlines()[0].strip(): f"## {part.rstrip()}\n\n" for part in parts}

@@ -1,0 +1,169 @@
+"""The accuracy run: its log, the scores in accuracy.txt, the hash, and the shortened list of outputs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.loadgen_log import ACCURACY
+from harness.rules import ACCURACY_TARGETS, accuracy_shortfalls
+from harness.submission.check.base import Checks, Problem, Severity
+from harness.submission.check.tree import ScenarioDirectory
+from harness.submission.rules import CHECKER, LOADGEN, MAX_ACCURACY_LOG_BYTES, RULES, TRUNCATION_MARK
+
+accuracy_checks: Checks[ScenarioDirectory] = Checks()
+SOURCE = f"{CHECKER}/checks/accuracy_check.py"
+TRUNCATION = "mlcommons/inference tools/submission/truncate_accuracy_log.py"
+# constants.py, ACC_PATTERN: single quotes, and gen_len as a bare number
+ROUGE = {name: re.compile(rf".*'{name}':\s+'?([\d.]+)'?") for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
+PATTERNS = ROUGE | {"gen_len": re.compile(r".*'gen_len':\s([\d.]+)")}
+HASH = re.compile(r"^hash=(\w+)$", re.MULTILINE)
+
+
+def text_path(scenario: ScenarioDirectory) -> Path:
+    return scenario.path / "accuracy" / "accuracy.txt"
+
+
+def outputs_path(scenario: ScenarioDirectory) -> Path:
+    return scenario.path / "accuracy" / ACCURACY
+
+
+def read_text(scenario: ScenarioDirectory) -> str:
+    path = text_path(scenario)
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def read_scores(text: str) -> dict[str, list[float]]:
+    """Every value of each metric in accuracy.txt, line by line, as the official checker's patterns find them."""
+    scores: dict[str, list[float]] = {}
+    for line in text.splitlines():
+        for name, pattern in PATTERNS.items():
+            if found := pattern.match(line):
+                scores.setdefault(name, []).append(float(found[1].rstrip(".")))
+    return scores
+
+
+@accuracy_checks.rule("accuracy.scores", source=f"{SOURCE} (accuracy_result_check); constants.py, ACC_PATTERN")
+def scores_are_readable(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    text, path = read_text(scenario), text_path(scenario)
+    if not text:
+        return
+    scores = read_scores(text)
+    for name in PATTERNS:
+        values = scores.get(name, [])
+        if not values:
+            hint = ": write a plain number, not np.int64(...)" if name == "gen_len" and "np." in text else ""
+            yield path, f"has no {name} in the form that the official checker reads{hint}"
+        elif len(values) > 1:
+            yield path, f"has {len(values)} values of {name}: keep one line of results"
+
+
+@accuracy_checks.rule("accuracy.targets", source=f"{SOURCE} (accuracy_result_check); constants.py, accuracy-target")
+def targets_are_met(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    scores = read_scores(read_text(scenario))
+    if scenario.closed and set(scores) == set(ACCURACY_TARGETS[scenario.rules.benchmark]):
+        for values in zip(*scores.values(), strict=False):
+            for reason in accuracy_shortfalls(dict(zip(scores, values, strict=True)), scenario.rules.benchmark):
+                yield text_path(scenario), reason.removeprefix("accuracy: ")
+
+
+@accuracy_checks.rule("accuracy.count", source=f"{RULES}, LoadGen Operation: each sample of the library exactly once")
+def every_sample_was_scored(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    found = re.search(r"'gen_num':\s*(\d+)", read_text(scenario))
+    if found and int(found[1]) != scenario.rules.samples:
+        yield text_path(scenario), f"{found[1]} samples were scored, the data set has {scenario.rules.samples}"
+
+
+@accuracy_checks.rule("accuracy.hash", source=f"{SOURCE} (accuracy_result_check); {TRUNCATION}")
+def hash_is_right(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    text, path, outputs = read_text(scenario), text_path(scenario), outputs_path(scenario)
+    hashes = HASH.findall(text)
+    if not text:
+        return
+    if not hashes:
+        yield path, "has no line hash=<sha256 of the complete mlperf_log_accuracy.json>"
+        return
+    if len(set(hashes)) > 1:
+        yield path, f"has {len(set(hashes))} different hashes"
+    if not re.fullmatch(r"[0-9a-f]{64}", hashes[0]):
+        yield path, f"the hash {hashes[0][:16]}… is no SHA-256"
+        return
+    if outputs.is_file():
+        data = outputs.read_bytes()
+        is_own = hashlib.sha256(data).hexdigest() == hashes[0]
+        if TRUNCATION_MARK.encode() in data and is_own:
+            yield path, "the hash is that of the shortened log: take it from the complete one, before shortening"
+        if TRUNCATION_MARK.encode() not in data and not is_own:
+            yield path, "the hash is not that of the complete log beside it"
+    tree = scenario.submitter.tree
+    if tree.backup is not None:
+        full = tree.backup / outputs.relative_to(tree.root)
+        if not full.is_file():
+            yield path, f"the complete log is not in the backup ({full.relative_to(tree.backup)})"
+        elif hashlib.sha256(full.read_bytes()).hexdigest() != hashes[0]:
+            yield path, "the hash is not that of the complete log in the backup"
+
+
+@accuracy_checks.rule("accuracy.truncated", source=f"{SOURCE} (accuracy_json_check); {TRUNCATION}")
+def outputs_are_short(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    path = outputs_path(scenario)
+    if not path.is_file():
+        return
+    if path.stat().st_size > MAX_ACCURACY_LOG_BYTES:
+        yield path, f"is not truncated: {path.stat().st_size} bytes, at most {MAX_ACCURACY_LOG_BYTES} are allowed"
+        return
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if text.strip(" \n[]") == "":
+        yield path, "holds no output: this is not the log of an accuracy run"
+    elif not re.match(r"\[\s*\{ ?\"seq_id\"", text) or not text.rstrip().endswith("]"):
+        yield path, "is not what LoadGen wrote, shortened in the middle: it must begin with [ and end with ]"
+
+
+@accuracy_checks.rule("accuracy.errors", source=f"{SOURCE} (loadgen_errors_check)")
+def no_errors(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    for text in scenario.accuracy.errors[:5]:
+        yield scenario.accuracy_path, f"LoadGen logged an error: {text}"
+
+
+@accuracy_checks.rule("accuracy.data-set", source=f"{SOURCE} (dataset_check)")
+def covers_the_data_set(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    if scenario.accuracy.exists:
+        for key in ("effective_accuracy_sample_count", "qsl_reported_total_count"):
+            if (count := scenario.accuracy.integer(key)) != scenario.rules.samples:
+                yield scenario.accuracy_path, f"{key} is {count}, the data set has {scenario.rules.samples}"
+
+
+@accuracy_checks.rule("accuracy.mode", source=f"{RULES}, LoadGen Operation; {LOADGEN}/loadgen.cc")
+def is_an_accuracy_run(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    log, path = scenario.accuracy, scenario.accuracy_path
+    if not log.exists:
+        return
+    if (mode := log.values.get("effective_test_mode")) != "AccuracyOnly":
+        yield path, f"is the log of a run in mode {mode}, not AccuracyOnly"
+    if log.audit_config_used:
+        yield path, "LoadGen read an audit.config in this run"
+    if not log.finished:
+        yield path, "ends before LoadGen's last line: the run did not finish, or the log was cut off"
+    for line in log.damaged[:3]:
+        yield path, line
+
+
+@accuracy_checks.rule("accuracy.same-code", source=f"{RULES}, LoadGen Operation: same code in both modes")
+def is_the_same_system(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    if not (scenario.accuracy.exists and scenario.performance.exists):
+        return
+    for key in ("effective_scenario", "sut_name"):
+        ran, measured = scenario.accuracy.values.get(key), scenario.performance.values.get(key)
+        if ran != measured:
+            yield scenario.accuracy_path, f"{key} is {ran!r}, {measured!r} in the performance run"
+
+
+@accuracy_checks.rule(
+    "accuracy.same-loadgen", source=f"{RULES}, LoadGen Operation: same code in both modes", severity=Severity.WARNING
+)
+def is_the_same_loadgen(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    ran, measured = (log.values.get("loadgen_version") for log in (scenario.accuracy, scenario.performance))
+    if ran and measured and ran != measured:
+        yield scenario.accuracy_path, f"loadgen_version is {ran!r}, {measured!r} in the performance run"

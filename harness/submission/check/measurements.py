@@ -1,0 +1,74 @@
+"""measurements.json, README and the calibration document: how the weights came to be what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.submission.check.base import Checks, Problem
+from harness.submission.check.tree import ScenarioDirectory, Submitter
+from harness.submission.rules import CHECKER, MEASUREMENT_FIELDS, POLICIES, RULES
+
+measurement_checks: Checks[ScenarioDirectory] = Checks()
+document_checks: Checks[Submitter] = Checks()
+SOURCE = f"{CHECKER}/checks/measurements_checks.py"
+NONE = ("no", "none", "n/a", "-")
+UNTRANSFORMED = ("bf16", "bfloat16", "fp16", "float16", "fp32", "float32")
+
+
+def transforms_weights(scenario: ScenarioDirectory) -> bool:
+    """Whether measurements.json says that the weights are not the reference's own."""
+    if not isinstance(scenario.measurements, dict):
+        return False
+    words = str(scenario.measurements.get("weight_transformations", "no")).lower()
+    formats = str(scenario.measurements.get("weight_data_types", "bf16")).lower()
+    return not words.startswith(NONE) or not formats.startswith(UNTRANSFORMED)
+
+
+@measurement_checks.rule("measurements.file", source=f"{SOURCE} (missing_check)")
+def is_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    if scenario.measurements is None:
+        yield scenario.measurements_path, "is missing"
+    elif isinstance(scenario.measurements, str):
+        yield scenario.measurements_path, scenario.measurements
+
+
+@measurement_checks.rule("measurements.fields", source=f"{SOURCE} (required_fields_check)")
+def fields_are_filled(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    if isinstance(scenario.measurements, dict):
+        for name in MEASUREMENT_FIELDS:
+            value = scenario.measurements.get(name)
+            if not value or not isinstance(value, str):
+                yield scenario.measurements_path, f"field {name} must be a non-empty string, is {value!r}"
+
+
+@measurement_checks.rule("measurements.retraining", source=f"{RULES}, Closed Division: retraining is not allowed")
+def nothing_was_retrained(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    if scenario.closed and isinstance(scenario.measurements, dict):
+        answer = scenario.measurements.get("retraining")
+        if isinstance(answer, str) and answer and not answer.lower().startswith(NONE):
+            division = scenario.submitter.division
+            yield scenario.measurements_path, f"retraining is {answer!r}: not allowed in the {division} division"
+
+
+@measurement_checks.rule("measurements.readme", source=f"{SOURCE} (required_files_check); {POLICIES}, READMEs")
+def readme_is_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    path = scenario.path / "README.md"
+    if not path.is_file():
+        yield path, "is missing: it tells how to repeat the run"
+    elif not path.read_text(encoding="utf-8", errors="replace").strip():
+        yield path, "is empty"
+
+
+@document_checks.rule("documentation.calibration", source=f"{RULES}, Weight Definition and Quantization")
+def calibration_is_described(submitter: Submitter) -> Iterator[Problem]:
+    transformed = any(
+        transforms_weights(scenario)
+        for system in submitter.systems
+        for benchmark in system.benchmarks
+        if benchmark.rules
+        for scenario in benchmark.scenarios
+    )
+    found = [p for p in (submitter.path / "documentation").glob("calibration.*") if p.is_file() and p.stat().st_size]
+    if submitter.closed and transformed and not found:
+        path = submitter.path / "documentation" / "calibration.md"
+        yield path, "is missing: the weights were transformed, the method must be described"

@@ -1,0 +1,25 @@
+"""What should not be published: every text file of the tree is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.submission.check.base import Checks, Problem, Severity
+from harness.submission.check.tree import Tree
+
+privacy_checks: Checks[Tree] = Checks()
+SOURCE = "submissions are published as a repository (mlcommons/policies submission_rules.adoc)"
+
+
+@privacy_checks.rule("privacy.secrets", source=SOURCE)
+def no_secrets(tree: Tree) -> Iterator[Problem]:
+    for path, find in tree.private:
+        if find.kind == "token":
+            yield path, f"line {find.line} holds a secret ({find.text[:6]}…): revoke it and remove it"
+
+
+@privacy_checks.rule("privacy.identity", source=SOURCE, severity=Severity.WARNING)
+def no_identity(tree: Tree) -> Iterator[Problem]:
+    for path, find in tree.private:
+        if find.kind != "token":
+            yield path, f"line {find.line} holds a {find.kind}: {find.text}"

@@ -1,0 +1,153 @@
+"""Where everything must lie: divisions, systems, benchmarks, scenarios, and what a repository can take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.submission.check.base import Checks, Problem, Severity
+from harness.submission.check.tree import BenchmarkDirectory, ScenarioDirectory, Submitter, System, Tree, directories
+from harness.submission.rules import CHECKER, POLICIES, RULES, VERSION
+
+tree_checks: Checks[Tree] = Checks()
+submitter_checks: Checks[Submitter] = Checks()
+system_layout: Checks[System] = Checks()
+benchmark_checks: Checks[BenchmarkDirectory] = Checks()
+scenario_layout: Checks[ScenarioDirectory] = Checks()
+
+LAYOUT = f"{POLICIES}, directory structure (Inference)"
+REPOSITORY = "mlcommons/inference tools/submission/repository_checks.sh"
+MAX_FILE_BYTES = 50 * 1024 * 1024
+
+
+@tree_checks.rule("structure.root", source=f"{CHECKER}/loader.py")
+def has_submissions(tree: Tree) -> Iterator[Problem]:
+    if not tree.submitters:
+        yield tree.root, "holds no closed/, open/ or network/ directory with a submitter in it"
+    elif not any(benchmark.rules for s in tree.submitters for system in s.systems for benchmark in system.benchmarks):
+        yield tree.root, "holds no result of llama3.1-8b or llama3.1-8b-edge"
+
+
+@tree_checks.rule("structure.repository", source=REPOSITORY)
+def fits_a_repository(tree: Tree) -> Iterator[Problem]:
+    for path in sorted(tree.root.rglob("*")):
+        if path.is_symlink():
+            yield path, "is a symbolic link; put the file itself here"
+        elif path.name.startswith("."):
+            yield path, "is a hidden file or directory; remove it"
+        elif " " in path.name:
+            yield path, "has a space in its name"
+        elif path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
+            yield path, f"is larger than 50 MiB ({path.stat().st_size} bytes)"
+
+
+@submitter_checks.rule("structure.results", source=LAYOUT)
+def has_results(submitter: Submitter) -> Iterator[Problem]:
+    if not submitter.systems:
+        yield submitter.path / "results", "holds no system"
+
+
+@submitter_checks.rule("structure.src", source=f"{CHECKER}/checks/measurements_checks.py (directory_exist_check)")
+def has_source(submitter: Submitter) -> Iterator[Problem]:
+    source = submitter.path / "src"
+    if not source.is_dir():
+        yield source, f"is missing: {VERSION} wants the code in src/"
+    elif not any(p.is_file() for p in source.rglob("*")):
+        yield source, "is empty: code that talks to LoadGen must be there"
+
+
+@submitter_checks.rule("structure.extra", source=LAYOUT, severity=Severity.WARNING)
+def has_only_known_directories(submitter: Submitter) -> Iterator[Problem]:
+    for path in directories(submitter.path):
+        if path.name not in ("systems", "src", "documentation", "results"):
+            yield path, "does not belong here: only systems, src, documentation and results do"
+
+
+@submitter_checks.rule("structure.systems", source=LAYOUT, severity=Severity.WARNING)
+def describes_only_systems_with_results(submitter: Submitter) -> Iterator[Problem]:
+    known = {system.path.name for system in submitter.systems}
+    for path in sorted((submitter.path / "systems").glob("*.json")):
+        if path.stem not in known:
+            yield path, f"describes a system that has no results/{path.stem}"
+
+
+@system_layout.rule("structure.benchmarks", source=LAYOUT)
+def has_benchmarks(system: System) -> Iterator[Problem]:
+    if not system.benchmarks:
+        yield system.path, "holds no benchmark"
+
+
+@benchmark_checks.rule("structure.benchmark-name", source=f"{CHECKER}/constants.py (models, model_mapping)")
+def benchmark_is_known(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
+    name = benchmark.path.name
+    if not benchmark.rules and "llama3" in name and "8b" in name:
+        yield benchmark.path, "is no benchmark's name: use llama3.1-8b or llama3.1-8b-edge"
+
+
+@benchmark_checks.rule("structure.other-benchmark", source="this checker's scope", severity=Severity.NOTE)
+def other_benchmark(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
+    name = benchmark.path.name
+    if not benchmark.rules and not ("llama3" in name and "8b" in name):
+        yield benchmark.path, "is another benchmark, not checked here"
+
+
+@benchmark_checks.rule("structure.system-type", source=f"{CHECKER}/constants.py (required-scenarios-*)")
+def benchmark_fits_system(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
+    kind = benchmark.system.fields.get("system_type")
+    if not benchmark.rules or not benchmark.system.submitter.closed or not isinstance(kind, str):
+        return
+    if benchmark.rules.benchmark not in kind.split(","):
+        yield (
+            benchmark.path,
+            (
+                f"{benchmark.rules.name} is a benchmark of {benchmark.rules.benchmark} systems, "
+                f"this one is {kind!r}; the official checker stops here with a traceback"
+            ),
+        )
+
+
+@benchmark_checks.rule("structure.scenarios", source=f"{CHECKER}/loader.py (check_scenarios); {RULES}, Benchmarks")
+def scenarios_are_complete(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
+    rules = benchmark.rules
+    if rules is None:
+        return
+    names = [scenario.name for scenario in benchmark.scenarios]
+    if not names:
+        yield benchmark.path, "holds no scenario"
+    for scenario in benchmark.scenarios:
+        known = ", ".join(s.directory for s in rules.scenarios)
+        if scenario.scenario is None:
+            yield scenario.path, f"is no scenario of {rules.name}, and every directory here is taken for one ({known})"
+        elif benchmark.system.submitter.closed and scenario.scenario not in rules.scenarios:
+            yield scenario.path, f"{scenario.name} is no scenario of {rules.name} ({known})"
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield benchmark.path, f"{name} is there {count} times"
+    if benchmark.system.submitter.closed:
+        for wanted in rules.required:
+            if wanted.directory not in names:
+                yield benchmark.path, f"scenario {wanted.directory} is missing"
+        choices = [s.directory for s in rules.one_of]
+        if choices and not set(choices) & set(names):
+            yield benchmark.path, f"needs one of {' and '.join(choices)}"
+
+
+@scenario_layout.rule("structure.files", source=LAYOUT)
+def files_are_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    wanted: list[Path] = []
+    for directory in (scenario.performance_path.parent, scenario.accuracy_path.parent):
+        wanted += [directory / "mlperf_log_detail.txt", directory / "mlperf_log_summary.txt"]
+    wanted += [scenario.path / "accuracy" / name for name in ("mlperf_log_accuracy.json", "accuracy.txt")]
+    for path in wanted:
+        if not path.is_file():
+            yield path, "is missing"
+        elif not path.stat().st_size:
+            yield path, "is empty"
+
+
+@scenario_layout.rule("structure.runs", source=f"{RULES}, Scenarios: one performance run", severity=Severity.WARNING)
+def only_one_run(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    for path in directories(scenario.path / "performance"):
+        if path.name not in ("run_1", "power", "ranging"):
+            yield path, "is not read by the official checker; only run_1 counts"

@@ -1,0 +1,114 @@
+"""systems/<id>.json: complete, meaningful, and in forms on which the official checker does not stumble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.submission.check.base import Checks, Problem, Severity
+from harness.submission.check.tree import System
+from harness.submission.rules import (
+    CHECKER,
+    NETWORK_FIELDS,
+    POLICIES,
+    RULES,
+    STATUSES,
+    SYSTEM_FIELDS,
+    SYSTEM_TYPES,
+)
+from harness.submission.system_description import BLANK
+
+system_checks: Checks[System] = Checks()
+SOURCE = f"{CHECKER}/checks/system_check.py"
+
+
+@system_checks.rule("system.file", source=f"{SOURCE} (missing_check); without it the official checker crashes")
+def is_there(system: System) -> Iterator[Problem]:
+    if system.description is None:
+        yield system.description_path, "is missing"
+    elif isinstance(system.description, str):
+        yield system.description_path, system.description
+
+
+@system_checks.rule("system.fields", source=f"{SOURCE} (required_fields_check); {POLICIES}, system description")
+def fields_are_there(system: System) -> Iterator[Problem]:
+    if not system.fields:
+        return
+    for name, meaningful in SYSTEM_FIELDS.items():
+        if name not in system.fields:
+            yield system.description_path, f"field {name} is missing"
+        elif meaningful and not system.fields[name]:
+            hint = '; write "0" as a string' if system.fields[name] == 0 else ""
+            yield system.description_path, f"field {name} needs a meaningful answer, is {system.fields[name]!r}{hint}"
+
+
+@system_checks.rule("system.blanks", source=f"{POLICIES}, system description: meaningful response required")
+def blanks_are_filled(system: System) -> Iterator[Problem]:
+    for name, value in system.fields.items():
+        if isinstance(value, str) and BLANK in value:
+            yield system.description_path, f"field {name} is still a blank to fill in"
+
+
+@system_checks.rule("system.counts", source=f"{CHECKER}/results.py (total_accelerators): int() of both")
+def counts_are_numbers(system: System) -> Iterator[Problem]:
+    for name in ("number_of_nodes", "accelerators_per_node"):
+        if name not in system.fields:
+            continue
+        try:
+            count = int(system.fields[name])
+        except (TypeError, ValueError):
+            yield system.description_path, f"field {name} must be a whole number, is {system.fields[name]!r}"
+            continue
+        if count < (1 if name == "number_of_nodes" else 0):
+            yield system.description_path, f"field {name} cannot be {count}"
+
+
+@system_checks.rule("system.status", source=f"{SOURCE} (availability_check)")
+def status_is_known(system: System) -> Iterator[Problem]:
+    status = system.fields.get("status")
+    if system.fields and str(status).lower() not in STATUSES:
+        yield system.description_path, f"status {status!r} is none of {', '.join(STATUSES)}"
+
+
+@system_checks.rule("system.type", source=f"{SOURCE} (system_type_check)")
+def type_is_known(system: System) -> Iterator[Problem]:
+    kind = system.fields.get("system_type")
+    if system.fields and kind not in SYSTEM_TYPES:
+        yield system.description_path, f"system_type {kind!r} is none of {'; '.join(SYSTEM_TYPES)}"
+
+
+@system_checks.rule("system.owner", source=f"{SOURCE} (submitter_check, division_check)")
+def belongs_here(system: System) -> Iterator[Problem]:
+    for field, wanted in (("submitter", system.submitter.path.name), ("division", system.submitter.division)):
+        value = system.fields.get(field)
+        if system.fields and str(value).lower() != wanted.lower():
+            yield system.description_path, f"{field} is {value!r}, the directory says {wanted!r}"
+
+
+@system_checks.rule("system.network", source=f"{SOURCE} (network_check, required_fields_check)")
+def network_mode_is_right(system: System) -> Iterator[Problem]:
+    path, value = system.description_path, system.fields.get("is_network")
+    if system.submitter.division == "network":
+        if not system.is_network:
+            yield path, f'is_network must be "true" in the network division, is {value!r}'
+        for name in NETWORK_FIELDS:
+            if system.fields and name not in system.fields:
+                yield path, f"field {name} is missing (network division)"
+    elif "is_network" in system.fields and system.submitter.division == "closed":
+        yield path, f"leave is_network out in closed: {value!r} makes the official checker ask for the network fields"
+    elif value is not None and not isinstance(value, str):
+        yield path, f"is_network must be a string or left out, is {value!r}"
+
+
+@system_checks.rule("system.ecc", source=f"{RULES}, Minimum requirements of a datacenter system: ECC")
+def ecc_is_on(system: System) -> Iterator[Problem]:
+    notes = " ".join(str(system.fields.get(name, "")) for name in ("hw_notes", "host_memory_configuration")).lower()
+    if "datacenter" in str(system.fields.get("system_type")) and ("ecc off" in notes or "ecc disabled" in notes):
+        yield system.description_path, "says that ECC is off: a datacenter system must have it enabled in every run"
+
+
+@system_checks.rule("system.power", source=f"{SOURCE} (nameplate_power_check)", severity=Severity.WARNING)
+def nameplate_is_there(system: System) -> Iterator[Problem]:
+    has_power = any(s.path.joinpath("performance", "power").is_dir() for b in system.benchmarks for s in b.scenarios)
+    nameplate = system.description_path.with_name(f"{system.path.name}_power.yaml")
+    if has_power and "system_power_capacity" not in system.fields and not nameplate.is_file():
+        yield nameplate, "is missing, and the description has no system_power_capacity, though power was measured"

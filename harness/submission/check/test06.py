@@ -1,0 +1,84 @@
+"""TEST06 in the tree: the verdict that the official checker reads, and whether the outputs beside it bear it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from common.errors import UserError
+from harness.compliance import settings_problems, verify_log
+from harness.config import Scenario
+from harness.loadgen_log import ACCURACY, DETAIL, parse_detail
+from harness.submission.check.base import Checks, Problem, Severity
+from harness.submission.check.tree import ScenarioDirectory
+from harness.submission.rules import CHECKER, POLICIES
+
+test06_checks: Checks[ScenarioDirectory] = Checks()
+SOURCE = f"{CHECKER}/checks/compliance_check.py"
+README = "mlcommons/inference compliance/TEST06/README.md"
+TABLE = "mlcommons/inference compliance/README.md"
+
+
+@test06_checks.rule("test06.files", source=f"{SOURCE} (dir_exists_check); {README}")
+def files_are_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    if not scenario.closed or not (scenario.rules.test06 or scenario.test06_path.is_dir()):
+        return
+    if not scenario.test06_path.is_dir():
+        yield scenario.test06_path, "is missing: the closed division needs this compliance test"
+        return
+    for path in (scenario.test06_path / "verify_accuracy.txt", scenario.test06_path / "accuracy" / ACCURACY):
+        if not path.is_file():
+            yield path, "is missing"
+
+
+@test06_checks.rule("test06.edge", source=f"{TABLE} (Llama3.1-8b)", severity=Severity.WARNING)
+def edge_has_it_too(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    if scenario.closed and not scenario.rules.test06 and not scenario.test06_path.is_dir():
+        yield scenario.test06_path, "is missing: the official checker does not ask for it here, the table of tests does"
+
+
+@test06_checks.rule("test06.verdict", source=f"{SOURCE} (accuracy_check)")
+def verdict_is_pass(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    path = scenario.test06_path / "verify_accuracy.txt"
+    if not scenario.closed or not path.is_file():
+        return
+    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    first = ["True", "Skipped"] if scenario.scenario is Scenario.OFFLINE else ["True"]
+    for what, accepted in (("First token", first), ("EOS", ["True"]), ("Sample length", ["True"])):
+        if not any(f"{what} check pass: {word}" in lines for word in accepted):
+            yield path, f"has no line '{what} check pass: {' or '.join(accepted)}'"
+
+
+@test06_checks.rule("test06.outputs", source=f"{README}: the three criteria")
+def outputs_bear_it_out(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    path = scenario.test06_path / "accuracy" / ACCURACY
+    if not scenario.closed or not path.is_file():
+        return
+    ran = scenario.performance.text("effective_scenario") or scenario.name
+    try:
+        result = verify_log(path, scenario=ran)
+    except UserError as error:
+        yield path, str(error)
+        return
+    for reason in result.reasons:
+        yield path, reason
+
+
+@test06_checks.rule("test06.settings", source=f"{README}; mlcommons/inference compliance/TEST06/audit.config")
+def ran_with_its_settings(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    path = scenario.test06_path / "performance" / "run_1" / DETAIL
+    if not scenario.closed or not path.is_file():
+        return
+    log = parse_detail(path)
+    for problem in settings_problems(log):
+        yield path, problem
+    for key in ("effective_scenario", "sut_name", "loadgen_version"):
+        ran, measured = log.values.get(key), scenario.performance.values.get(key)
+        if scenario.performance.exists and ran != measured:
+            yield path, f"{key} is {ran!r}, {measured!r} in the performance run"
+
+
+@test06_checks.rule("test06.logs", source=f"{POLICIES}, directory structure (Inference)", severity=Severity.WARNING)
+def logs_are_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    path = scenario.test06_path / "performance" / "run_1" / DETAIL
+    if scenario.closed and scenario.test06_path.is_dir() and not path.is_file():
+        yield path, "is missing: it shows that LoadGen read audit.config"

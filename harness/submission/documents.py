@@ -1,0 +1,70 @@
+"""The texts that go with a result: how to repeat a run, and the bandwidth that a datacenter system must have."""
+
+from __future__ import annotations
+
+from harness.config import Mode
+from harness.submission.runs import ScenarioRuns, SystemRuns
+
+INPUT_BYTES = 2048 * 4  # inference_rules.adoc, Datacenter Bandwidth Requirements: max_seq_len x dtype_size (int32)
+README = """\
+# {benchmark} {scenario} on {system_id}
+
+{summary}
+
+## Repeat the run
+
+The code is in `src/{benchmark}/mlperf-llama`, the complete configuration of each run in
+`src/{benchmark}/configs/{system_id}`.
+
+```
+pip install ./src/{benchmark}/mlperf-llama
+{commands}
+```
+
+MODEL is your copy of {weights};
+DATASET is MLCommons' CNN/DailyMail file with {samples:,} samples (`mlperf-llama data prepare`).
+
+## Versions
+
+{versions}
+"""
+BANDWIDTH = """\
+# Bandwidth
+
+Required by mlcommons/inference_policies inference_rules.adoc, Datacenter Bandwidth Requirements: throughput
+(samples/s) x 2,048 tokens x 4 bytes for ingress, more than 0 for egress.
+
+| system | scenario | samples/s | ingress needed | network of the system |
+|---|---|---|---|---|
+"""
+
+
+def readme(runs: ScenarioRuns, *, benchmark: str, system_id: str, weights: str, samples: int) -> str:
+    """README.md of a scenario: figures, command lines, versions."""
+    performance = runs.runs[Mode.PERFORMANCE].result
+    figures = [("samples/s", performance.get("samples_per_second")), ("tokens/s", performance.get("tokens_per_second"))]
+    for name in ("ttft_ms", "tpot_ms"):
+        figures.append((f"{name[:-3].upper()} p99 (ms)", (performance.get(name) or {}).get("p99")))
+    summary = "| figure | value |\n|---|---|\n"
+    summary += "\n".join(f"| {name} | {value:.6g} |" for name, value in figures if value is not None)
+    commands = "\n".join(
+        f"mlperf-llama run --profile src/{benchmark}/configs/{system_id}/{runs.scenario}-{mode}.yaml \\\n"
+        f"    --user-conf results/{system_id}/{benchmark}/{runs.scenario.directory}/user.conf \\\n"
+        f"    --model MODEL --dataset DATASET --output runs/{runs.scenario}/{mode}"
+        for mode in runs.runs
+    )
+    versions = "\n".join(f"- {name}: {version}" for name, version in performance["versions"].items())
+    return README.format(
+        benchmark=benchmark, scenario=runs.scenario.directory, system_id=system_id, summary=summary, commands=commands,
+        weights=weights, samples=samples, versions=versions,
+    )  # fmt: skip
+
+
+def bandwidth_rows(system: SystemRuns, *, system_id: str, networking: str) -> list[str]:
+    """One row of the bandwidth table for each scenario."""
+    rows = []
+    for runs in system.scenarios.values():
+        rate = runs.runs[Mode.PERFORMANCE].result.get("samples_per_second") or 0.0
+        need = rate * INPUT_BYTES
+        rows.append(f"| {system_id} | {runs.scenario.directory} | {rate:.2f} | {need / 1e6:.3f} MB/s | {networking} |")
+    return rows

@@ -1,0 +1,162 @@
+"""The runs of a campaign as a submission needs them, and every reason why they may not be submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.errors import UserError
+from harness import artifacts
+from harness.accuracy.score import sha256_of
+from harness.config import Benchmark, Mode, Scenario
+from harness.result import build_result
+from harness.submission.rules import DATACENTER, EDGE, Rules
+
+SAME_CODE = ("model", "engine", "dispatch", "workers")  # of config.yaml: what accuracy and performance must share
+SAME_FACTS = (("engine", "version"), ("engine", "weight_dtype"), ("model", "digest"), ("dataset", "sha256"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run. ``result``: built anew from its files, so that an edited result.json helps nobody."""
+
+    path: Path
+    result: dict[str, Any]
+    recorded: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> Run:
+        """Read a run directory. Raises ``UserError`` if it has no readable result.json."""
+        recorded = artifacts.read_json(path / artifacts.RESULT)
+        if not isinstance(recorded, dict):
+            raise UserError(f"{path / artifacts.RESULT} is missing or damaged: the run did not end; run it again")
+        return cls(path, build_result(path), recorded)
+
+    @property
+    def key(self) -> tuple[Benchmark, Scenario, Mode]:
+        return Benchmark(self.result["benchmark"]), Scenario(self.result["scenario"]), Mode(self.result["mode"])
+
+    @property
+    def name(self) -> str:
+        return f"{self.result['scenario']} {self.result['mode']}"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.yaml as plain data."""
+        value = yaml.safe_load((self.path / artifacts.CONFIG).read_text())
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def nodes(self) -> list[str]:
+        """Names of the machines that worked."""
+        return sorted({str(w["node"]) for w in self.result["workers"] if w.get("node")})
+
+    def altered(self) -> Iterator[str]:
+        """Logs that are no longer those that result.json was made from."""
+        for name, digest in ((self.recorded.get("loadgen") or {}).get("sha256") or {}).items():
+            if not (self.path / name).is_file() or sha256_of(self.path / name) != digest:
+                yield f"{name} is not the file that result.json was made from"
+
+
+@dataclass
+class ScenarioRuns:
+    """The runs of one scenario of one benchmark."""
+
+    scenario: Scenario
+    runs: dict[Mode, Run] = field(default_factory=dict)
+
+
+@dataclass
+class SystemRuns:
+    """Every run of one system for one benchmark, by scenario."""
+
+    benchmark: Benchmark
+    scenarios: dict[Scenario, ScenarioRuns] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> Rules:
+        return DATACENTER if self.benchmark is Benchmark.DATACENTER else EDGE
+
+    @property
+    def all(self) -> list[Run]:
+        return [run for scenario in self.scenarios.values() for run in scenario.runs.values()]
+
+
+def find_runs(directories: Iterable[Path]) -> SystemRuns:
+    """Find the runs under campaign (or run) directories; those in a directory named ``smoke`` do not count.
+
+    Raises ``UserError`` if there is none, if two are for the same purpose, or if they are of different benchmarks.
+    """
+    found: dict[tuple[Benchmark, Scenario, Mode], Run] = {}
+    searched = list(directories)
+    for directory in searched:
+        if not directory.is_dir():
+            raise UserError(f"{directory} is no directory: give the directory of a campaign")
+        for path in sorted({p.parent for p in directory.rglob(artifacts.RESULT)} - {directory / "smoke"}):
+            if "smoke" in path.relative_to(directory).parts:
+                continue
+            run = Run.load(path)
+            if run.key in found and found[run.key].path != path:
+                raise UserError(f"two {run.name} runs: {found[run.key].path} and {path}; give only one of them")
+            found[run.key] = run
+    if not found:
+        raise UserError(f"no run with a {artifacts.RESULT} in {', '.join(map(str, searched))}")
+    benchmarks = {benchmark for benchmark, _, _ in found}
+    if len(benchmarks) > 1:
+        raise UserError(f"runs of {' and '.join(sorted(benchmarks))} together: build one benchmark at a time")
+    system = SystemRuns(benchmarks.pop())
+    for (_, scenario, mode), run in found.items():
+        system.scenarios.setdefault(scenario, ScenarioRuns(scenario)).runs[mode] = run
+    return system
+
+
+def refusals(system: SystemRuns, *, closed: bool, allow_invalid: bool = False, rehearsal: bool = False) -> list[str]:
+    """Every reason why these runs make no submission; empty if they do.
+
+    ``allow_invalid``: LoadGen's verdicts and the gate's do not count (open division only). ``rehearsal``: runs that
+    are valid but not submittable are taken (another model, a fake engine), to try the way.
+    """
+    reasons = list(_missing(system, closed=closed))
+    for run in system.all:
+        where = f"{run.name} ({run.path})"
+        reasons += [f"{where}: {text}" for text in run.altered()]
+        if not run.result["valid"] and not allow_invalid:
+            reasons += [f"{where} is not valid: {text}" for text in run.result["invalid_reasons"]]
+        if closed and not rehearsal:
+            reasons += [f"{where} is not submittable: {text}" for text in run.result["not_submittable_reasons"]]
+    for scenario in system.scenarios.values():
+        reasons += list(_differences(scenario))
+    return reasons
+
+
+def _missing(system: SystemRuns, *, closed: bool) -> Iterator[str]:
+    rules = system.rules
+    if closed:
+        for wanted in rules.required:
+            if wanted not in system.scenarios:
+                yield f"no runs of {wanted}: the closed division needs {wanted.directory}"
+        if rules.one_of and not set(rules.one_of) & set(system.scenarios):
+            yield f"no runs of {' or '.join(rules.one_of)}: the closed division needs one of them"
+    modes = (Mode.PERFORMANCE, Mode.ACCURACY) + ((Mode.COMPLIANCE,) if closed and rules.test06 else ())
+    for scenario, runs in system.scenarios.items():
+        for mode in modes:
+            if mode not in runs.runs:
+                yield f"no {scenario} {mode} run"
+
+
+def _differences(scenario: ScenarioRuns) -> Iterator[str]:
+    """Accuracy, performance and compliance must be runs of the same code (inference_rules.adoc, LoadGen Operation)."""
+    first, *others = scenario.runs.values()
+    for other in others:
+        for part in SAME_CODE:
+            if first.config.get(part) != other.config.get(part):
+                yield f"{first.name} and {other.name} ran with different {part} settings: same code is asked for"
+        for part, key in SAME_FACTS:
+            ours, theirs = ((run.result.get(part) or {}).get(key) for run in (first, other))
+            if ours != theirs:
+                yield f"{first.name} and {other.name} ran with different {part} {key}: {ours} and {theirs}"

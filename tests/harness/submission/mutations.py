@@ -1,0 +1,396 @@
+"""Ways to spoil a submission. ``rule``: one that the checker must name; the traps are those of LoadGen's
+configuration, of its threads and waits, of the official checker's blind spots, of accuracy.txt and of the system
+description.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.loadgen_log import ACCURACY, DETAIL, SUMMARY
+from tests.harness.submission.runs import add_message, edit_log
+from tests.harness.submission.spoil import (
+    Spoiler,
+    audited,
+    ids,
+    interactive_as_scenario,
+    second_configuration,
+    short_offline,
+    two_logs,
+)
+
+TTFT, TPOT = "result_first_token_99.00_percentile_latency_ns", "result_time_per_output_token_99.00_percentile_ns"
+MS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """``what`` went wrong, for people; the ``rule`` that finds it; ``apply`` does it."""
+
+    group: str
+    what: str
+    rule: str
+    apply: Callable[[Spoiler], object]
+
+    @property
+    def name(self) -> str:
+        return f"{self.group}: {self.what}"
+
+
+def _group(group: str, *rows: tuple[str, str, Callable[[Spoiler], object]]) -> tuple[Mutation, ...]:
+    return tuple(Mutation(group, *row) for row in rows)
+
+
+USER_CONF = _group(
+    "user.conf",
+    ("is missing", "user-conf.file", lambda s: (s.scenario("Server") / "user.conf").unlink()),
+    ("is empty", "user-conf.file", lambda s: s.conf("")),
+    ("a comment behind a value", "user-conf.syntax", lambda s: s.conf("*.Server.target_qps = 20.57 # measured\n")),
+    ("no spaces around =", "user-conf.syntax", lambda s: s.conf("*.Server.target_qps=20.57\n")),
+    ("a misspelt key", "user-conf.syntax", lambda s: s.add_conf("*.Server.target_qsp = 21\n")),
+    (
+        "a scenario 'Interactive'",
+        "user-conf.syntax",
+        lambda s: s.add_conf("*.Interactive.target_qps = 9\n", "Interactive"),
+    ),
+    ("a fraction for an integer", "user-conf.syntax", lambda s: s.add_conf("*.Server.max_duration = 900000.5\n")),
+    ("a looser TTFT limit", "user-conf.syntax", lambda s: s.add_conf("*.Server.ttft_latency = 5000\n")),
+    ("seeds, which have no effect there", "user-conf.surprise", lambda s: s.add_conf("*.*.qsl_rng_seed = 7\n")),
+    ("min_duration of 120 s", "user-conf.rules", lambda s: s.add_conf("*.Server.min_duration = 120000\n")),
+    (
+        "*.Server.min_duration wins over the model's line",
+        "user-conf.rules",
+        lambda s: s.add_conf("llama3_1-8b.*.min_duration = 600000\n*.Server.min_duration = 60000\n"),
+    ),
+    ("equal issue off", "user-conf.rules", lambda s: s.add_conf("*.*.sample_concatenate_permutation = 0\n")),
+    ("is another run's", "user-conf.same", lambda s: s.conf("*.Server.target_qps = 500\n")),
+    (
+        "was not found by LoadGen: the run had target_qps 1",
+        "user-conf.same",
+        lambda s: s.set({"requested_server_target_qps": 1, "effective_target_qps": 1}),
+    ),
+)
+LOADGEN = _group(
+    "LoadGen settings",
+    ("configured twice in one process", "performance.seeds", second_configuration),
+    ("another sample seed", "performance.seeds", lambda s: s.set({"effective_sample_index_rng_seed": 1})),
+    ("scenario string 'Interactive'", "validity.limits", interactive_as_scenario),
+    ("min_duration 10 s", "performance.min-duration", lambda s: s.set({"effective_min_duration_ms": 10_000})),
+    (
+        "Interactive judged by Server's limits",
+        "validity.limits",
+        lambda s: s.set(
+            {"requested_server_ttft_latency": 2000 * MS, "requested_server_tpot_latency": 100 * MS}, "Interactive"
+        ),
+    ),
+    ("TTFT limit raised to 5 s", "validity.limits", lambda s: s.set({"requested_server_ttft_latency": 5000 * MS})),
+    ("token latencies off", "performance.token-latencies", lambda s: s.set({"requested_use_token_latencies": False})),
+    (
+        "1,000 samples loaded",
+        "performance.sample-count",
+        lambda s: s.set({"effective_performance_sample_count": 1000}),
+    ),
+    (
+        "target latency 30 s",
+        "performance.target-latency",
+        lambda s: s.set({"effective_target_latency_ns": 30_000 * MS}),
+    ),
+    (
+        "equal issue off",
+        "validity.equal-issue",
+        lambda s: s.set({"effective_sample_concatenate_permutation": False}),
+    ),
+    ("90th percentile in Server", "validity.percentile", lambda s: s.set({"effective_target_latency_percentile": 0.9})),
+    ("the same sample again and again", "validity.issue", lambda s: s.set({"effective_performance_issue_same": True})),
+    ("LoadGen of v5.1", "validity.loadgen", lambda s: s.set({"loadgen_version": "5.1.3 @ 0123456789"})),
+    ("altered LoadGen", "validity.loadgen", lambda s: s.set({"loadgen_git_status_message": " M logging.cc"})),
+)
+PERFORMANCE = _group(
+    "performance run",
+    ("INVALID: Offline over in 30 s", "validity.duration", short_offline),
+    (
+        "INVALID: latency limits missed",
+        "validity.verdict",
+        lambda s: s.set({"result_validity": "INVALID", "result_perf_constraints_met": False}),
+    ),
+    (
+        "Offline of 5,000 samples",
+        "performance.offline-samples",
+        lambda s: s.set({"effective_samples_per_query": 5000}, "Offline"),
+    ),
+    (
+        "Offline of 14,000 samples, no multiple of the data set",
+        "validity.equal-issue",
+        lambda s: s.set({"generated_samples_per_query": 14_000, "effective_samples_per_query": 14_000}, "Offline"),
+    ),
+    ("early stopping not met", "performance.early-stopping", lambda s: s.set({"early_stopping_met": False})),
+    ("Server: TTFT p99 2.3 s", "performance.latency", lambda s: s.set({TTFT: 2300 * MS})),
+    ("Server: TPOT p99 120 ms", "performance.latency", lambda s: s.set({TPOT: 120 * MS})),
+    ("Interactive: TTFT p99 1.5 s", "performance.latency", lambda s: s.set({TTFT: 1500 * MS}, "Interactive")),
+    ("Interactive: TPOT p99 60 ms", "performance.latency", lambda s: s.set({TPOT: 60 * MS}, "Interactive")),
+    (
+        "Server's run filed under Interactive",
+        "consistency.own-run",
+        lambda s: s.move(s.scenario("Server"), s.scenario("Interactive")),
+    ),
+    (
+        "Offline's log filed under Server",
+        "performance.scenario",
+        lambda s: s.move(s.log("Offline").parent, s.log("Server").parent),
+    ),
+    ("error: sample completed twice", "performance.errors", lambda s: s.error("QuerySampleComplete called twice")),
+    ("error: n_tokens missing", "performance.errors", lambda s: s.error("n_tokens argument missing or wrong")),
+    (
+        "error: one-token answers",
+        "performance.errors",
+        lambda s: s.error("Number of tokens need to be greater than 1"),
+    ),
+    (
+        "error: first token from another thread",
+        "performance.errors",
+        lambda s: s.error("Attempted to record a sample latency before it's first token latency"),
+    ),
+    ("error: stopped by max_async_queries", "performance.errors", lambda s: s.error("Ending early: Max async queries")),
+    ("error: clocks drift", "performance.errors", lambda s: s.error("PerfClock and WallClock differ by 1.5%")),
+    (
+        "time per output token overflowed",
+        "validity.answers",
+        lambda s: s.set({"result_time_per_output_token_50.00_percentile_ns": 18446744073709551000}),
+    ),
+    ("fewer queries judged than issued", "validity.answers", lambda s: s.set({"result_query_count": 13000})),
+    ("no result", "performance.metric", lambda s: s.set({"result_completed_tokens_per_second": 0})),
+    ("killed: the log ends in the middle", "validity.complete", lambda s: s.cut(s.log())),
+    ("hung and killed: the log is empty", "structure.files", lambda s: s.log().write_text("")),
+    ("the log is missing", "structure.files", lambda s: s.log().unlink()),
+    (
+        "a damaged line",
+        "validity.complete",
+        lambda s: s.log().write_text(s.log().read_text().replace('"key": "sut_name"', '"key": sut_name')),
+    ),
+    ("an INVALID and a VALID log in one file", "validity.complete", two_logs),
+    ("audit.config in the working directory", "validity.mode", audited),
+    ("is the accuracy run's log", "validity.mode", lambda s: s.move(s.accuracy() / DETAIL, s.log())),
+    ("the summary is missing", "structure.files", lambda s: s.log().with_name(SUMMARY).unlink()),
+    (
+        "the summary is another run's",
+        "validity.summary",
+        lambda s: s.move(s.log("Interactive").with_name(SUMMARY), s.log().with_name(SUMMARY)),
+    ),
+    (
+        "a second run beside run_1",
+        "structure.runs",
+        lambda s: s.move(s.log().parent, s.log().parent.with_name("run_2")),
+    ),
+)
+ACCURACY_RUN = _group(
+    "accuracy run",
+    (
+        "an error in the log",
+        "accuracy.errors",
+        lambda s: add_message(s.accuracy() / DETAIL, "QuerySampleComplete called twice", error=True),
+    ),
+    (
+        "5,000 of 13,368 samples",
+        "accuracy.data-set",
+        lambda s: edit_log(s.accuracy() / DETAIL, {"effective_accuracy_sample_count": 5000}),
+    ),
+    ("is the performance run's log", "accuracy.mode", lambda s: s.move(s.log(), s.accuracy() / DETAIL)),
+    ("killed: the log ends in the middle", "accuracy.mode", lambda s: s.cut(s.accuracy() / DETAIL)),
+    (
+        "is another scenario's log",
+        "accuracy.same-code",
+        lambda s: s.move(s.accuracy("Offline") / DETAIL, s.accuracy() / DETAIL),
+    ),
+    ("the log is missing", "structure.files", lambda s: (s.accuracy() / DETAIL).unlink()),
+    ("accuracy.txt is missing", "structure.files", lambda s: (s.accuracy() / "accuracy.txt").unlink()),
+    ("no hash", "accuracy.hash", lambda s: s.scores(r"^hash=.*\n", "")),
+    ("a hash that is none", "accuracy.hash", lambda s: s.scores(r"^hash=.*$", "hash=to_be_done")),
+    ("another log's hash", "accuracy.hash", lambda s: s.scores(r"^hash=.*$", f"hash={'0' * 64}")),
+    ("the outputs were not shortened", "accuracy.truncated", lambda s: whole_outputs(s)),
+    ("the outputs are missing", "structure.files", lambda s: (s.accuracy() / ACCURACY).unlink()),
+    (
+        "the outputs are a performance run's",
+        "accuracy.truncated",
+        lambda s: (s.accuracy() / ACCURACY).write_text("[\n]\n"),
+    ),
+    ("hashed after shortening", "accuracy.hash", lambda s: hash_of_short(s)),
+    ("rouge2 below the target", "accuracy.targets", lambda s: s.scores(r"'rouge2': '[\d.]+'", "'rouge2': '15.74'")),
+    ("outputs too long", "accuracy.targets", lambda s: s.scores(r"'gen_len': \d+", "'gen_len': 8984500")),
+    ("outputs too short", "accuracy.targets", lambda s: s.scores(r"'gen_len': \d+", "'gen_len': 7350000")),
+    ("double quotes (json.dumps)", "accuracy.scores", lambda s: s.scores("'", '"')),
+    (
+        "np.int64(...) for gen_len",
+        "accuracy.scores",
+        lambda s: s.scores(r"'gen_len': (\d+)", r"'gen_len': np.int64(\1)"),
+    ),
+    ("two lines of results", "accuracy.scores", lambda s: s.scores(r"^(\{.*\})$", r"\1\n\1")),
+    ("one sample was not scored", "accuracy.count", lambda s: s.scores(r"'gen_num': \d+", "'gen_num': 13367")),
+)
+SYSTEM = _group(
+    "system description",
+    ("is missing", "system.file", lambda s: s.system.unlink()),
+    ("is no JSON", "system.file", lambda s: s.cut(s.system, 0.7)),
+    ("a field is missing", "system.fields", lambda s: s.describe({}, drop="cooling")),
+    ("a field is empty", "system.fields", lambda s: s.describe({"host_networking": ""})),
+    ("a blank is left", "system.blanks", lambda s: s.describe({"cooling": "FILL IN: air-cooled, ..."})),
+    ("accelerators_per_node is the number 0", "system.fields", lambda s: s.describe({"accelerators_per_node": 0})),
+    ("number_of_nodes is 'N/A'", "system.counts", lambda s: s.describe({"number_of_nodes": "N/A"})),
+    ("is_network 'false'", "system.network", lambda s: s.describe({"is_network": "false"})),
+    ("is_network false", "system.network", lambda s: s.describe({"is_network": False})),
+    ("is_network 'true' in closed", "system.network", lambda s: s.describe({"is_network": "true"})),
+    ("status 'released'", "system.status", lambda s: s.describe({"status": "released"})),
+    ("system_type 'cloud'", "system.type", lambda s: s.describe({"system_type": "cloud"})),
+    ("another submitter", "system.owner", lambda s: s.describe({"submitter": "Initech"})),
+    ("another division", "system.owner", lambda s: s.describe({"division": "open"})),
+    ("ECC off", "system.ecc", lambda s: s.describe({"hw_notes": "ECC off"})),
+)
+DESCRIPTION = _group(
+    "measurements and documents",
+    (
+        "measurements.json is missing",
+        "measurements.file",
+        lambda s: (s.scenario("Server") / "measurements.json").unlink(),
+    ),
+    ("retraining is false, not 'No'", "measurements.fields", lambda s: s.measure({"retraining": False})),
+    ("weight_data_types is empty", "measurements.fields", lambda s: s.measure({"weight_data_types": ""})),
+    ("a field is missing", "measurements.fields", lambda s: s.measure({}, drop="input_data_types")),
+    ("the weights were retrained", "measurements.retraining", lambda s: s.measure({"retraining": "Yes, 1 epoch"})),
+    ("README.md is missing", "measurements.readme", lambda s: (s.scenario("Server") / "README.md").unlink()),
+    ("README.md holds nothing", "measurements.readme", lambda s: (s.scenario("Server") / "README.md").write_text("\n")),
+    (
+        "quantised, but no calibration document",
+        "documentation.calibration",
+        lambda s: (s.submitter / "documentation" / "calibration.md").unlink(),
+    ),
+)
+STRUCTURE = _group(
+    "structure",
+    ("src/ is missing", "structure.src", lambda s: shutil.rmtree(s.submitter / "src")),
+    ("src/ is empty", "structure.src", lambda s: empty_source(s)),
+    ("code/ instead of src/", "structure.src", lambda s: (s.submitter / "src").rename(s.submitter / "code")),
+    ("Offline is missing", "structure.scenarios", lambda s: shutil.rmtree(s.scenario("Offline"))),
+    (
+        "neither Server nor Interactive",
+        "structure.scenarios",
+        lambda s: [s.scenario(name).rename(s.root / name) for name in ("Server", "Interactive")],
+    ),
+    ("a directory that is no scenario", "structure.scenarios", lambda s: (s.benchmark / "old_runs").mkdir()),
+    (
+        "SingleStream in datacenter",
+        "structure.scenarios",
+        lambda s: s.move(s.scenario("edge-SingleStream"), s.benchmark / "SingleStream"),
+    ),
+    (
+        "directory llama3_1-8b-interactive",
+        "structure.benchmark-name",
+        lambda s: s.benchmark.rename(s.benchmark.with_name("llama3_1-8b-interactive")),
+    ),
+    ("llama3.1-8b on an edge system", "structure.system-type", lambda s: s.describe({"system_type": "edge"})),
+    (
+        "llama3.1-8b-edge on a datacenter system",
+        "structure.system-type",
+        lambda s: s.mapping(s.submitter / "systems" / "acme_edge.json", {"system_type": "datacenter"}),
+    ),
+    ("edge without SingleStream", "structure.scenarios", lambda s: shutil.rmtree(s.scenario("edge-SingleStream"))),
+    (
+        "edge Offline of 4,000 samples",
+        "performance.offline-samples",
+        lambda s: s.set({"effective_samples_per_query": 4000}, "edge-Offline"),
+    ),
+    ("edge without TEST06", "test06.edge", lambda s: shutil.rmtree(s.test06("edge-Offline"))),
+    ("a symbolic link", "structure.repository", lambda s: (s.submitter / "src" / "link").symlink_to("sut.py")),
+    ("a hidden file", "structure.repository", lambda s: (s.submitter / "src" / ".DS_Store").write_text("x")),
+    ("a space in a file name", "structure.repository", lambda s: (s.submitter / "src" / "my notes.md").write_text("x")),
+    ("a file of 60 MB", "structure.repository", lambda s: large(s)),
+    ("a directory beside results/", "structure.extra", lambda s: (s.submitter / "calibration").mkdir()),
+    (
+        "a system without results",
+        "structure.systems",
+        lambda s: s.move(s.system, s.system.with_name("acme_16x.json")),
+    ),
+    ("power measured, files missing", "power.files", lambda s: (s.log().parents[1] / "power").mkdir()),
+)
+TEST06 = _group(
+    "TEST06",
+    ("is missing", "test06.files", lambda s: shutil.rmtree(s.test06())),
+    ("the verdict is missing", "test06.files", lambda s: (s.test06() / "verify_accuracy.txt").unlink()),
+    ("the outputs are missing", "test06.files", lambda s: (s.test06() / "accuracy" / ACCURACY).unlink()),
+    ("EOS check failed", "test06.verdict", lambda s: s.verdict("EOS check pass: True", "EOS check pass: False")),
+    (
+        "first token check skipped in Server",
+        "test06.verdict",
+        lambda s: s.verdict("First token check pass: True", "First token check pass: Skipped"),
+    ),
+    (
+        "three end tokens, passed all the same",
+        "test06.outputs",
+        lambda s: s.outputs(
+            lambda e: e[3].update(data=ids(5, 128009, 128009, 128009), token_count=4, token_data=ids(5))
+        ),
+    ),
+    ("another first token", "test06.outputs", lambda s: s.outputs(lambda e: e[3].update(token_data=ids(1)))),
+    ("no first token", "test06.outputs", lambda s: s.outputs(lambda e: e[3].update(token_data=""))),
+    ("more tokens than reported", "test06.outputs", lambda s: s.outputs(lambda e: e[3].update(token_count=2))),
+    (
+        "129 tokens",
+        "test06.outputs",
+        lambda s: s.outputs(lambda e: e[3].update(data=ids(*[5] * 129), token_count=129, token_data=ids(5))),
+    ),
+    ("99 samples", "test06.outputs", lambda s: s.outputs(lambda e: e[:-1])),
+    ("shortened outputs", "test06.outputs", lambda s: s.cut(s.test06() / "accuracy" / ACCURACY, 0.3)),
+    (
+        "Offline's outputs in Server",
+        "test06.outputs",
+        lambda s: s.move(s.test06("Offline") / "accuracy" / ACCURACY, s.test06() / "accuracy" / ACCURACY),
+    ),
+    (
+        "LoadGen did not read audit.config",
+        "test06.settings",
+        lambda s: s.move(s.log(), s.test06() / "performance" / "run_1" / DETAIL),
+    ),
+)
+PRIVACY = _group(
+    "privacy",
+    (
+        "a Hugging Face token in README.md",
+        "privacy.secrets",
+        lambda s: in_readme(s, "HF_TOKEN=hf_abcDEF0123456789abcDEF"),
+    ),
+    ("a password in a configuration", "privacy.secrets", lambda s: in_readme(s, "password: hunter2hunter2")),
+    ("a home directory", "privacy.identity", lambda s: in_readme(s, "--model /home/erika/models/llama")),
+    ("an address of the cluster", "privacy.identity", lambda s: in_readme(s, "--cluster 10.20.30.40:6379")),
+)
+MUTATIONS = (
+    USER_CONF + LOADGEN + PERFORMANCE + ACCURACY_RUN + SYSTEM + DESCRIPTION + STRUCTURE + TEST06 + PRIVACY
+)  # fmt: skip
+
+
+def whole_outputs(spoiler: Spoiler) -> None:
+    """The complete log is published."""
+    full = spoiler.root / "backup" / (spoiler.accuracy() / ACCURACY).relative_to(spoiler.root / "tree")
+    shutil.copyfile(full, spoiler.accuracy() / ACCURACY)
+
+
+def hash_of_short(spoiler: Spoiler) -> None:
+    """The hash is that of the shortened log."""
+    from harness.accuracy.score import sha256_of
+
+    spoiler.scores(r"^hash=.*$", f"hash={sha256_of(spoiler.accuracy() / ACCURACY)}")
+
+
+def large(spoiler: Spoiler) -> None:
+    """A sparse file: large in its size only."""
+    with (spoiler.submitter / "src" / "weights.bin").open("wb") as file:
+        file.truncate(60 * 1024 * 1024)
+
+
+def in_readme(spoiler: Spoiler, text: str) -> None:
+    path = spoiler.scenario("Server") / "README.md"
+    path.write_text(path.read_text() + text + "\n")
+
+
+def empty_source(spoiler: Spoiler) -> None:
+    (spoiler.submitter / "src").rename(spoiler.root / "src")
+    (spoiler.submitter / "src").mkdir()

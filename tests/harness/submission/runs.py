@@ -1,0 +1,234 @@
+"""Run directories for tests: LoadGen's real logs of a system that answers at once, told as if they had lasted 650 s.
+
+A real run of the benchmark lasts 600 s. These runs are real in everything but their duration: afterwards the figures
+of time are multiplied, consistently in both logs, so that they are those of a slow system. Nothing outside the tests
+does that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import config
+from harness.accuracy.score import Accuracy, sha256_of
+from harness.compliance import write_audit_config
+from harness.config import Benchmark, Mode, RunConfig, Scenario
+from harness.loadgen_log import ACCURACY, DETAIL, PREFIX, SUMMARY, _pairs
+from harness.result import write_result
+from tests.harness.loadgen_runs import run_loadgen
+
+DURATION_S = 650.0
+FAST_QPS = 20_000.0
+Values = dict[str, Any]
+
+
+def edit_log(path: Path, changes: Values, *, drop: frozenset[str] = frozenset()) -> None:
+    """Change values of a detail log; a key that is not there is added before the last line."""
+    lines, left = [], dict(changes)
+    for line in path.read_text().splitlines():
+        entry = json.loads(line.removeprefix(PREFIX))
+        if entry["key"] in drop:
+            continue
+        if entry["key"] in left and not entry["metadata"]["is_error"]:
+            entry["value"] = left.pop(entry["key"])
+        lines.append(PREFIX + json.dumps(entry))
+    for key, value in left.items():
+        extra = json.loads(lines[-1].removeprefix(PREFIX)) | {"key": key, "value": value}
+        lines.insert(-1, PREFIX + json.dumps(extra))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def read_values(path: Path) -> Values:
+    """The values of a detail log by key."""
+    entries = (json.loads(line.removeprefix(PREFIX)) for line in path.read_text().splitlines())
+    return {entry["key"]: entry["value"] for entry in entries}
+
+
+def add_message(path: Path, text: str, *, error: bool) -> None:
+    """Add an error or a warning to a detail log, as LoadGen words it, and count it."""
+    lines = path.read_text().splitlines()
+    entry = json.loads(lines[-1].removeprefix(PREFIX))
+    if error and entry["key"] == "num_errors":
+        lines[-1] = PREFIX + json.dumps(entry | {"value": entry["value"] + 1})
+    kind = "error" if error else "warning"
+    entry |= {"key": f"{kind}_generic_message", "value": text}
+    entry["metadata"] = entry["metadata"] | {"is_error": error, "is_warning": not error}
+    lines.insert(-1, PREFIX + json.dumps(entry))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def agree(run: Path) -> None:
+    """Make the summary say what the detail log says."""
+    values, path = read_values(run / DETAIL), run / SUMMARY
+    keys = dict(_pairs())
+    lines = []
+    for line in path.read_text().splitlines():
+        label, colon, _ = line.partition(":")
+        key = keys.get(label.strip())
+        lines.append(f"{label}: {values[key]}" if colon and key in values else line)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def slow_down(run: Path, scenario: Scenario, conf: str) -> None:
+    """Multiply the times of a performance run so that it lasted ``DURATION_S``; settings become those of ``conf``."""
+    values = read_values(run / DETAIL)
+    count = values["result_query_count"] * values["generated_samples_per_query"]
+    rate_key = {
+        Scenario.OFFLINE: "result_samples_per_second",
+        Scenario.SINGLESTREAM: "result_qps_with_loadgen_overhead",
+    }.get(scenario, "result_scheduled_samples_per_sec")
+    factor = values[rate_key] * DURATION_S / count
+    changes: Values = {"requested_min_duration_ms": 600_000, "effective_min_duration_ms": 600_000}
+    for key, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if re.search(r"per_sec|_qps_with|token_throughput", key):
+            changes[key] = value / factor
+        elif key.startswith("result_") and scenario in (Scenario.OFFLINE, Scenario.SINGLESTREAM):
+            changes[key] = int(value * factor) if re.search(r"_ns$|output_token_(min|max|mean)$", key) else value
+    number = float(conf.split("=")[1])
+    if scenario is Scenario.SINGLESTREAM:
+        changes["requested_single_stream_expected_latency_ns"] = number * 1e6
+    else:
+        name = "offline_expected" if scenario is Scenario.OFFLINE else "server_target"
+        changes |= {f"requested_{name}_qps": number, "effective_target_qps": number}
+    changes |= {"result_validity": "VALID", "result_min_duration_met": True}
+    edit_log(run / DETAIL, changes)
+    agree(run)
+
+
+def make_run(directory: Path, scenario: Scenario, mode: Mode, benchmark: Benchmark) -> Path:
+    """Make one complete run directory, ``result.json`` included."""
+    run_config = config.build(
+        {"scenario": scenario, "mode": mode, "benchmark": benchmark, "output": str(directory)},
+        {"engine": {"name": "null"}},
+    )
+    directory.mkdir(parents=True)
+    run_config.save(directory / "config.yaml")
+    conf = (
+        "*.SingleStream.target_latency = 250\n"
+        if scenario is Scenario.SINGLESTREAM
+        else (f"*.{scenario.loadgen_name}.target_qps = {benchmark.sample_count / DURATION_S:.4g}\n")
+    )
+    fast = directory / "fast.conf"
+    fast.write_text(
+        f"*.Offline.target_qps = 1\n*.Server.target_qps = {FAST_QPS}\n*.SingleStream.target_latency = 250\n"
+    )
+    audit = write_audit_config(directory) if mode is Mode.COMPLIANCE else ""
+    run_loadgen(
+        directory,
+        scenario=scenario.loadgen_name,
+        mode="AccuracyOnly" if mode is Mode.ACCURACY else "PerformanceOnly",
+        model=run_config.model_name,
+        count=benchmark.sample_count,
+        attributes={"min_duration_ms": 0},
+        audit=str(audit),
+        user_conf=str(fast),
+    )
+    fast.unlink()
+    (directory / "user.conf").write_text(conf)
+    if mode is Mode.PERFORMANCE:
+        slow_down(directory, scenario, conf)
+    if mode is Mode.ACCURACY:
+        write_scores(directory, benchmark)
+    write_session(directory, run_config)
+    write_result(directory)
+    return directory
+
+
+def write_scores(run: Path, benchmark: Benchmark, **other: Any) -> None:
+    """Scores a little above the targets, as a good run has them."""
+    good = {
+        Benchmark.DATACENTER: {"rouge1": 38.8, "rouge2": 15.92, "rougeL": 24.5, "rougeLsum": 35.8, "gen_len": 8167644},
+        Benchmark.EDGE: {"rouge1": 39.1, "rouge2": 16.12, "rougeL": 24.64, "rougeLsum": 36.2, "gen_len": 3051113},
+    }[benchmark]
+    count = benchmark.sample_count
+    scores = Accuracy(**(good | other), gen_num=count, expected=count, log_sha256=sha256_of(run / ACCURACY))
+    (run / "accuracy.json").write_bytes(msgspec.json.encode(scores))
+    (run / "accuracy.txt").write_text(scores.text())
+
+
+def write_session(run: Path, run_config: RunConfig) -> None:
+    """session.json as the session writes it at the end of a good run of the real model."""
+    values = read_values(run / DETAIL)
+    count = run_config.benchmark.sample_count
+    issued = (
+        values.get("result_query_count", count) * values["generated_samples_per_query"]
+        if (run_config.mode is not Mode.ACCURACY)
+        else count
+    )
+    session = {
+        "schema_version": 1,
+        "outcome": "completed",
+        "error": None,
+        "from_config_rc": 0,
+        "scenario": run_config.scenario,
+        "mode": run_config.mode,
+        "model_name": run_config.model_name,
+        "samples": {"issued": issued, "completed": issued, "lost": 0, "retried": 0, "duplicates": 0, "failed": 0},
+        "violations": {},
+        "workers": [{"id": 0, "node": "alpha-node-7", "gpu": None, "samples": issued, "tokens": 9 * issued}],
+        "restarts": 0,
+        "lost_workers": [],
+        "engine": {
+            "name": "vllm",
+            "version": "0.26.0",
+            "capacity": 512,
+            "eos_token_ids": [128001, 128008, 128009],
+            "vocab_size": 128256,
+            "prefix_caching": False,
+            "weight_dtype": "fp8",
+            "kv_cache_dtype": "fp8",
+            "facts": {
+                "dtype": "bfloat16",
+                "quantization": {"method": "fp8", "from_checkpoint": False, "activation_scheme": "dynamic"},
+                "attention_backend": "FLASH_ATTN",
+            },
+            "not_submittable": [],
+        },
+        "engine_live_facts": {},
+        "dataset": {
+            "path": "/home/erika/data/cnn_eval.json",
+            "sha256": "d" * 64,
+            "count": count,
+            "is_official_count": True,
+            "label": "CNN/DailyMail",
+        },
+        "model": {
+            "path": "/home/erika/models/Llama-3.1-8B-Instruct",
+            "revision": "0e9e39f249a16976918f6564b8830bc894c89659",
+            "digest": "e" * 64,
+            "is_llama_3_1_8b": True,
+            "reasons": [],
+        },
+        "tokens": {"input_mean": 778.0, "output_mean": 9.0},
+        "smoke": [],
+        "test_started": "2026-11-20T10:00:00+00:00",
+        "test_ended": "2026-11-20T10:11:00+00:00",
+        "wall_s": 660.0,
+    }
+    (run / "session.json").write_text(json.dumps(session))
+
+
+def make_campaign(directory: Path, benchmark: Benchmark) -> Path:
+    """Every run of a campaign under ``directory/<scenario>/<mode>``."""
+    scenarios = {
+        Benchmark.DATACENTER: (Scenario.OFFLINE, Scenario.SERVER, Scenario.INTERACTIVE),
+        Benchmark.EDGE: (Scenario.SINGLESTREAM, Scenario.OFFLINE),
+    }[benchmark]
+    for scenario in scenarios:
+        for mode in (Mode.ACCURACY, Mode.COMPLIANCE, Mode.PERFORMANCE):
+            make_run(directory / scenario / mode, scenario, mode, benchmark)
+    return directory
+
+
+def copy(source: Path, target: Path) -> Path:
+    """A copy that a test may spoil."""
+    shutil.copytree(source, target)
+    return target
