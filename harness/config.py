@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from common.errors import UserError, nearest
 
 PROFILES = Path(__file__).parent / "profiles"
+STRATEGIES = ("SPREAD", "STRICT_SPREAD", "PACK", "STRICT_PACK")
 
 
 class Scenario(StrEnum):
@@ -116,6 +117,15 @@ class ClusterConfig(Strict):
     strategy: str = Field("SPREAD", description="Ray placement: SPREAD, STRICT_SPREAD, PACK, STRICT_PACK")
     resources: dict[str, float] = Field(default_factory=dict, description="Of a worker; none: one GPU, or one CPU")
     bind: str | None = Field(None, description="Address of this machine that the nodes reach")
+    min_workers: int | None = Field(None, ge=1, description="Start with so many ready; the others join later")
+    placement_timeout_s: float = Field(60.0, gt=0, description="A run whose workers all wait so long for a node ends")
+
+    @field_validator("strategy")
+    @classmethod
+    def _strategy(cls, value: str) -> str:
+        if value not in STRATEGIES:
+            raise ValueError(f"must be one of {', '.join(STRATEGIES)}")
+        return value
 
 
 class MonitorConfig(Strict):

@@ -16,6 +16,7 @@ import zmq
 
 from common.errors import EnvironmentFault, HarnessError, RunError
 from sut.dispatcher import Dispatcher
+from sut.gate import Gate
 from sut.messages import (
     Completion,
     EngineInfo,
@@ -53,6 +54,7 @@ class WorkerView:
     started: float = 0.0
     heard: float = 0.0
     moved: float = 0.0
+    idle_since: float = 0.0
     progress: int = -1
     restarts: int = 0
     samples: int = 0
@@ -71,7 +73,7 @@ class HubOptions:
     heartbeat_timeout_s: float = 15.0
     stall_timeout_s: float = 180.0
     max_restarts: int = 3
-    min_ready: int | None = None
+    placement_timeout_s: float = 60.0
 
 
 class Hub(threading.Thread):
@@ -103,6 +105,7 @@ class Hub(threading.Thread):
         self.engine: EngineInfo | None = None
         self.lost: list[dict[str, Any]] = []
         self.refused = 0
+        self.refused_peers = 0
         self.failure: HarnessError | None = None
         self.changed = threading.Event()
         self.last_event = time.monotonic()
@@ -117,9 +120,9 @@ class Hub(threading.Thread):
         self._socket.setsockopt(zmq.LINGER, 500)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        if curve_keys:
-            self._socket.curve_server = True
-            self._socket.curve_publickey, self._socket.curve_secretkey = curve_keys
+        self._gate = Gate(self._context, self._socket, keys=curve_keys) if curve_keys else None
+        for spec in specs:
+            self._admit(spec)
         self._socket.bind(bind)
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
@@ -161,6 +164,8 @@ class Hub(threading.Thread):
         finally:
             for view in self.workers.values():
                 self._send(view, Stop())
+            if self._gate:
+                self._gate.close()
             self._socket.close()
             self._context.term()
 
@@ -270,7 +275,7 @@ class Hub(threading.Thread):
     def _ready(self, view: WorkerView, message: Ready) -> None:
         view.state, view.fault = "ready", ""
         view.load_s, view.warm_up_s = message.load_s, message.warm_up_s
-        view.moved = time.monotonic()
+        view.moved = view.idle_since = time.monotonic()
         self.engine = self.engine or message.info
         dispatcher = self.dispatcher
         dispatcher.eos_token_ids = frozenset(message.info.eos_token_ids)
@@ -280,11 +285,16 @@ class Hub(threading.Thread):
         self.changed.set()
 
     def _start(self, view: WorkerView) -> None:
-        view.started = view.heard = view.moved = time.monotonic()
+        view.started = view.heard = view.moved = view.idle_since = time.monotonic()
         view.state = "starting"
         view.progress = -1
+        view.beat = Heartbeat(state="starting")
         view.spec.endpoint = view.spec.endpoint or self.endpoint
         self.pool.start(view.spec)
+
+    def _admit(self, spec: WorkerSpec) -> None:
+        if self._gate and spec.curve_public_key:
+            self._gate.admit(spec.curve_public_key)
 
     def _send(self, view: WorkerView, message: Submit | Stop) -> None:
         # a worker that is gone cannot be reached: supervision finds out and gives its samples to others
@@ -292,6 +302,12 @@ class Hub(threading.Thread):
             self._socket.send_multipart([f"{view.spec.id}:{view.spec.incarnation}".encode(), encode(message)])
 
     def _supervise(self, now: float) -> None:
+        if self._gate:
+            self.refused_peers += self._gate.refused()
+        for spec in self.pool.added():
+            self._admit(spec)
+            self.workers = self.workers | {spec.id: WorkerView(spec)}  # others may be reading it
+            self._start(self.workers[spec.id])
         for gone in self.pool.exits():
             view = self.workers[gone.worker]
             if gone.incarnation == view.spec.incarnation:
@@ -299,21 +315,42 @@ class Hub(threading.Thread):
                 self._restart(view)
         for view in self.workers.values():
             self._look_at(view, now)
-        if all(view.state == "dead" for view in self.workers.values()):
-            reasons = sorted({view.fault or "unknown reason" for view in self.workers.values()})
+        if all(view.state == "dead" or self._unplaced(view, now) for view in self.workers.values()):
+            reasons = sorted({view.fault or "no node has room for it" for view in self.workers.values()})
             kind = EnvironmentFault if self.engine is None else RunError
             raise kind(f"no worker is left: {'; '.join(reasons)} (see workers/*.log)")
 
+    def _unplaced(self, view: WorkerView, now: float) -> bool:
+        """It has waited in vain for a node. It may wait on as long as others work: nodes come back."""
+        return view.state == "no place" and now - view.started > self.options.placement_timeout_s
+
     def _look_at(self, view: WorkerView, now: float) -> None:
         options = self.options
-        if view.beat.progress != view.progress or not view.beat.waiting + view.beat.running:
-            view.progress, view.moved = view.beat.progress, now
+        load = self.dispatcher.workers.get(view.spec.id)
+        busy = view.beat.waiting + view.beat.running > 0
+        if view.beat.progress != view.progress:
+            view.progress, view.moved, view.idle_since = view.beat.progress, now, now
+        if not busy:
+            view.moved = now
+        if busy or load is None or not load.outstanding:
+            view.idle_since = now
         if view.state in ("lost", "dead"):
             return
+        if view.state in ("starting", "no place"):
+            node = self.pool.place(view.spec.id)
+            if node is None:
+                view.state, view.node = "no place", ""
+                return
+            if view.state == "no place":
+                view.started = now
+            view.state, view.node = "starting", node
         if now - view.heard > options.heartbeat_timeout_s and view.state != "starting":
             self._lose(view, f"no heartbeat for {now - view.heard:.0f} s", kill=True)
         elif view.state == "ready" and now - view.moved > options.stall_timeout_s:
             self._lose(view, f"has work but made no progress for {now - view.moved:.0f} s", kill=True)
+        elif view.state == "ready" and now - view.idle_since > options.heartbeat_timeout_s:
+            # ZeroMQ drops what was under way when it has to connect anew after a broken link
+            self._lose(view, "does not know of samples that were sent to it: its connection broke", kill=True)
         elif view.state in ("starting", "loading") and now - view.started > options.start_timeout_s:
             self._lose(view, f"was not ready within {options.start_timeout_s:.0f} s", kill=True)
 

@@ -71,6 +71,7 @@ def _process() -> dict[str, float]:
 _NO_HUB: dict[str, Any] = {
     "samples": {"issued": 0, "completed": 0, "lost": 0, "retried": 0, "duplicates": 0, "failed": 0},
     "violations": {}, "violation_examples": [], "workers": [], "restarts": 0, "lost_workers": [], "refused_messages": 0,
+    "refused_peers": 0,
     "engine": None, "engine_live_facts": {}, "tokens": None,
 }  # fmt: skip
 
@@ -110,6 +111,7 @@ def _of_hub(hub: Hub) -> dict[str, Any]:
         "restarts": sum(w.restarts for w in hub.workers.values()),
         "lost_workers": hub.lost,
         "refused_messages": hub.refused,
+        "refused_peers": hub.refused_peers,
         "engine": msgspec.to_builtins(hub.engine) if hub.engine else None,
         "engine_live_facts": {str(i): w.beat.facts for i, w in hub.workers.items() if w.beat.facts},
         "tokens": _tokens(hub),

@@ -112,6 +112,7 @@ class Session:
                 heartbeat_timeout_s=workers.heartbeat_timeout_s,
                 stall_timeout_s=workers.stall_timeout_s,
                 max_restarts=workers.max_restarts,
+                placement_timeout_s=self.config.cluster.placement_timeout_s,
             ),
             bind=bind,
             curve_keys=curve_keys,
@@ -121,9 +122,10 @@ class Session:
         hub = self.hub
         assert hub is not None
         deadline = time.monotonic() + self.config.workers.start_timeout_s
-        while hub.ready < len(hub.workers):
+        while hub.ready < min(self.config.cluster.min_workers or len(hub.workers), len(hub.workers)):
             self._tick("starting workers")
-            if any(w.state == "dead" for w in hub.workers.values()):
+            dead = sum(w.state == "dead" for w in hub.workers.values())
+            if dead > len(hub.workers) - (self.config.cluster.min_workers or len(hub.workers)):
                 raise EnvironmentFault(f"could not be started: {'; '.join(hub.missing())} (see workers/*.log)")
             if time.monotonic() > deadline:
                 raise EnvironmentFault(

@@ -34,7 +34,6 @@ def plan_workers(config: RunConfig, *, run_dir: Path, endpoint: str) -> list[Wor
     Raises ``EnvironmentFault`` if there are fewer GPUs than the configuration needs.
     """
     engines.check_installed(config.engine.name)
-    settings = engine_settings(config)
     size = config.workers.tensor_parallel
     wants_gpu = config.engine.name in GPU_ENGINES and config.engine.device != "cpu"
     gpus = visible_gpus() if wants_gpu else []
@@ -49,17 +48,22 @@ def plan_workers(config: RunConfig, *, run_dir: Path, endpoint: str) -> list[Wor
         raise EnvironmentFault(
             f"workers.count {count} x tensor_parallel {size} needs {count * size} GPUs, {len(gpus)} can be seen here"
         )
+    specs = [worker_spec(config, i, run_dir=run_dir) for i in range(count)]
+    for i, spec in enumerate(specs):
+        spec.endpoint = endpoint
+        spec.gpus = gpus[i * size : (i + 1) * size]
+        spec.cache_dir = str(run_dir.parent / ".engine-cache" / f"worker-{i}") if gpus else None
+    return specs
+
+
+def worker_spec(config: RunConfig, number: int, *, run_dir: Path) -> WorkerSpec:
+    """What is the same wherever the worker runs; its GPUs are not in it yet."""
     prompts = config.workers.warm_up_prompts
-    return [
-        WorkerSpec(
-            id=i,
-            endpoint=endpoint,
-            engine=settings,
-            gpus=gpus[i * size : (i + 1) * size],
-            log_file=str(run_dir / WORKERS / f"worker-{i}.log"),
-            cache_dir=str(run_dir.parent / ".engine-cache" / f"worker-{i}") if gpus else None,
-            warm_up_lengths=[16 + 1024 * k // max(1, prompts - 1) for k in range(prompts)],
-            heartbeat_s=config.workers.heartbeat_s,
-        )
-        for i in range(count)
-    ]
+    return WorkerSpec(
+        id=number,
+        endpoint="",
+        engine=engine_settings(config),
+        log_file=str(run_dir / WORKERS / f"worker-{number}.log"),
+        warm_up_lengths=[16 + 1024 * k // max(1, prompts - 1) for k in range(prompts)],
+        heartbeat_s=config.workers.heartbeat_s,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from abc import ABC, abstractmethod
 
 import msgspec
@@ -28,6 +29,14 @@ class WorkerPool(ABC):
     @abstractmethod
     def exits(self) -> list[Exit]:
         """Processes that ended since the last call."""
+
+    def added(self) -> list[WorkerSpec]:
+        """Specs of further workers for which there has come to be a place since the last call."""
+        return []
+
+    def place(self, worker: int) -> str | None:
+        """Name of the node that a started worker is on; ``None``: it still waits for a place."""
+        return platform.node()
 
     @abstractmethod
     def kill(self, worker: int) -> None:

@@ -160,7 +160,8 @@ def serve(spec: WorkerSpec) -> int:
         failure = error
     wire = Wire(spec, engine or _NoEngine())
     wire.start()
-    wire.send(Hello(os.getpid(), platform.node(), gpu_name(spec.gpus[0]) if spec.gpus else None))
+    node = os.environ.get("MLPERF_LLAMA_NODE") or platform.node()
+    wire.send(Hello(os.getpid(), node, gpu_name(spec.gpus[0]) if spec.gpus else None))
     status = 1
     try:
         if engine is None:

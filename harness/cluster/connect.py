@@ -1,0 +1,75 @@
+"""The connection to an existing Ray cluster. Ray itself is imported at the first call."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from common.errors import EnvironmentFault, UserError
+from harness.config import RunConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+OTHERS = ("object_store_memory", "memory")
+
+
+def connect(address: str, *, bind: str | None = None) -> str:
+    """Join the cluster at ``address`` (or ``auto``: the one of this machine) as a driver; again is fine.
+
+    Returns the address of this machine that the nodes can reach: ``bind``, or the one that Ray uses.
+    Raises ``EnvironmentFault`` if Ray is not installed or nothing answers, ``UserError`` for an address of Ray Client.
+    """
+    if address.startswith("ray://"):
+        raise UserError(
+            f"cluster address {address} is Ray Client's: start the run on a node of the cluster with --cluster auto "
+            "(a RayJob does), since the workers connect back to it"
+        )
+    try:
+        import ray
+    except ImportError as error:
+        raise EnvironmentFault("a cluster needs Ray: pip install 'mlperf-llama[ray]'") from error
+    if not ray.is_initialized():
+        path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
+        try:
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+                runtime_env={"env_vars": {"PYTHONPATH": path}},
+                _node_ip_address=bind,
+            )
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            text = " ".join(str(error).split())[:300]
+            raise EnvironmentFault(
+                f"no Ray cluster at {address!r}: {text} ('ray status' tells; the token of the cluster must be in "
+                "RAY_AUTH_TOKEN or ~/.ray/auth_token)"
+            ) from error
+    return bind or str(ray.util.get_node_ip_address())
+
+
+def disconnect() -> None:
+    """Leave the cluster, if this process is in one."""
+    import ray
+
+    if ray.is_initialized():
+        ray.shutdown()
+
+
+def worker_resources(config: RunConfig) -> dict[str, float]:
+    """What a worker takes: ``cluster.resources``, or its GPUs, or one CPU where the engine runs on those."""
+    if config.cluster.resources:
+        return dict(config.cluster.resources)
+    on_cpu = config.engine.device == "cpu" or config.engine.name in ("null", "openai")
+    return {"CPU": 1.0} if on_cpu else {"GPU": float(config.workers.tensor_parallel)}
+
+
+def describe_nodes() -> str:
+    """The living nodes and what they have, for messages."""
+    import ray
+
+    texts = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            have = {k: v for k, v in node["Resources"].items() if not k.startswith("node:") and k not in OTHERS}
+            texts.append(f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}) has {have}")
+    return "; ".join(texts) or "no node is alive"

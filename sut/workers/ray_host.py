@@ -1,0 +1,97 @@
+"""The actor on a node that holds one worker process. It speaks to nobody but the pool; no token passes through it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import ray
+
+from sut.messages import WorkerSpec
+from sut.workers.local import describe_exit, kill_group, launch
+
+LOG_CHUNK = 64 << 10  # travels inside Ray's answer; more would go through the node's object store
+NODE_VARIABLE = "MLPERF_LLAMA_NODE"
+
+
+class Place(msgspec.Struct):
+    """Where an actor has been put."""
+
+    node: str
+    node_id: str
+    address: str
+    gpus: list[int]
+
+
+def node_name() -> str:
+    """Name of this node in logs and results: ``MLPERF_LLAMA_NODE``, its host name, or, where two nodes share that, its
+    address."""
+    named = os.environ.get(NODE_VARIABLE)
+    if named:
+        return named
+    names = Counter(n["NodeManagerHostname"] for n in ray.nodes() if n["Alive"])
+    name = platform.node()
+    return name if names[name] <= 1 else str(ray.util.get_node_ip_address())
+
+
+@ray.remote
+class Host:
+    """``run`` lasts as long as the worker process; the other calls are answered meanwhile."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self._folder = Path(tempfile.mkdtemp(prefix="mlperf-llama-worker-"))
+        self._log = self._folder / "worker.log"
+
+    def place(self) -> Place:
+        context = ray.get_runtime_context()
+        return Place(node_name(), context.get_node_id(), ray.util.get_node_ip_address(), _gpus())
+
+    def run(self, payload: bytes) -> tuple[int, str]:
+        """Start the worker that ``payload`` (a spec) describes and wait for its end: exit status, and that in words."""
+        spec = msgspec.msgpack.decode(payload, type=WorkerSpec)
+        spec.log_file = str(self._log)
+        spec.gpus = _gpus()
+        spec.env = spec.env | {NODE_VARIABLE: node_name()}
+        if spec.gpus:
+            names = "-".join(map(str, spec.gpus))
+            spec.cache_dir = str(Path.home() / ".cache" / "mlperf-llama" / "engine" / f"gpu-{names}")
+        if self._stopped:
+            return -9, describe_exit(-9)
+        self._process = launch(spec)
+        if self._stopped:
+            kill_group(self._process)
+        code = self._process.wait()
+        kill_group(self._process)  # whatever it left behind
+        return code, describe_exit(code)
+
+    def stop(self) -> None:
+        """SIGKILL the worker and its children; also one that is just being started."""
+        self._stopped = True
+        if self._process is not None:
+            kill_group(self._process)
+
+    def log(self, offset: int) -> bytes:
+        """Up to ``LOG_CHUNK`` bytes of the worker's log from ``offset``."""
+        with contextlib.suppress(OSError), self._log.open("rb") as file:
+            file.seek(offset)
+            chunk = file.read(LOG_CHUNK)
+            if self._process is not None and self._process.returncode is not None and len(chunk) < LOG_CHUNK:
+                shutil.rmtree(self._folder, ignore_errors=True)  # the pool has all of it
+            return chunk
+        return b""
+
+
+def _gpus() -> list[int]:
+    """Indices of the GPUs that Ray gave this actor; empty where it names them otherwise (MIG): CUDA_VISIBLE_DEVICES,
+    which Ray has set, then does the same."""
+    ids = [str(i) for i in ray.get_gpu_ids()]
+    return [int(i) for i in ids] if all(i.isdigit() for i in ids) else []
