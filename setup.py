@@ -47,7 +47,7 @@ CORE = [
 ]
 
 EXTRAS = {
-    "vllm": ["vllm>=0.19"],
+    "vllm": ["vllm>=0.26,<0.34"],
     "ray": ["ray[default]>=2.50"],
     "openai": ["aiohttp>=3.10"],
     "report": ["jinja2>=3.1"],

@@ -106,9 +106,8 @@ def check_environment(config: RunConfig, run_dir: Path, console: Console) -> Non
     failed = [f for f in report.findings if f.status == "fail"]
     for finding in report.findings:
         if finding.status != "pass":
-            console.print(
-                f"[bold]{finding.status}[/] {finding.name}: {finding.found}. {finding.advice}", highlight=False
-            )
+            line = f"{finding.status:<5}{finding.name}: {finding.found}. {finding.advice}"
+            console.print(line, highlight=False, markup=False)
     if failed:
         raise EnvironmentFault(
             f"pre-flight failed: {failed[0].name}: {failed[0].found}"
@@ -132,9 +131,10 @@ def supervise(config: RunConfig, run_dir: Path, console: Console) -> None:
             env=env,
             start_new_session=True,
         )
-    monitor = _start_monitor(config, run_dir)
+    monitor = None
     previous = signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
+        monitor = _start_monitor(config, run_dir)
         progress.show(run_dir, is_alive=lambda: child.poll() is None, console=console)
         code = child.wait()
     except KeyboardInterrupt:
@@ -215,7 +215,7 @@ def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> Non
     verdict = "[bold green]VALID[/]" if result["valid"] else "[bold red]NOT VALID[/]"
     console.print(f"{verdict}  {result['scenario']} {result['mode']} ({result['model_name']})", highlight=False)
     for reason in result["invalid_reasons"]:
-        console.print(f"  - {reason}", highlight=False)
+        console.print(f"  - {reason}", highlight=False, markup=False)
     rows: list[tuple[str, float | None, str]] = [
         ("samples/s", result.get("samples_per_second"), ".2f"),
         ("tokens/s", result.get("tokens_per_second"), ".1f"),
@@ -240,5 +240,5 @@ def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> Non
     if result["valid"] and not result["submittable"]:
         console.print("  not submittable:", highlight=False)
         for reason in result.get("not_submittable_reasons", []):
-            console.print(f"  - {reason}", highlight=False)
+            console.print(f"  - {reason}", highlight=False, markup=False)
     console.print(f"  everything is in {run_dir}", highlight=False)

@@ -62,6 +62,8 @@ class WorkerView:
     load_s: float = 0.0
     warm_up_s: float = 0.0
     beat: Heartbeat = field(default_factory=lambda: Heartbeat(state="starting"))
+    beats: int = 0
+    busy_beats: int = 0
     fault: str = ""
 
 
@@ -229,6 +231,8 @@ class Hub(threading.Thread):
             self._events(view, message, first, done)
         elif type(message) is Heartbeat:
             view.beat = message
+            view.beats += 1
+            view.busy_beats += message.running > 0
         elif type(message) is Hello:
             view.pid, view.node, view.gpu, view.state = message.pid, message.node, message.gpu, "loading"
         elif type(message) is Ready:
@@ -330,6 +334,7 @@ class Hub(threading.Thread):
         busy = view.beat.waiting + view.beat.running > 0
         if view.beat.progress != view.progress:
             view.progress, view.moved, view.idle_since = view.beat.progress, now, now
+            self.last_event = now
         if not busy:
             view.moved = now
         if busy or load is None or not load.outstanding:

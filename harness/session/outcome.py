@@ -103,7 +103,7 @@ def _of_hub(hub: Hub) -> dict[str, Any]:
                 "load_s": w.load_s,
                 "warm_up_s": w.warm_up_s,
                 "rss_bytes": w.beat.rss_bytes,
-                "busy_fraction": None,
+                "busy_fraction": w.busy_beats / w.beats if w.beats else None,
                 "fault": w.fault or None,
             }
             for i, w in hub.workers.items()

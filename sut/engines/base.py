@@ -23,12 +23,15 @@ class Engine(ABC):
 
     ``concurrent``: ``submit`` may be called from another thread while ``poll`` blocks. Without it the worker calls
     both from one thread and ``poll`` does the work (one step) itself. An engine may decide it in ``load``.
+    ``steps`` grows while the engine works, also between events: with work left and no step made it is hung. The worker
+    counts the polls of an engine that is not concurrent; a concurrent one counts its own steps.
     """
 
     concurrent: bool = False
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
+        self.steps = 0
 
     @abstractmethod
     def load(self) -> EngineInfo:

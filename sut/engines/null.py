@@ -115,6 +115,7 @@ class NullEngine(Engine):
             admitted.append(self._waiting.popleft())
             self._running += 1
         self._step += 1
+        self.steps = self._step
         self._finishing.setdefault(self._step + self._n - 1, []).extend(admitted)
         length_s = (
             self.args["step_ms"] + (self.args["sequence_us"] * self._running + self.args["prefill_us"] * prefill) / 1e3

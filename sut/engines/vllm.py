@@ -240,6 +240,7 @@ class VllmEngine(Engine):
 
     def _absorb(self, outputs: list[Any], events: list[Event]) -> None:
         """Take in one step of the core: at most one output for each running request."""
+        self.steps += 1
         answers, first_tokens = self._answers, self.settings.first_tokens
         for output in outputs:
             key = output.request_id

@@ -142,7 +142,7 @@ class Wire(threading.Thread):
             running=running,
             completed=self.completed,
             tokens=self.tokens,
-            progress=self.progress,
+            progress=self.progress + self.engine.steps,
             rss_bytes=self._process.memory_info().rss,
             facts=self.engine.live_facts() if self.state == "ready" and isinstance(self.engine, Engine) else {},
         )
@@ -203,6 +203,8 @@ def work(engine: Engine, wire: Wire) -> None:
             if not engine.outstanding:
                 continue
         events = engine.poll(0.2)
+        if not engine.concurrent:
+            engine.steps += 1
         if events:
             wire.events(events)
 
@@ -218,7 +220,7 @@ class _NoEngine:
     """Stands in on the wire of a worker whose engine could not even be built."""
 
     concurrent = False
-    outstanding = running = 0
+    outstanding = running = steps = 0
 
 
 def main() -> None:
