@@ -27,10 +27,9 @@ from harness.submission.accuracy_truncation import truncate
 from harness.submission.measurements import measurements, starting_weights
 from harness.submission.runs import Run, ScenarioRuns, SystemRuns, refusals
 from harness.submission.sources import copy_sources
-from harness.submission.system_description import complete, describe, read_yaml, write_yaml
+from harness.submission.system_description import REHEARSAL, complete, describe, read_yaml, write_yaml
 
 LOGS = (SUMMARY, DETAIL, ACCURACY)
-REHEARSAL = "REHEARSAL, NOT A SUBMISSION"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ PRIVATE_NETWORKS = tuple(
 )
 # Long logs are searched for these before a slow pattern is tried
 ASSIGNED_HINTS = ("passw", "secret", "key", "token")
-HOME_HINTS = ("/home/", "/Users/", "/root")
+HOME_HINTS = ("/home/", "/Users/", "/roo")
 COMMON_NAMES = frozenset({"root", "user", "users", "ubuntu", "admin", "nobody", "runner", "docker", "test", "home"})
 COMMON_HOSTS = frozenset({"localhost", "host", "node", "server", "worker", "gpu", "local", "linux", "ubuntu", "debian"})
 
@@ -107,7 +107,7 @@ class Scrubber:
     def __init__(self, identity: Identity) -> None:
         hosts = [h for h in identity.hosts if len(h) > 2 and h.lower() not in COMMON_HOSTS]
         users = [u for u in identity.users if len(u) > 2 and u.lower() not in COMMON_NAMES]
-        paths = [p for p in identity.paths if p not in ("", "/")]
+        paths = [p for p in identity.paths if p.count("/") > 1]  # not /root, which a pattern finds
         self.words = [
             (kind, word, re.compile(rf"(?<![\w-]){re.escape(word)}{tail}(?![\w-])"))
             for kind, words, tail in (

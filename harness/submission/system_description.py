@@ -16,6 +16,7 @@ from common.errors import UserError, nearest
 from harness.submission.rules import NETWORK_FIELDS, STATUSES, SYSTEM_FIELDS
 
 BLANK = "FILL IN"
+REHEARSAL = "REHEARSAL, NOT A SUBMISSION"
 GIVEN = ("division", "submitter", "system_type")  # follow from the command line and the runs
 ASKED = {  # fields that no program can know, with the question for a person
     "system_name": "the system's name as it shall be published",

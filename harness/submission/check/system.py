@@ -15,7 +15,7 @@ from harness.submission.rules import (
     SYSTEM_FIELDS,
     SYSTEM_TYPES,
 )
-from harness.submission.system_description import BLANK
+from harness.submission.system_description import BLANK, REHEARSAL
 
 system_checks: Checks[System] = Checks()
 SOURCE = f"{CHECKER}/checks/system_check.py"
@@ -46,6 +46,14 @@ def blanks_are_filled(system: System) -> Iterator[Problem]:
     for name, value in system.fields.items():
         if isinstance(value, str) and BLANK in value:
             yield system.description_path, f"field {name} is still a blank to fill in"
+
+
+@system_checks.rule(
+    "system.rehearsal", source="this checker: a tree that says that it is none", severity=Severity.WARNING
+)
+def is_no_rehearsal(system: System) -> Iterator[Problem]:
+    if REHEARSAL in str(system.fields.get("sw_notes", "")):
+        yield system.description_path, f"says {REHEARSAL!r}: its runs are valid, but not of the benchmark itself"
 
 
 @system_checks.rule("system.counts", source=f"{CHECKER}/results.py (total_accelerators): int() of both")

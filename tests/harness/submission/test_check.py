@@ -52,6 +52,7 @@ def test_almost_every_rule_is_shown_to_work() -> None:
         "performance.network",
         "power.contents",
         "system.power",
+        "system.rehearsal",
         "accuracy.same-loadgen",
         "test06.logs",
     }
