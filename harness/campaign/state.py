@@ -1,0 +1,129 @@
+"""What a campaign has done already, and whether it still stands.
+
+A run counts as done while its result is there and valid, and nothing that it was made from has changed: configuration,
+user.conf, model, data set, code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from harness import artifacts
+from harness.accuracy.score import sha256_of
+from harness.campaign.plan import Kind, Step
+from harness.config import RunConfig
+
+STATE = "campaign.json"
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("common", "harness", "qsl", "sut")
+NOT_INPUTS = {"output", "overwrite", "skip_preflight", "monitor"}  # they change nothing that is measured
+
+
+def code_digest(root: Path = ROOT) -> str:
+    """SHA-256 over the names and contents of this project's Python files and profiles."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*")):
+            if path.suffix in (".py", ".yaml", ".json") and "__pycache__" not in path.parts:
+                digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@dataclass
+class Fingerprints:
+    """Digests of what the runs are made from; each file is read once."""
+
+    code: str = field(default_factory=code_digest)
+    files: dict[str, str] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+
+    def of(self, config: RunConfig) -> dict[str, str]:
+        """The inputs of a run by name. Raises what reading the model folder raises."""
+        plain = json.dumps(config.model_dump(mode="json", exclude=NOT_INPUTS), sort_keys=True)
+        return {
+            "configuration": hashlib.sha256(plain.encode()).hexdigest(),
+            "user.conf": self._file(config.loadgen.user_conf),
+            "model": self._model(config),
+            "data set": self._file(config.dataset.path),
+            "code": self.code,
+        }
+
+    def _file(self, path: str | None) -> str:
+        if not path or not Path(path).is_file():
+            return "none"
+        if path not in self.files:
+            self.files[path] = sha256_of(Path(path))
+        return self.files[path]
+
+    def _model(self, config: RunConfig) -> str:
+        path = config.model.path
+        if not path or config.engine.name == "null":
+            return "none"
+        if path not in self.models:
+            from harness.model_info import inspect_model
+
+            self.models[path] = inspect_model(path, revision=config.model.revision).digest
+        return self.models[path]
+
+
+@dataclass
+class State:
+    """campaign.json: by the name of a run, the inputs it was made from and how it ended."""
+
+    path: Path
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, directory: Path) -> State:
+        """Read the state of a campaign directory; empty for a new one. Raises ``UserError`` if it is damaged."""
+        path = directory / STATE
+        if not path.exists():
+            return cls(path)
+        saved = artifacts.read_json(path)
+        if not isinstance(saved, dict) or not isinstance(saved.get("runs"), dict):
+            raise UserError(f"{path} is damaged: remove it to start the campaign anew (finished runs are run again)")
+        return cls(path, saved["runs"])
+
+    def record(self, step: Step, *, inputs: dict[str, str], exit_code: int, seconds: float) -> None:
+        """Note a run that ended by itself. A run that was killed is never noted."""
+        config = self.path.parent / step.name / artifacts.CONFIG
+        self.runs[step.name] = {
+            "inputs": inputs,
+            "exit_code": exit_code,
+            "seconds": round(seconds, 1),
+            "config_sha256": sha256_of(config) if config.is_file() else None,
+        }
+        artifacts.write_json(self.path, {"schema_version": 1, "runs": self.runs})
+
+    def why_run(self, step: Step, inputs: dict[str, str]) -> str | None:
+        """Why this run must be made (again), or None if it is done."""
+        directory, noted = self.path.parent / step.name, self.runs.get(step.name)
+        if noted is None:
+            return "interrupted" if (directory / artifacts.CONFIG).exists() else "new"
+        changed = [name for name, digest in inputs.items() if (noted.get("inputs") or {}).get(name) != digest]
+        if changed:
+            return f"{', '.join(changed)} changed"
+        config = directory / artifacts.CONFIG
+        if not config.is_file() or sha256_of(config) != noted.get("config_sha256"):
+            return "its directory was changed"
+        return None if succeeded(step, directory) else "was not valid"
+
+
+def succeeded(step: Step, directory: Path) -> bool:
+    """Whether the saved result is valid for the purpose of the run.
+
+    A smoke run is too short for LoadGen's verdict: it shall end, lose no sample and log no error.
+    """
+    result = artifacts.read_json(directory / artifacts.RESULT)
+    if not isinstance(result, dict):
+        return False
+    if step.kind is not Kind.SMOKE:
+        return result.get("valid") is True
+    session = artifacts.read_json(directory / artifacts.SESSION) or {}
+    samples, loadgen = result.get("samples") or {}, result.get("loadgen") or {}
+    return session.get("outcome") == "completed" and not samples.get("lost") and not loadgen.get("errors")

@@ -1,0 +1,43 @@
+"""Stands in for ``mlperf-llama run`` in a campaign: leaves a run directory at once, or fails as it is told.
+
+``behaviour.json`` in the campaign's directory: by the run's name ``invalid``, ``hang``, ``exit N`` or ``signal N``.
+Every start is noted in ``starts.log``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+
+def main(config: str, output: str, overwrite: str) -> int:
+    run_dir = Path(output)
+    campaign, name = run_dir.parents[1], f"{run_dir.parent.name}/{run_dir.name}"
+    with (campaign / "starts.log").open("a") as log:
+        log.write(f"{name}{' again' if overwrite == 'True' else ''}\n")
+    path = campaign / "behaviour.json"
+    behaviour = json.loads(path.read_text()).get(name, "") if path.exists() else ""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    (run_dir / "config.yaml").write_text(Path(config).read_text())
+    if behaviour == "hang":
+        (campaign / "hanging.pid").write_text(str(os.getpid()))
+        time.sleep(600)
+    word, _, number = behaviour.partition(" ")
+    if word == "signal":
+        os.kill(os.getpid(), int(number))
+    if word == "exit":
+        return int(number)
+    valid = behaviour != "invalid"
+    reasons = [] if valid else ["LoadGen says INVALID"]
+    result = {"valid": valid, "submittable": valid, "invalid_reasons": reasons, "samples": {"lost": 0}}
+    result |= {"loadgen": {"errors": 0}, "accuracy": {"rouge1": 38.8}, "compliance": {"passed": valid}}
+    (run_dir / "session.json").write_text(json.dumps({"outcome": "completed" if valid else "failed"}))
+    (run_dir / "result.json").write_text(json.dumps(result | {"tokens_per_second": 1234.5}))
+    return 0 if valid else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

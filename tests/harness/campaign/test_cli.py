@@ -1,0 +1,77 @@
+"""``mlperf-llama benchmark``: the plan, and one small campaign with real runs of the null engine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def call(*arguments: object, code: int = 0) -> str:
+    command = [sys.executable, "-m", "harness", "benchmark", *(str(argument) for argument in arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile on the null engine, 40 samples, and a tokenizer of single words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    directory = tmp_path_factory.mktemp("inputs")
+    words = {f"word{i}": i for i in range(200)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="word0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="word199").save_pretrained(directory / "tokenizer")
+    rows = [{"tok_input": [(i * 7 + k) % 198 for k in range(20)], "output": f"word{i} word{i + 1}"} for i in range(40)]
+    (directory / "data.json").write_text(
+        json.dumps([row | {"instruction": "", "input": "", "tok_input": row["tok_input"]} for row in rows])
+    )
+    (directory / "profile.yaml").write_text(
+        "engine:\n  name: 'null'\n"
+        "  args: {output_tokens: 12, vocab_size: 200, eos_token_id: 199, step_ms: 8, max_num_seqs: 8}\n"
+        f"model: {{tokenizer: {directory / 'tokenizer'}}}\n"
+        f"dataset: {{path: {directory / 'data.json'}}}\n"
+        "workers: {count: 1, warm_up_prompts: 0}\n"
+        "loadgen: {min_duration_ms: 500, min_query_count: 40, target_qps: 200}\n"
+    )
+    return directory
+
+
+def test_a_dry_run_prints_the_plan_and_touches_nothing(inputs: Path, tmp_path: Path) -> None:
+    output = tmp_path / "campaign"
+    text = call("datacenter", "--output", output, "--profile", inputs / "profile.yaml", "--dry-run")
+    for name in ("smoke/server", "offline/accuracy", "interactive/performance", "10 runs"):
+        assert name in text
+    assert not output.exists()
+
+
+def test_an_unknown_scenario_is_named(inputs: Path, tmp_path: Path) -> None:
+    options = ("--output", tmp_path / "x", "--profile", inputs / "profile.yaml", "--scenarios", "singlestream")
+    assert "'singlestream' is none of the datacenter benchmark's" in call("datacenter", *options, code=2)
+
+
+def test_a_rate_is_asked_for(inputs: Path, tmp_path: Path) -> None:
+    options = ("--output", tmp_path / "x", "--engine", "null", "--dataset", inputs / "data.json")
+    assert "no target rate: give --target-qps offline=X" in call("datacenter", *options, code=2)
+
+
+def test_a_small_campaign_and_going_on_with_it(inputs: Path, tmp_path: Path) -> None:
+    output = tmp_path / "campaign"
+    options = ("--output", output, "--profile", inputs / "profile.yaml", "--scenarios", "offline")
+    text = call("datacenter", *options)
+    assert "next: mlperf-llama submission build" in " ".join(text.split())
+    for mode in ("accuracy", "compliance", "performance"):
+        result = json.loads((output / "offline" / mode / "result.json").read_text())
+        assert result["valid"], result["invalid_reasons"]
+    before = (output / "offline" / "performance" / "result.json").stat().st_mtime_ns
+    again = call("datacenter", *options)
+    assert (output / "offline" / "performance" / "result.json").stat().st_mtime_ns == before
+    assert "0 runs" in again
