@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, field_validator
 
 from common.errors import UserError, nearest
 
@@ -80,6 +80,11 @@ class EngineConfig(Strict):
     max_new_tokens: int = Field(128, ge=1)
     min_new_tokens: int = Field(1, ge=0)
     args: dict[str, Any] = Field(default_factory=dict, description="The engine's own arguments")
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _yaml_null(cls, value: Any) -> Any:
+        return "null" if value is None else value  # YAML reads the engine's name as nothing
 
 
 class WorkersConfig(Strict):
