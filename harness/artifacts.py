@@ -24,12 +24,19 @@ ACCURACY_LOG = "mlperf_log_accuracy.json"
 SESSION_LOG = "session.log"
 WORKERS = "workers"
 
+BEFORE_THE_START = frozenset({CONFIG, SYSTEM, PREFLIGHT})
+"""All that is there of a run whose test has not begun."""
+
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    """Write JSON so that a reader sees the old file or the new one, never half of it. Raises ``OSError``."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(value, indent=1))
-    scratch.replace(path)
+    try:
+        scratch.write_text(json.dumps(value, indent=1))
+        scratch.replace(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> Any:

@@ -13,18 +13,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from common.errors import EnvironmentFault, RunError, UserError
+from common.errors import EnvironmentFault, HarnessError, RunError, UserError
 from harness import artifacts, system_info
 from harness.config import Mode, RunConfig, Scenario
+from harness.run_directory import prepare_directory
 from sut import engines
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERRUPT_GRACE_S = 3.5
+SMALLEST_FREE_BYTES = 64 << 10
 
 
 def execute(config: RunConfig, *, console: Console | None = None) -> int:
@@ -34,19 +37,31 @@ def execute(config: RunConfig, *, console: Console | None = None) -> int:
     check_target(config)
     config = with_defaults(config)
     run_dir = prepare_directory(config)
-    config.save(run_dir / artifacts.CONFIG)
-    artifacts.write_json(run_dir / artifacts.SYSTEM, system_info.collect())
+    with _writing(run_dir):
+        config.save(run_dir / artifacts.CONFIG)
+        artifacts.write_json(run_dir / artifacts.SYSTEM, system_info.collect())
     if not config.skip_preflight:
         check_environment(config, run_dir, console)
     supervise(config, run_dir, console)
     return conclude(config, run_dir, console)
 
 
+@contextlib.contextmanager
+def _writing(run_dir: Path) -> Iterator[None]:
+    """A full disk is a fault of the environment wherever it is met."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot write into {run_dir} ({error.strerror or error}): free space there or choose another --output"
+        ) from error
+
+
 def check_target(config: RunConfig) -> None:
     """Refuse a user.conf that is not there before anything is created."""
     path = config.loadgen.user_conf
     if path and not Path(path).is_file():
-        raise UserError(f"user.conf {path} does not exist")
+        raise UserError(f"user.conf {path} does not exist: give an existing file with --user-conf, or --target-qps")
 
 
 def with_defaults(config: RunConfig) -> RunConfig:
@@ -70,50 +85,23 @@ def with_defaults(config: RunConfig) -> RunConfig:
     return config
 
 
-def prepare_directory(config: RunConfig) -> Path:
-    """Create the run directory. Nothing is ever overwritten without ``overwrite``."""
-    run_dir = Path(config.output)
-    try:
-        if run_dir.exists() and not run_dir.is_dir():
-            raise UserError(f"output {run_dir} is a file; a directory is wanted")
-        if run_dir.is_dir() and any(run_dir.iterdir()):
-            if not config.overwrite:
-                raise UserError(f"output directory {run_dir} is not empty: choose another or add --overwrite")
-            _empty(run_dir)
-        run_dir.mkdir(parents=True, exist_ok=True)
-        probe = run_dir / ".write-test"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"output directory {run_dir} cannot be written: {error.strerror}") from error
-    return run_dir
-
-
-def _empty(run_dir: Path) -> None:
-    """Remove an earlier run, and refuse to remove anything that does not look like one."""
-    if not any((run_dir / name).exists() for name in (artifacts.CONFIG, artifacts.STATUS, artifacts.DETAIL_LOG)):
-        raise UserError(f"output directory {run_dir} holds something that is no run of ours: not overwritten")
-    for child in run_dir.iterdir():
-        shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
-
-
 def check_environment(config: RunConfig, run_dir: Path, console: Console) -> None:
-    """Pre-flight; raises ``EnvironmentFault`` naming the first failed checks."""
+    """Pre-flight; raises ``UserError`` or ``EnvironmentFault`` with the first failed check."""
     from harness.preflight import run_preflight
 
     report = run_preflight(config)
-    report.save(run_dir / artifacts.PREFLIGHT)
+    with _writing(run_dir):
+        report.save(run_dir / artifacts.PREFLIGHT)
     failed = [f for f in report.findings if f.status == "fail"]
     for finding in report.findings:
         if finding.status != "pass":
             line = f"{finding.status:<5}{finding.name}: {finding.found}. {finding.advice}"
             console.print(line, highlight=False, markup=False)
     if failed:
-        raise EnvironmentFault(
-            f"pre-flight failed: {failed[0].name}: {failed[0].found}"
-            + (f" (and {len(failed) - 1} more, see {run_dir / artifacts.PREFLIGHT})" if len(failed) > 1 else "")
-            + "; --skip-preflight runs anyway"
-        )
+        first = failed[0]
+        what = f"pre-flight failed: {first.name}: {first.found}" + (f"; {first.advice}" if first.advice else "")
+        more = f"{len(failed) - 1} more in {run_dir / artifacts.PREFLIGHT}; " if len(failed) > 1 else ""
+        raise (UserError if first.of_input else EnvironmentFault)(f"{what} ({more}--skip-preflight runs anyway)")
 
 
 def supervise(config: RunConfig, run_dir: Path, console: Console) -> None:
@@ -181,11 +169,18 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _raise_for(code: int, run_dir: Path) -> None:
     session = artifacts.read_json(run_dir / artifacts.SESSION) or {}
-    message = session.get("error") or _last_line(run_dir / artifacts.SESSION_LOG) or "no message"
+    message = session.get("error") or _last_line(run_dir / artifacts.SESSION_LOG) or _silent(run_dir)
     if code < 0:
         message = f"the session was killed by {signal.Signals(-code).name}: {message}"
     kind = {2: UserError, 3: EnvironmentFault}.get(code, RunError)
     raise kind(f"{message} [{run_dir / artifacts.SESSION_LOG}]")
+
+
+def _silent(run_dir: Path) -> str:
+    """Say why the session left no message: most often there was no room for one."""
+    if shutil.disk_usage(run_dir).free < SMALLEST_FREE_BYTES:
+        return f"the disk is full: free space at {run_dir} or choose another --output"
+    return "the session ended without a message: look at workers/*.log and the system's log"
 
 
 def _last_line(path: Path) -> str | None:
@@ -199,13 +194,21 @@ def conclude(config: RunConfig, run_dir: Path, console: Console) -> int:
     """Score, judge, write result.json and print the verdict. Returns the exit code."""
     from harness.result import write_result
 
+    unscored: HarnessError | None = None
     if config.mode is Mode.ACCURACY:
         from harness.accuracy.run import score_run
 
         began = time.monotonic()
-        score_run(run_dir, scorer=config.scorer)
-        console.print(f"scored in {time.monotonic() - began:.1f} s", highlight=False)
-    result = write_result(run_dir)
+        try:
+            with _writing(run_dir):
+                score_run(run_dir, scorer=config.scorer)
+            console.print(f"scored in {time.monotonic() - began:.1f} s", highlight=False)
+        except HarnessError as error:
+            unscored = error  # what ran has its record all the same
+    with _writing(run_dir):
+        result = write_result(run_dir)
+    if unscored:
+        raise type(unscored)(f"the run ended well but cannot be scored: {unscored} (mlperf-llama accuracy {run_dir})")
     print_result(result, run_dir, console)
     return 0 if result["valid"] else 1
 

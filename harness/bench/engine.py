@@ -14,7 +14,8 @@ from common.errors import RunError
 from harness import artifacts
 from harness.config import RunConfig, Scenario
 from harness.result import write_result
-from harness.run import ROOT, prepare_directory, supervise, with_defaults
+from harness.run import ROOT, supervise, with_defaults
+from harness.run_directory import prepare_directory
 
 
 def workload(path: Path, *, count: int) -> Path:

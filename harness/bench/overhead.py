@@ -12,7 +12,8 @@ from rich.table import Table
 from harness import artifacts
 from harness.config import Benchmark, RunConfig, Scenario
 from harness.result import write_result
-from harness.run import prepare_directory, supervise, with_defaults
+from harness.run import supervise, with_defaults
+from harness.run_directory import prepare_directory
 from qsl.synthetic import synthesize
 
 

@@ -31,6 +31,7 @@ class OutputWritable(Check):
     """Try it: mode bits do not tell of read-only mounts, quotas or root squashing."""
 
     name = "output directory"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
         if not context.config.output:
@@ -44,8 +45,8 @@ class OutputWritable(Check):
                 probe.write(b"x")
         except OSError as error:
             return fail(f"cannot write in {base}: {error.strerror}", "choose another --output, or change its owner")
-        ours = {artifacts.CONFIG}  # a run saves its configuration before it checks
-        if base == output.absolute() and {p.name for p in output.iterdir()} - ours and not context.config.overwrite:
+        there = {p.name for p in output.iterdir()} if base == output.absolute() else set()
+        if there - artifacts.BEFORE_THE_START and not context.config.overwrite:
             return fail(f"{output} is not empty", "choose another --output, or use --overwrite")
         return passed(f"{base} can be written")
 
