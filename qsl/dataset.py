@@ -65,7 +65,7 @@ class Dataset:
         except OSError as error:
             raise UserError(f"data set {path} cannot be read: {error.strerror or error}; give MLCommons' JSON or make "
                             "one with `mlperf-llama data prepare`") from error
-        _check(path, found, vocab_size=vocab_size, max_prompt_tokens=max_prompt_tokens)
+        _check(path, found.flat, found.offsets, vocab_size=vocab_size, max_prompt_tokens=max_prompt_tokens)
         for shared in (found.flat, found.offsets):
             shared.setflags(write=False)
         return cls(
@@ -79,6 +79,10 @@ class Dataset:
             offsets=found.offsets,
             stamp=stamp,
         )
+
+    def check(self, *, vocab_size: int | None, max_prompt_tokens: int | None) -> None:
+        """Check against a model that was known only later. Raises ``UserError`` as ``load`` does."""
+        _check(self.path, self.ids, self.offsets, vocab_size=vocab_size, max_prompt_tokens=max_prompt_tokens)
 
     @property
     def count(self) -> int:
@@ -145,22 +149,30 @@ def _adapter(kind: str) -> ModuleType:
     return mlcommons_json
 
 
-def _check(path: Path, found: Ids, *, vocab_size: int | None, max_prompt_tokens: int | None) -> None:
-    lengths = np.diff(found.offsets)
+def _check(
+    path: Path,
+    ids: IntArray,
+    offsets: npt.NDArray[np.int64],
+    *,
+    vocab_size: int | None,
+    max_prompt_tokens: int | None,
+) -> None:
+    lengths = np.diff(offsets)
     if not len(lengths):
-        raise UserError(f"data set {path} holds no samples")
+        raise UserError(f"data set {path} holds no samples: make one with `mlperf-llama data prepare`")
     if not lengths.all():
-        raise UserError(f"data set {path}, row {int(lengths.argmin())} (counted from 0): the prompt is empty")
+        raise UserError(f"data set {path}, row {int(lengths.argmin())} (counted from 0): the prompt is empty; remove "
+                        "the row, or make the data set anew with `mlperf-llama data prepare`")
     if max_prompt_tokens is not None and lengths.max() > max_prompt_tokens:
         row = int(np.argmax(lengths > max_prompt_tokens))
         raise UserError(f"data set {path}, row {row} (counted from 0): the prompt has {lengths[row]} tokens, but the "
                         f"model takes {max_prompt_tokens} next to its output; raise the model's context length")
     top = np.iinfo(np.int32).max if vocab_size is None else vocab_size - 1
-    if found.flat.min() < 0 or found.flat.max() > top:
-        place = int(np.argmax((found.flat < 0) | (found.flat > top)))
-        row = int(np.searchsorted(found.offsets, place, "right")) - 1
-        why = "is negative" if found.flat[place] < 0 else f"is beyond the model's vocabulary of {vocab_size}"
-        raise UserError(f"data set {path}, row {row} (counted from 0): token id {found.flat[place]} {why}; prepare it "
+    if ids.min() < 0 or ids.max() > top:
+        place = int(np.argmax((ids < 0) | (ids > top)))
+        row = int(np.searchsorted(offsets, place, "right")) - 1
+        why = "is negative" if ids[place] < 0 else f"is beyond the model's vocabulary of {vocab_size}"
+        raise UserError(f"data set {path}, row {row} (counted from 0): token id {ids[place]} {why}; prepare it "
                         "with the tokenizer of the model")
 
 

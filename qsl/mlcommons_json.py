@@ -67,7 +67,7 @@ def _rows(path: Path) -> Iterator[list[msgspec.Raw]]:
     """Yield the undecoded rows; they point into the mapped file and must not outlive the block."""
     with path.open("rb") as file:
         if not path.stat().st_size:
-            raise UserError(f"data set {path} is an empty file")
+            raise UserError(f"data set {path} is an empty file: make it with `mlperf-llama data prepare`")
         # Never closed by hand: rows in a traceback may still point into it, and the last reference unmaps it anyway
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:

@@ -39,7 +39,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """The outcome of one check. ``found``: one line; ``details``: further lines; ``advice``: what to do about it."""
+    """The outcome of one check. ``found``: one line; ``details``: further lines; ``advice``: what to do about it.
+
+    ``of_input``: it is about what the user gave (options, model, data, user.conf), not about the machine.
+    """
 
     status: Status
     found: str
@@ -47,6 +50,7 @@ class Finding:
     details: tuple[str, ...] = ()
     blocks_submission: bool = False
     check: str = ""
+    of_input: bool = False
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -168,6 +172,7 @@ class Check:
     """One question to the machine. Subclasses set ``name`` and answer in ``run``; exceptions become failed findings."""
 
     name: ClassVar[str]
+    of_input: ClassVar[bool] = False
 
     def start(self, context: Context) -> None:
         """Begin what can go on beside the other checks; called for every check before the first one runs."""

@@ -25,6 +25,7 @@ class DatasetFile(Check):
     """Readable, the official count, ids inside the model's vocabulary, lengths as the benchmark's."""
 
     name = "data set"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
         data, config = context.dataset, context.config
@@ -39,25 +40,12 @@ class DatasetFile(Check):
             f"{longest} at most, sha256 {data.sha256[:12]}…"
         )
         findings: list[Finding] = []
-        highest = int(data.ids.max())
-        model = context.model
-        if model and model.vocab_size and highest >= model.vocab_size:
-            findings.append(
-                fail(
-                    f"token id {highest} is beyond the model's vocabulary of {model.vocab_size}",
-                    "prepare the data set with this model's tokenizer: mlperf-llama data prepare",
-                )
-            )
-        if model and model.max_position_embeddings:
-            room = model.max_position_embeddings - config.engine.max_new_tokens
-            if longest > room:
-                findings.append(
-                    fail(
-                        f"the longest prompt has {longest} tokens, the model takes {room} beside "
-                        f"{config.engine.max_new_tokens} new ones",
-                        "use a model with a longer context",
-                    )
-                )
+        if model := context.model:
+            room = (model.max_position_embeddings or 0) - config.engine.max_new_tokens
+            try:
+                data.check(vocab_size=model.vocab_size, max_prompt_tokens=room if room > 0 else None)
+            except HarnessError as error:
+                findings.append(fail(str(error), ""))
         if data.count != official:
             findings.append(
                 warn(
@@ -89,6 +77,7 @@ class DatasetPrompts(Check):
     """Re-encodes articles of some rows with the tokenizer and compares with the ids in the file."""
 
     name = "prompts"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
         data, tokenizer = context.dataset, context.tokenizer
@@ -139,6 +128,7 @@ class References(Check):
     """An accuracy run needs reference summaries; find out before the run that they are missing."""
 
     name = "references"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
         if context.config.mode is not Mode.ACCURACY:

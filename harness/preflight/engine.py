@@ -106,6 +106,7 @@ class EngineRules(Check):
     """Settings that the benchmark fixes or forbids (mlcommons/inference_policies, inference_rules.adoc)."""
 
     name = "rules"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
         engine = context.config.engine

@@ -26,6 +26,7 @@ class UserConf(Check):
     """Syntax and keys of the file, by LoadGen's own rules."""
 
     name = "user.conf"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
         config = context.config
@@ -184,6 +185,7 @@ class TargetRate(Check):
     """The expected rate: present, positive, plausible; and how long the run will take with it."""
 
     name = "target rate"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
         config = context.config
@@ -258,6 +260,7 @@ class Shortened(Check):
     """A smoke profile shortens the run on purpose; say so before anybody takes its number for a result."""
 
     name = "run length"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
         loadgen, data = context.config.loadgen, context.config.dataset

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.errors import HarnessError
-from harness.model_info import HUB_ID, HUB_REVISION, inspect_model
+from harness.config import Mode
+from harness.model_info import HUB_ID, HUB_REVISION, TOKENIZER_FILES, inspect_model
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
-from harness.preflight.sources import FastTokenizer, uses_model
+from harness.preflight.sources import FastTokenizer, locate, uses_model
+
+GIVE_TOKENIZER = "copy tokenizer.json and tokenizer_config.json, or set model.tokenizer"
 
 
 class ModelFiles(Check):
     """Config, index and shards complete."""
 
     name = "model files"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
         config = context.config
@@ -47,6 +51,7 @@ class ModelIdentity(Check):
     """The architecture of Llama 3.1 8B, and a known revision."""
 
     name = "model identity"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
         if context.model is None:
@@ -89,17 +94,16 @@ class ModelTokenizer(Check):
     """A tokenizer is there, and has the model's vocabulary."""
 
     name = "tokenizer"
+    of_input = True
 
     def run(self, context: Context) -> Finding:
-        model = context.model
+        model, tokenizer = context.model, context.tokenizer
+        if tokenizer is None and context.config.mode is Mode.ACCURACY:
+            return self._to_score_with(context)
         if model is None:
             return skipped("no model folder")
-        tokenizer = context.tokenizer
         if tokenizer is None:
-            advice = (
-                "scoring the accuracy needs it: copy tokenizer.json and tokenizer_config.json, or set model.tokenizer"
-            )
-            return warn("no tokenizer.json with the model", advice)
+            return warn("no tokenizer.json with the model", f"scoring the accuracy needs it: {GIVE_TOKENIZER}")
         size = tokenizer.vocab_size if isinstance(tokenizer, FastTokenizer) else None
         if model.vocab_size is None or size is None:
             return passed("there")
@@ -114,3 +118,16 @@ class ModelTokenizer(Check):
                 "they do not belong together: copy the model's own tokenizer",
             )
         return passed(f"{size:,} ids, the model has {model.vocab_size:,}")
+
+    def _to_score_with(self, context: Context) -> Finding:
+        """An accuracy run is worth nothing without one, and that is better known before it than after."""
+        model = context.config.model
+        name = model.tokenizer or model.path
+        if name is None and not uses_model(context.config):
+            return fail("nothing says which tokenizer turns the answers into text", "--set model.tokenizer=FOLDER")
+        folder = locate(name)
+        if folder is None:
+            return skipped(f"{name or 'the demo model'} is not on this machine yet")
+        if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+            return fail(f"no tokenizer in {folder}, which scoring needs", GIVE_TOKENIZER)
+        return passed("there")

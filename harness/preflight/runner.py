@@ -47,7 +47,7 @@ def _guard_start(check: Check, context: Context) -> Finding | None:
     try:
         check.start(context)
     except Exception as error:  # noqa: BLE001  one check must not end the others
-        return replace(_broken(error), check=check.name)
+        return replace(_broken(error), check=check.name, of_input=check.of_input)
     return None
 
 
@@ -57,7 +57,8 @@ def _guard_run(check: Check, context: Context) -> Finding:
         finding = check.run(context)
     except Exception as error:  # noqa: BLE001  as above
         finding = _broken(error)
-    return replace(finding, check=check.name, seconds=round(time.monotonic() - begun, 3))
+    seconds = round(time.monotonic() - begun, 3)
+    return replace(finding, check=check.name, of_input=check.of_input, seconds=seconds)
 
 
 def _broken(error: Exception) -> Finding:

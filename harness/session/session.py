@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common.errors import EnvironmentFault, HarnessError, RunError, UserError
+from common.errors import EnvironmentFault, HarnessError, RunError
 from harness import artifacts
 from harness.config import Mode, RunConfig, Scenario
 from harness.session import loadgen
@@ -28,7 +28,6 @@ from sut.dispatcher import Dispatcher
 from sut.engines import shapes
 from sut.hub import Hub, HubOptions
 from sut.policies import make_order, make_policy
-from sut.record import SampleRecord
 from sut.system_under_test import SystemUnderTest
 from sut.workers.base import WorkerPool
 
@@ -132,17 +131,8 @@ class Session:
                     f"workers not ready within {self.config.workers.start_timeout_s:.0f} s: {', '.join(hub.missing())} "
                     "(see workers/*.log; workers.start_timeout_s sets the deadline)"
                 )
-        if self.hub and self.hub.engine and self.hub.engine.max_prompt_tokens:
-            self._check_prompts(self.hub.engine.max_prompt_tokens)
-
-    def _check_prompts(self, limit: int) -> None:
-        longest = int(self.dataset.lengths.max())
-        if longest > limit:
-            row = int(self.dataset.lengths.argmax())
-            raise UserError(
-                f"data set {self.dataset.path}: row {row} has {longest} prompt tokens, the engine takes {limit} "
-                "(prompt and 128 new tokens must fit the model's length)"
-            )
+        assert hub.engine is not None
+        self.dataset.check(vocab_size=hub.engine.vocab_size, max_prompt_tokens=hub.engine.max_prompt_tokens)
 
     # -- the test ------------------------------------------------------------------------------------------------
 
@@ -170,7 +160,7 @@ class Session:
             settings=loadgen.dump_settings(settings),
             smoke_overrides=overrides,
         )
-        hub.record = SampleRecord()
+        hub.new_test()
         audit = out_dir / artifacts.AUDIT_CONF
         if config.mode is Mode.COMPLIANCE:
             from harness.compliance import write_audit_config
