@@ -82,9 +82,9 @@ def main() -> NoReturn:
             traceback.print_exc()
     except Exception as error:  # noqa: BLE001  the last line of defence: still one line and an exit code
         code = getattr(error, "exit_code", None)  # typer's Exit and usage errors carry one
-        if hasattr(error, "show"):
-            error.show()
-            code = 2
+        if hasattr(error, "format_message"):
+            command = " ".join(["mlperf-llama", *(a for a in sys.argv[1:2] if a in COMMANDS)])
+            message, code = f"{error.format_message()} ({command} --help lists the options)", 2
         elif code is None:
             message, code = f"internal error: {type(error).__name__}: {error} (--debug shows where)", 4
             if debug:

@@ -58,8 +58,16 @@ def make_settings(config: RunConfig, user_conf: Path) -> tuple[Any, int, dict[st
         rc = settings.FromConfig("", *names, 0) or settings.FromConfig(str(user_conf), *names, 2)
     if rc:
         raise UserError(
-            f"LoadGen refused {user_conf} (FromConfig returned {rc}) and would ignore all of it: "
-            "check for a comment behind a value or a line that is not 'model.Scenario.key = value'"
+            f"LoadGen refused {config.loadgen.user_conf or user_conf} (FromConfig returned {rc}) and would ignore all "
+            "of it: look for a comment behind a value or a line that is not 'model.Scenario.key = value'"
+        )
+    rate = {Scenario.OFFLINE: "offline_expected_qps", Scenario.SINGLESTREAM: "single_stream_expected_latency_ns"}.get(
+        config.scenario, "server_target_qps"
+    )
+    if not getattr(settings, rate) > 0:
+        raise UserError(
+            f"{rate} is {getattr(settings, rate):g} in {config.loadgen.user_conf or user_conf}: LoadGen needs more "
+            "than 0; correct the target, or give --target-qps (SingleStream: --target-latency-ms)"
         )
     settings.scenario = getattr(lg.TestScenario, config.scenario.loadgen_name)
     settings.mode = MODES[config.mode]
