@@ -32,16 +32,16 @@ class Dispatcher:
         self.workers: dict[int, WorkerLoad] = {}
         self.queue: deque[Sample] = deque()
         self.outstanding: dict[int, Sample] = {}
-        self.issued = 0
-        self.completed = 0
-        self.retried = 0
-        self.duplicates = 0
-        self.failures = 0
-        self.violations: Counter[str] = Counter()
-        self.examples: list[str] = []
+        self.new_test()
         self.eos_token_ids: frozenset[int] = frozenset()
         self.vocab_size: int | None = None
         self.max_new_tokens = 128
+
+    def new_test(self) -> None:
+        """Set the counters to zero."""
+        self.issued = self.completed = self.retried = self.duplicates = self.failures = 0
+        self.violations: Counter[str] = Counter()
+        self.examples: list[str] = []
 
     def issue(self, samples: list[Sample]) -> None:
         """Queue what LoadGen issued, in the policy's order inside each block."""

@@ -135,6 +135,14 @@ class Hub(threading.Thread):
         self._inbox.append([(id_, index) for id_, index in samples])
         os.eventfd_write(self._wake, 1)
 
+    def new_test(self) -> None:
+        """Count from zero; only between tests, when nothing is outstanding."""
+        self.record = SampleRecord()
+        self.dispatcher.new_test()
+        self.lost = []
+        for view in self.workers.values():
+            view.samples = view.tokens = view.beats = view.busy_beats = 0
+
     @property
     def ready(self) -> int:
         return sum(w.state == "ready" for w in self.workers.values())
