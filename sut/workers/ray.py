@@ -1,7 +1,7 @@
 """Workers on the nodes of a Ray cluster: Ray places an actor for each, gives it its GPUs and tells of its end; the
 actor starts the same worker process as on one machine, and the tokens go over ZeroMQ as ever.
 
-Every call into Ray is made by one thread of the pool, so that a node that does not answer never holds up the dispatcher.
+One thread of the pool makes every call into Ray, so that a node that does not answer never holds up the dispatcher.
 """
 
 from __future__ import annotations

@@ -1,0 +1,134 @@
+"""The distributed benchmark on a real cluster of two nodes, and what befalls nodes. ``scripts/test_cluster.sh``: more
+moments. The numbers of a run that lost a node must be those of one that did not."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.config import build
+from qsl.synthetic import synthesize
+from tests.integration.two_nodes import TwoNodes, two_nodes
+from tests.sut.engines import tiny_llama
+
+pytest.importorskip("ray")
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root and iproute2"),
+]
+SAMPLES = 240
+MOMENTS = int(os.environ.get("MLPERF_LLAMA_MOMENTS", "1"))  # of each accident; the script takes five
+ACCIDENTS = [(how, moment) for moment in range(MOMENTS) for how in ("kill", "cut", "stop")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("c")
+    tiny_llama.make(folder / "model", prompts=3)
+    synthesize(folder / "data.parquet", count=SAMPLES, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster(folder: Path) -> Iterator[TwoNodes]:
+    with two_nodes(folder / "ray") as nodes:
+        yield nodes
+
+
+def prepare(cluster: TwoNodes, folder: Path, name: str, scenario: str, mode: str = "accuracy") -> Path:
+    """The directory of a run of the tiny model, one worker on each node. float32: tokens do not depend on the batch."""
+    config = build({
+        "scenario": scenario, "mode": mode, "output": str(folder / name), "stall_timeout_s": 90,
+        "cluster": {"address": cluster.address}, "model": {"path": str(folder / "model")},
+        "dataset": {"path": str(folder / "data.parquet")},
+        "engine": {"device": "cpu", "max_new_tokens": 24, "args": {"dtype": "float32"}},
+        "workers": {"count": 2, "heartbeat_s": 0.5, "heartbeat_timeout_s": 5, "warm_up_prompts": 1},
+        "dispatch": {"backlog": 8},
+        "loadgen": {"target_qps": 12, "min_duration_ms": 1, "min_query_count": SAMPLES},
+    })  # fmt: skip
+    run = folder / name
+    run.mkdir()
+    config.save(run / "config.yaml")
+    return run
+
+
+def answers(run: Path) -> dict[int, list[int]]:
+    """Tokens of each sample in LoadGen's accuracy log; fails if a sample is there twice."""
+    rows = json.loads((run / "mlperf_log_accuracy.json").read_text())
+    found = {row["qsl_idx"]: np.frombuffer(bytes.fromhex(row["data"]), "<i4").tolist() for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def session(run: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((run / "session.json").read_text())
+    return state
+
+
+def assert_complete(state: dict[str, Any]) -> None:
+    samples = state["samples"]
+    assert (samples["issued"], samples["completed"], samples["lost"]) == (SAMPLES, SAMPLES, 0)
+    assert state["outcome"] == "completed" and state["error"] is None
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: TwoNodes, folder: Path) -> dict[int, list[int]]:
+    run = prepare(cluster, folder, "undisturbed", "offline")
+    cluster.python("harness.session", str(run))
+    state = session(run)
+    assert_complete(state)
+    assert {w["node"] for w in state["workers"]} == {cluster.head.name, cluster.other.name}
+    assert all(w["samples"] > 0 and w["restarts"] == 0 for w in state["workers"])
+    assert len(answers(run)) == SAMPLES
+    return answers(run)
+
+
+def when_completed(run: Path, count: int) -> None:
+    """Wait until ``count`` samples of the run are done."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            if json.loads((run / "status.json").read_text())["completed"] >= count:
+                return
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.02)
+    raise AssertionError(f"{count} samples were not reached")
+
+
+@pytest.mark.parametrize(("how", "moment"), ACCIDENTS)
+def test_a_node_lost_in_the_middle_costs_no_sample(
+    cluster: TwoNodes, folder: Path, undisturbed: dict[int, list[int]], how: str, moment: int
+) -> None:
+    scenario = "server" if how == "cut" else "offline"
+    run = prepare(cluster, folder, f"{how}-{moment}", scenario)
+    at = random.Random(f"{how}{moment}").randint(SAMPLES // 20, SAMPLES * 3 // 4)
+
+    def accident() -> None:
+        when_completed(run, at)
+        cluster.strike(how)
+
+    try:
+        cluster.python("harness.session", str(run), meanwhile=accident)
+    finally:
+        cluster.mend()
+    state = session(run)
+    assert_complete(state)
+    # a worker may also be lost before the test, if Ray still took the node of an earlier accident for alive
+    assert cluster.other.name in [lost["node"] for lost in state["lost_workers"]]
+    assert state["samples"]["retried"] > 0
+    got = answers(run)
+    assert got.keys() == undisturbed.keys()
+    different = [index for index in got if got[index] != undisturbed[index]]
+    # float32 sums may round otherwise in another batch: that shows only where two logits were as good as equal
+    assert len(different) <= SAMPLES // 100, different
