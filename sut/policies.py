@@ -77,8 +77,8 @@ class Credit(Policy):
             share = int(left * speeds[worker.id] / total_speed + 0.999)
             credit = worker.capacity + self.backlog
             room = min(credit, share) - len(worker.outstanding)
-            # refill in groups while there is plenty, one by one only when the share is what binds
-            if room <= 0 or (share >= credit and room < max(1, self.backlog // 4)):
+            # in groups, since a message costs more than a sample; ever smaller ones as the work runs out
+            if room < max(1, min(self.backlog // 4, share // 16)):
                 continue
             yield worker, [queue.popleft() for _ in range(min(room, len(queue)))]
             if not queue:
