@@ -1,0 +1,118 @@
+"""A model that is too weak is refused for exactly that; one that answers with the references passes everything.
+
+The references are synthetic, of about 611 characters, so that their sum is what the real model's summaries have. They
+are laid into the accuracy logs as token ids, and the scores are computed from there.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from harness.accuracy.run import score_run
+from harness.config import Benchmark
+from harness.result import build_result, write_result
+from harness.rules import ACCURACY_TARGETS
+from harness.submission.build import Refused, build
+from harness.submission.check import check_submission
+from harness.submission.runs import find_runs
+from tests.harness.submission.conftest import order
+from tests.harness.submission.runs import copy
+from tests.harness.submission.spoil import ids
+
+COUNT = Benchmark.DATACENTER.sample_count
+WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("", "ra", "lin", "stom", "verde")]
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer of single words (``tokenizer``) and a data set of the benchmark's size (``data.json``)."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    directory = tmp_path_factory.mktemp("material")
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate([*WORDS, "."])}, unk_token="."))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(directory / "tokenizer")
+    chosen = random.Random(7)
+    rows = []
+    for _ in range(COUNT):
+        sentences = [" ".join(chosen.choices(WORDS, k=18)) + " ." for _ in range(6)]
+        row = {"instruction": "", "input": "", "tok_input": [1, 2, 3], "output": " ".join(sentences)}
+        rows.append(row)
+    (directory / "data.json").write_text(json.dumps(rows))
+    return directory
+
+
+def answer(run: Path, texts: list[str]) -> None:
+    """Replace every output of an accuracy log by the ids of ``texts[qsl_idx]``."""
+    index = {word: i for i, word in enumerate([*WORDS, "."])}
+    lines = []
+    for line in (run / "mlperf_log_accuracy.json").read_text().splitlines():
+        if found := re.search(r'"qsl_idx" : (\d+)', line):
+            tokens = [index[word] for word in texts[int(found[1])].split()]
+            line = re.sub(r'"data" : "\w*"', f'"data" : "{ids(*tokens)}"', line)
+            line = re.sub(r'"token_data" : "\w*"', f'"token_data" : "{ids(tokens[0])}"', line)
+            line = re.sub(r'"token_count" : \d+', f'"token_count" : {len(tokens)}', line)
+        lines.append(line)
+    (run / "mlperf_log_accuracy.json").write_text("\n".join(lines) + "\n")
+
+
+def score(campaign: Path, material: Path, *, scenarios: str = "*") -> None:
+    """Score accuracy runs with the material's tokenizer and references."""
+    for run in campaign.glob(f"{scenarios}/accuracy"):
+        session = json.loads((run / "session.json").read_text())
+        session["dataset"] |= {"path": str(material / "data.json"), "sha256": None}
+        (run / "session.json").write_text(json.dumps(session))
+        score_run(run, tokenizer=str(material / "tokenizer"))
+        write_result(run)
+
+
+@pytest.fixture
+def campaign(datacenter: Path, tmp_path: Path) -> Path:
+    target = copy(datacenter, tmp_path / "campaign")
+    for session in target.glob("*/*/session.json"):
+        run = json.loads(session.read_text())
+        run["dataset"]["sha256"] = None
+        session.write_text(json.dumps(run))
+        write_result(session.parent)
+    return target
+
+
+def test_references_as_answers_pass_everything(campaign: Path, material: Path, tmp_path: Path) -> None:
+    texts = [row["output"] for row in json.loads((material / "data.json").read_text())]
+    for run in campaign.glob("*/accuracy"):
+        answer(run, texts)
+    score(campaign, material)
+    scores = build_result(campaign / "server" / "accuracy")["accuracy"]
+    assert scores["rouge1"] == scores["rougeLsum"] == 100.0 and scores["gen_num"] == COUNT
+    target = ACCURACY_TARGETS[Benchmark.DATACENTER]["gen_len"]
+    assert target.minimum < scores["gen_len"] < (target.maximum or 0)
+    build(find_runs([campaign]), order(tmp_path))
+    assert check_submission(tmp_path / "tree", backup=tmp_path / "backup") == []
+
+
+def test_a_weak_model_is_refused_for_exactly_that(campaign: Path, material: Path, tmp_path: Path) -> None:
+    texts = [" ".join(random.Random(i).choices(WORDS, k=108)) for i in range(COUNT)]
+    answer(campaign / "offline" / "accuracy", texts)
+    score(campaign, material, scenarios="offline")
+    with pytest.raises(Refused) as caught:
+        build(find_runs([campaign]), order(tmp_path))
+    assert caught.value.reasons
+    assert all(re.search(r"is not valid: accuracy: \w+ [\d.,]+ is below", reason) for reason in caught.value.reasons)
+    with pytest.raises(UserError, match="open division"):
+        build(find_runs([campaign]), order(tmp_path, allow_invalid=True))
+
+
+def test_the_checker_refuses_a_weak_tree_for_exactly_that(both: Path, tmp_path: Path) -> None:
+    tree = copy(both / "tree", tmp_path / "tree")
+    for path in tree.rglob("acme_8x/*/*/accuracy/accuracy.txt"):
+        path.write_text(re.sub(r"'rouge(\w+)': '[\d.]+'", r"'rouge\1': '0.1026'", path.read_text()))
+    findings = check_submission(tree)
+    assert {finding.rule for finding in findings} == {"accuracy.targets"}
+    assert len(findings) == 12  # four scores in three scenarios
