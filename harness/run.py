@@ -133,6 +133,10 @@ def supervise(config: RunConfig, run_dir: Path, console: Console) -> None:
         _end(child)
         if monitor is not None:
             monitor.stop()
+        if config.cluster.address != "local":
+            from harness import cluster
+
+            cluster.disconnect()
     if code:
         _raise_for(code, run_dir)
 
@@ -142,8 +146,14 @@ def _start_monitor(config: RunConfig, run_dir: Path) -> Any:
         return None
     from harness.monitor import Monitor
 
+    probes: list[Any] = []
+    if config.cluster.address != "local":
+        from harness.cluster.probes import node_probes
+
+        probes = node_probes(config)
     monitor = Monitor(
         run_dir,
+        probes=probes,
         interval_s=config.monitor.interval_s,
         metrics_port=config.monitor.metrics_port,
         metrics_host=config.monitor.metrics_host,

@@ -54,4 +54,5 @@ class Gate:
 
     def close(self) -> None:
         self._socket.disable_monitor()
+        self.monitor.close(linger=0)
         self._zap.stop()

@@ -33,8 +33,13 @@ def default_checks(*, smoke: bool = False) -> list[Check]:
 def run_preflight(config: RunConfig, *, smoke: bool = False, checks: Sequence[Check] | None = None) -> Report:
     """Check machine, installation, model, data and configuration of ``config``; never raises for what it finds.
 
-    ``smoke`` adds the engine's four samples. Without it, seconds; nothing is downloaded or prepared.
+    ``smoke`` adds the engine's four samples. Without it, seconds; nothing is downloaded or prepared. With a cluster in
+    the configuration (and no ``checks``), every node of it is checked, and they are compared.
     """
+    if checks is None and config.cluster.address != "local":
+        from harness.cluster.preflight import cluster_preflight
+
+        return cluster_preflight(config, smoke=smoke)
     context = Context(config)
     checks = default_checks(smoke=smoke) if checks is None else checks
     begun = time.monotonic()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from harness.config import build
@@ -28,6 +29,7 @@ pytestmark = [
 ]
 SAMPLES = 240
 MOMENTS = int(os.environ.get("MLPERF_LLAMA_MOMENTS", "1"))  # of each accident; the script takes five
+SHORT = ("--set", "workers.warm_up_prompts=1")
 ACCIDENTS = [(how, moment) for moment in range(MOMENTS) for how in ("kill", "cut", "stop")]
 
 
@@ -104,6 +106,29 @@ def when_completed(run: Path, count: int) -> None:
             pass
         time.sleep(0.02)
     raise AssertionError(f"{count} samples were not reached")
+
+
+def test_accuracy_pass_with_the_demo_model_and_preflight_of_both_nodes(cluster: TwoNodes, folder: Path) -> None:
+    run = folder / "demo"
+    cluster.python(
+        "harness", "run", "--profile", "cpu-demo", "--mode", "accuracy", "--cluster", cluster.address, "--workers", "2",
+        "--output", str(run), "--set", "dataset.limit=4", "--set", "engine.max_new_tokens=12", *SHORT, allowed=(0, 1),
+    )  # fmt: skip
+    assert session(run)["samples"]["completed"] == 4
+    assert json.loads((run / "result.json").read_text())["accuracy"]["gen_num"] == 4
+    facts = json.loads((run / "preflight.json").read_text())["facts"]
+    assert set(facts["nodes"]) == {cluster.head.name, cluster.other.name}
+    assert all(abs(node["clock"]["offset_s"]) < 1 for node in facts["nodes"].values())
+    nodes = set(pq.read_table(run / "metrics.parquet").column("node").to_pylist())
+    assert cluster.other.name in nodes
+    assert sorted(p.name for p in (run / "workers").iterdir()) == ["worker-0.log", "worker-1.log"]
+
+
+def test_server(cluster: TwoNodes, folder: Path, undisturbed: dict[int, list[int]]) -> None:
+    run = prepare(cluster, folder, "server", "server", "performance")
+    cluster.python("harness.session", str(run))
+    assert_complete(session(run))
+    assert "Scenario : Server" in (run / "mlperf_log_summary.txt").read_text()
 
 
 @pytest.mark.parametrize(("how", "moment"), ACCIDENTS)

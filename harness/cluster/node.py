@@ -1,0 +1,74 @@
+"""An actor on a node that answers for it: pre-flight, clock, hardware counters. Takes no resources of Ray's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sut.workers.ray_host import node_name
+
+
+@ray.remote(num_cpus=0)
+class NodeActor:
+    def name(self) -> str:
+        return node_name()
+
+    def now(self) -> float:
+        """Unix time on this node."""
+        return time.time()
+
+    def preflight(self, tree: dict[str, Any], names: list[str], smoke: bool) -> dict[str, Any]:
+        """The report (as a dict) of the checks called ``names`` for the configuration ``tree``."""
+        from harness.config import build
+        from harness.preflight.runner import default_checks, run_preflight
+
+        checks = [check for check in default_checks(smoke=smoke) if check.name in names]
+        return run_preflight(build(tree), checks=checks).as_dict()
+
+    def sample(self) -> Any:
+        """A :class:`harness.monitor.NodeSample` of this node."""
+        from harness.monitor import sample_node
+
+        return sample_node(node_name())
+
+
+def actors(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """An actor on each of ``nodes`` (as ``ray.nodes()`` gives them), by the node's id."""
+    def on(node: str) -> Any:
+        options = NodeActor.options  # type: ignore[attr-defined]
+        return options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
+
+    return {n["NodeID"]: on(n["NodeID"]) for n in nodes}
+
+
+
+def ask(futures: Mapping[str, Any], timeout_s: float) -> tuple[dict[str, Any], dict[str, str]]:
+    """Answers by key, and why there is none by key. Waits ``timeout_s`` seconds at most, for all together."""
+    ray.wait(list(futures.values()), num_returns=len(futures), timeout=timeout_s)
+    answers, silent = {}, {}
+    for key, future in futures.items():
+        try:
+            answers[key] = ray.get(future, timeout=0.1)
+        except ray.exceptions.GetTimeoutError:
+            silent[key] = f"no answer within {timeout_s:.0f} s"
+        except ray.exceptions.RayError as error:
+            silent[key] = " ".join(str(error).split())[-300:]
+    return answers, silent
+
+
+def clock_offsets(by_node: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds by which each node's clock is ahead of ours: of five round trips the shortest."""
+    offsets = {}
+    for key, actor in by_node.items():
+        best = float("inf")
+        for _ in range(5):
+            sent = time.time()
+            there = float(ray.get(actor.now.remote(), timeout=10))
+            took = time.time() - sent
+            if took < best:
+                best, offsets[key] = took, there - sent - took / 2
+    return offsets
