@@ -11,7 +11,7 @@ import typer
 def summarize(
     run_dirs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold some")],
 ) -> None:
-    """Print a row for each run, with the reasons for every one that is not valid or cannot be submitted."""
+    """Print a row for each run, with the reasons why it is not valid, and the first why it cannot be submitted."""
     from rich.console import Console
     from rich.table import Table
 
@@ -27,9 +27,12 @@ def summarize(
         )
     console.print(table)
     for run, result in results:
-        for verdict, reasons in (("valid", "invalid_reasons"), ("submittable", "not_submittable_reasons")):
-            for reason in result[reasons]:
-                console.print(f"{run.name}: not {verdict}: {reason}", highlight=False, markup=False)
+        for reason in result["invalid_reasons"]:
+            console.print(f"{run.name}: not valid: {reason}", highlight=False, markup=False)
+        others = result["not_submittable_reasons"]
+        if others:
+            more = f" (and {len(others) - 1} more reasons in result.json)" if len(others) > 1 else ""
+            console.print(f"{run.name}: not submittable: {others[0]}{more}", highlight=False, markup=False)
     if not all(result["valid"] for _, result in results):
         raise typer.Exit(1)
 
