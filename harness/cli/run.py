@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,9 @@ from harness.cli import options as o
 
 
 def run(
-    output: Annotated[Path, typer.Option("--output", help="Directory of the run.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Directory of the run (default: a new one in runs/).")
+    ] = None,
     scenario: o.ScenarioOption = None,
     mode: o.ModeOption = None,
     profile: o.ProfileOption = None,
@@ -29,9 +32,14 @@ def run(
     skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Do not check before the run.")] = False,
     metrics_port: Annotated[int | None, typer.Option("--metrics-port", help="Serve Prometheus metrics.")] = None,
 ) -> None:
-    """Run one scenario in one mode. Without any option but --output: the demo, on any machine."""
+    """Run one scenario in one mode. Without a profile, model, data set and engine: the demo, on any machine."""
     from harness.run import execute
 
+    if not any((profile, model, dataset, engine)):
+        profile = "cpu-demo"
+    if output is None:
+        name = f"{(scenario or o.Scenario.OFFLINE).value}-{(mode or o.Mode.PERFORMANCE).value}"
+        output = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     config = o.make_config(
         profile=profile,
         scenario=scenario,
