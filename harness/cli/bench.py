@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import options as o
+from harness.config import Scenario
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure the harness itself.")
 
@@ -39,7 +40,7 @@ def engine(
     path = Path(dataset) if dataset else bench.workload(output.parent / f"workload-{samples}.parquet", count=samples)
     config = o.make_config(
         profile=profile,
-        scenario=o.Scenario.OFFLINE,
+        scenario=Scenario.OFFLINE,
         engine=engine,
         model=model,
         dataset=str(path),

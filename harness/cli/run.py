@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import options as o
+from harness.config import Mode, Scenario
 
 
 def run(
@@ -38,7 +39,7 @@ def run(
     if not any((profile, model, dataset, engine)):
         profile = "cpu-demo"
     if output is None:
-        name = f"{(scenario or o.Scenario.OFFLINE).value}-{(mode or o.Mode.PERFORMANCE).value}"
+        name = f"{(scenario or Scenario.OFFLINE).value}-{(mode or Mode.PERFORMANCE).value}"
         output = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     config = o.make_config(
         profile=profile,
