@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import traceback
 from typing import Any, NoReturn
@@ -72,6 +73,8 @@ def main() -> NoReturn:
     debug = "--debug" in sys.argv[1:]
     message: str | None = None
     code: Any = 0
+    logging.basicConfig(format="mlperf-llama: %(message)s")
+    logging.getLogger("harness").setLevel(logging.INFO)
     try:
         code = dispatch([a for a in sys.argv[1:] if a != "--debug"])
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@ interpreter exit after a failed test, and its waiting thread cannot be joined.""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -12,12 +13,13 @@ from typing import NoReturn
 
 import yaml
 
-from common.errors import HarnessError
+from common.errors import EnvironmentFault, HarnessError
 from harness import artifacts, config
 from harness.session.session import Interrupted, Session
 from sut.workers.orphans import die_with_parent
 
 log = logging.getLogger("session")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def main(run_dir: Path) -> NoReturn:
@@ -38,6 +40,9 @@ def main(run_dir: Path) -> NoReturn:
         log.error("%s", problem or "interrupted")
     except Exception as problem:
         error, code = problem, 4
+        if isinstance(problem, OSError) and problem.errno in NO_ROOM:
+            error = EnvironmentFault(f"cannot write into {run_dir} ({problem.strerror}): free space there")
+            code = error.exit_code
         log.exception("the session broke")
     try:
         session.save(run_dir, error)
