@@ -173,13 +173,13 @@ def test_nothing_is_lost_in_a_random_history(offline: bool) -> None:
     d.worker_ready(-5, capacity=64, now_ns=0)
     held[-5] = set()
     for _ in range(20_000):
-        for worker, samples in handed_out(d).items():
-            held[worker].update(samples)
-        for worker, samples in held.items():
-            for sample in list(samples):
+        for worker, given in handed_out(d).items():
+            held[worker].update(given)
+        for worker, owned in held.items():
+            for sample in owned:
                 d.complete(worker, Completion(sample, tokens(5, 9)), 9)
                 done.add(sample)
-            samples.clear()
+            owned.clear()
         if not d.outstanding:
             break
     assert done == set(range(issued)) and d.completed == issued

@@ -221,7 +221,12 @@ time.sleep(60)
 def test_issue_may_be_called_from_another_thread(rig: Callable[..., Rig]) -> None:
     r = rig(workers=2)
     r.start()
-    thread = threading.Thread(target=lambda: [r.hub.issue([(i, i % 64)]) for i in range(400)])
+
+    def issue() -> None:
+        for i in range(400):
+            r.hub.issue([(i, i % 64)])
+
+    thread = threading.Thread(target=issue)
     thread.start()
     thread.join()
     r.until(lambda: len(r.done) == 400)
