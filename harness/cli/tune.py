@@ -1,0 +1,92 @@
+"""``mlperf-llama tune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.errors import UserError
+from harness.cli import options as o
+from harness.config import Scenario
+
+
+def tune(
+    output: Annotated[Path, typer.Option("--output", help="Directory of the search; the same again goes on with it.")],
+    scenario: o.ScenarioOption = Scenario.SERVER,
+    profile: o.ProfileOption = None,
+    benchmark: o.BenchmarkOption = None,
+    engine: o.EngineOption = None,
+    model: o.ModelOption = None,
+    dataset: o.DatasetOption = None,
+    workers: o.WorkersOption = None,
+    cluster: o.ClusterOption = None,
+    settings: o.SetOption = None,
+    probe_seconds: Annotated[float, typer.Option(min=0.5, help="Judged seconds of a probe.")] = 20.0,
+    margin: Annotated[float, typer.Option(min=0, max=0.5, help="Stay so far below the knee.")] = 0.01,
+    tolerance: Annotated[float, typer.Option(min=1e-4, max=0.5, help="Width of the bracket that is enough.")] = 0.005,
+    max_probes: Annotated[int, typer.Option(min=2, help="Probes at most.")] = 12,
+    confirm: Annotated[bool, typer.Option(help="Prove the rate with a run of LoadGen.")] = True,
+    confirm_seconds: Annotated[
+        float | None, typer.Option(min=1, help="A shorter proof, for smoke tests; never submittable.")
+    ] = None,
+    search: Annotated[
+        list[str] | None, typer.Option("--search", help="Engine setting to search too: name=v1,v2,... (repeatable).")
+    ] = None,
+    budget_minutes: Annotated[float, typer.Option(min=0.1, help="Time for --search.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Of the probes' arrivals.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Forget an earlier search in the directory.")] = False,
+    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Do not check before.")] = False,
+) -> None:
+    """Find the highest rate that LoadGen calls valid, prove it, and write the lines for user.conf."""
+    from rich.console import Console
+
+    from harness.tune.run import execute
+    from harness.tune.state import Options
+
+    config = o.make_config(
+        profile=profile,
+        scenario=scenario,
+        benchmark=benchmark,
+        engine=engine,
+        model=model,
+        dataset=dataset,
+        workers=workers,
+        cluster=cluster,
+        output=output,
+        settings=settings,
+        overwrite=overwrite or None,
+        skip_preflight=skip_preflight or None,
+    )
+    options = Options(
+        probe_seconds=probe_seconds,
+        margin=margin,
+        tolerance=tolerance,
+        max_probes=max_probes,
+        confirm=confirm,
+        confirm_seconds=confirm_seconds,
+        search=parse_search(search or []),
+        budget_minutes=budget_minutes,
+        seed=seed,
+    )
+    raise typer.Exit(execute(config, options, console=Console()))
+
+
+def parse_search(texts: list[str]) -> dict[str, list[Any]]:
+    """``["a=1,2", "b=x,y"]`` as names and YAML scalars. Raises ``UserError``."""
+    import yaml
+
+    space: dict[str, list[Any]] = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        try:
+            parsed = yaml.safe_load(f"[{values}]")
+        except yaml.YAMLError:
+            parsed = None
+        if not name.strip() or not parsed or not all(isinstance(v, bool | int | float | str) for v in parsed):
+            raise UserError(f"--search {text!r}: expected name=value,value,...")
+        if len(set(parsed)) != len(parsed):
+            raise UserError(f"--search {text!r}: a value is there twice")
+        space[name.strip()] = parsed
+    return space

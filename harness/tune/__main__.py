@@ -1,0 +1,121 @@
+"""``python -m harness.tune DIR``: the tuner's process. Ends with ``os._exit`` for the same reasons as a session's."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+
+from common.errors import HarnessError
+from harness import artifacts, config
+from harness.config import RunConfig
+from harness.session.session import Interrupted, Session
+from harness.tune.confirm import MOST, START_AGAIN, Hopeless, confirm, lower
+from harness.tune.scenarios import explore
+from harness.tune.state import State, with_settings
+from sut.workers.orphans import die_with_parent
+
+log = logging.getLogger("tune")
+
+
+class Tuner:
+    """Carries out what ``config.yaml`` and ``tune.json`` in ``directory`` ask, as far as it is not done yet."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.config = config.build(yaml.safe_load((directory / artifacts.CONFIG).read_text()))
+        self.state = State.load(directory)
+        self.interrupt = threading.Event()
+
+    def run(self) -> int:
+        """Returns the exit status; raises ``HarnessError`` and ``Interrupted``."""
+        state, options = self.state, self.state.options
+        if options.search and state.data["engine_settings"] is None:
+            from harness.tune.engine_search import choose
+
+            choose(self.config, state, self.session)
+        chosen = with_settings(self.config, state.data["engine_settings"] or {})
+        found = state.data["state"] != "searching"
+        wanted = options.confirm and not any(c["valid"] for c in state.data["confirmations"])
+        if found and not (wanted and len(state.data["confirmations"]) < MOST):
+            state.save(state="done", now=None)
+            return 0
+        session = self.session(chosen)
+        try:
+            if not found:
+                explore(session, options, known=state.data, save=state.save)
+                state.save(state="confirming", now=None, user_conf=fragment(chosen, state))
+            if wanted and (state.data["best_qps"] or state.data["target_latency_ms"]):
+                confirm(session, state, options)
+        except Hopeless as problem:
+            log.info("%s", problem)
+            lower(state, options)
+            state.save(user_conf=fragment(chosen, state))
+            session.close(grace_s=0.5)
+            return START_AGAIN
+        except BaseException:
+            session.close(grace_s=0.5)
+            raise
+        state.save(state="done", now=None, user_conf=fragment(chosen, state))
+        session.close()
+        return 0
+
+    def session(self, run_config: RunConfig) -> Session:
+        """A started session of ``run_config``; close it."""
+        self.state.save(now="starting the engine")
+        session = Session(run_config, self.directory)
+        session.interrupt = self.interrupt
+        try:
+            session.start()
+        except BaseException:
+            session.close(grace_s=0.5)
+            raise
+        session.status.phase = "running"
+        return session
+
+
+def fragment(run_config: RunConfig, state: State) -> str | None:
+    """The lines for user.conf; also written to ``user.conf`` in the directory."""
+    name, data = f"{run_config.model_name}.{run_config.scenario.loadgen_name}", state.data
+    if data["target_latency_ms"] is not None:
+        text = f"{name}.target_latency = {data['target_latency_ms']:g}\n"
+    elif data["best_qps"] is not None:
+        text = f"{name}.target_qps = {data['best_qps']:g}\n"
+    else:
+        return None
+    (state.directory / artifacts.USER_CONF).write_text(text)
+    return text
+
+
+def main(directory: Path) -> NoReturn:
+    die_with_parent()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    code = 4
+    last = ""
+    try:
+        tuner = Tuner(directory)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: tuner.interrupt.set())
+        code = tuner.run()
+    except Interrupted:
+        last = "interrupted"
+    except HarnessError as problem:
+        code, last = problem.exit_code, str(problem)
+    except Exception as problem:
+        log.exception("the tuner broke")
+        last = f"{type(problem).__name__}: {problem}"
+    logging.shutdown()
+    if last:
+        sys.stderr.write(f"{last}\n")  # the command shows the log's last line
+        sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

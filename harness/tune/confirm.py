@@ -1,0 +1,140 @@
+"""LoadGen's own run at the rate that was found: only it proves anything.
+
+A run that fails cannot be called off, so one that has plainly failed ends the process (exit status ``START_AGAIN``);
+the command starts another, which goes on with the next lower rate.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.errors import RunError
+from harness import artifacts, system_info
+from harness.config import RunConfig, Scenario
+from harness.early_stopping import allowed_over_limit
+from harness.result import write_result
+from harness.rules import LATENCY_LIMITS_NS
+from harness.session.session import Session
+from harness.tune.search import clean
+from harness.tune.state import Options, State
+
+START_AGAIN = 75
+MOST = 3
+LOOK_EVERY_S = 5.0
+
+
+class Hopeless(RunError):
+    """The confirmation can no longer become valid; the process has to end, since LoadGen goes on."""
+
+
+def confirm(session: Session, state: State, options: Options) -> None:
+    """Run LoadGen at the best rate, and lower it until a run is valid. Raises ``Hopeless``."""
+    session.status.hub = session.hub
+    while len(state.data["confirmations"]) < MOST:
+        config = confirming(session.config, state, options)
+        number = len(state.data["confirmations"]) + 1
+        run_dir = state.directory / f"confirm-{number}"
+        state.save(state="confirming", now=f"confirming with LoadGen: {_target(config)}")
+        outcome = _run(session, config, run_dir, state)
+        if outcome["valid"] or state.data["best_qps"] is None:
+            return
+        lower(state, options)
+
+
+def confirming(config: RunConfig, state: State, options: Options) -> RunConfig:
+    """The configuration of the confirmation; a shorter one is marked by LoadGen's settings and never submittable."""
+    config = config.model_copy(deep=True)
+    config.loadgen.target_qps = state.data["best_qps"]
+    config.loadgen.target_latency_ms = state.data["target_latency_ms"]
+    if options.confirm_seconds is not None:
+        config.loadgen.min_duration_ms = int(options.confirm_seconds * 1e3)
+        if config.scenario is Scenario.OFFLINE:
+            config.loadgen.min_query_count = max(1, int(options.confirm_seconds * state.data["best_qps"]))
+    return config
+
+
+def lower(state: State, options: Options) -> None:
+    """After a failure: a margin less (Offline: more, since its run was too short)."""
+    step = max(options.margin, 0.01)
+    offline = state.data["scenario"] == Scenario.OFFLINE
+    state.save(best_qps=clean(state.data["best_qps"] * (1 + 5 * step if offline else 1 - step)))
+
+
+def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> dict[str, Any]:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    config = config.model_copy(update={"output": str(run_dir)})
+    config.save(run_dir / artifacts.CONFIG)
+    artifacts.write_json(run_dir / artifacts.SYSTEM, system_info.collect())
+    began = time.monotonic()
+    record: dict[str, Any] = {
+        "directory": run_dir.name,
+        "target_qps": config.loadgen.target_qps,
+        "target_latency_ms": config.loadgen.target_latency_ms,
+        "full_length": config.loadgen.min_duration_ms is None,
+    }
+    try:
+        session.test(config, run_dir, watch=Watch(session).look)
+    except Hopeless as problem:
+        session.save(run_dir, problem)
+        record |= {"valid": False, "reasons": [str(problem)], "duration_s": time.monotonic() - began}
+        state.data["confirmations"].append(record)
+        state.save()
+        raise
+    session.save(run_dir)
+    result = write_result(run_dir)
+    record |= {
+        "valid": result["valid"],
+        "submittable": result["submittable"],
+        "reasons": result["invalid_reasons"],
+        "samples_per_second": result["samples_per_second"],
+        "tokens_per_second": result["tokens_per_second"],
+        "ttft_p99_ms": (result.get("ttft_ms") or {}).get("p99"),
+        "tpot_p99_ms": (result.get("tpot_ms") or {}).get("p99"),
+        "duration_s": time.monotonic() - began,
+    }
+    state.data["confirmations"].append(record)
+    state.save()
+    return record
+
+
+class Watch:
+    """Tells when a confirmation has more queries over a limit than its whole length may have."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._limits = LATENCY_LIMITS_NS.get(session.config.scenario)
+        self._at = 0.0
+        self._seen = 0
+        self._over = np.zeros(2, dtype=np.int64)
+
+    def look(self) -> str | None:
+        """Raises ``Hopeless``."""
+        hub, expected = self._session.hub, self._session.status.expected
+        if self._limits is None or hub is None or not expected or time.monotonic() - self._at < LOOK_EVERY_S:
+            return None
+        self._at = time.monotonic()
+        columns = hub.record.columns
+        end = len(columns["attempts"])
+        issue, first, complete, tokens = (
+            np.array(columns[name][self._seen : end], dtype=np.int64)
+            for name in ("issue_ns", "first_token_ns", "complete_ns", "output_tokens")
+        )
+        self._seen = end
+        self._over[0] += (first - issue > self._limits[0]).sum()
+        self._over[1] += ((complete - first) // np.maximum(tokens - 1, 1) > self._limits[1]).sum()
+        allowed = allowed_over_limit(int(1.02 * expected))
+        if self._over.max() > allowed:
+            raise Hopeless(
+                f"ended after {end} of about {expected} queries: {self._over.max()} are over a limit, {allowed} may be"
+            )
+        return None
+
+
+def _target(config: RunConfig) -> str:
+    if config.scenario is Scenario.SINGLESTREAM:
+        return f"target_latency {config.loadgen.target_latency_ms:g} ms"
+    return f"target_qps {config.loadgen.target_qps:g}"

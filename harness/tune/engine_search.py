@@ -1,0 +1,116 @@
+"""Which engine settings give the highest valid rate: Optuna proposes, a short search of the rate judges each.
+
+Every setting needs its own start of the engines, so a trial costs a minute or more and none is made twice. While
+untried settings are left and time is, trials go on: on a small grid that is the exhaustive sweep, on a large one the
+tree-structured Parzen estimator decides what is worth its minute.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from common.errors import EnvironmentFault, RunError
+from harness.config import RunConfig
+from harness.session.session import Session
+from harness.tune.scenarios import explore, score
+from harness.tune.state import State, with_settings
+
+log = logging.getLogger("tune")
+Settings = dict[str, Any]
+Evaluate = Callable[[Settings], float]
+REPEATS = 8
+
+
+def choose(config: RunConfig, state: State, start: Callable[[RunConfig], Session]) -> None:
+    """Try settings within the budget; put the best, with its probes, into ``state``.
+
+    Raises ``EnvironmentFault`` if the engine ran with none of them.
+    """
+    options = state.options
+    for combination in grid(options.search):
+        with_settings(config, combination)  # an unknown key is told before the first engine is loaded
+
+    def evaluate(settings: Settings) -> float:
+        trial = _trial(config, state, settings, start)
+        state.data["trials"].append(trial)
+        state.save(now=None)
+        return float(trial["score"])
+
+    known = [(trial["settings"], trial["score"]) for trial in state.data["trials"]]
+    optimise(options.search, evaluate, known=known, seconds=60 * options.budget_minutes, seed=options.seed)
+    best = max(state.data["trials"], key=lambda t: t["score"])
+    if not best["score"]:
+        errors = {str(t["error"]) for t in state.data["trials"] if t["error"]}
+        what = f"none of {len(state.data['trials'])} engine settings gave a valid rate"
+        raise EnvironmentFault(f"{what}: {'; '.join(sorted(errors))[:400] or 'all were over the limits'}")
+    state.save(engine_settings=best["settings"], capacity=best["capacity"], probes=best["probes"])
+
+
+def _trial(
+    config: RunConfig, state: State, settings: Settings, start: Callable[[RunConfig], Session]
+) -> dict[str, Any]:
+    began = time.monotonic()
+    head: dict[str, Any] = {"settings": settings, "score": 0.0, "error": None, "capacity": None, "probes": []}
+    name = " ".join(f"{k}={v}" for k, v in settings.items())
+    session = None
+    try:
+        session = start(with_settings(config, settings))
+        fields = explore(
+            session, state.options, known={}, coarse=True, save=lambda now=None, **_: state.save(now=f"{name}: {now}")
+        )
+        head |= {k: fields.get(k) for k in ("capacity", "probes", "bracket", "ceiling_qps")} | {"score": score(fields)}
+    except (EnvironmentFault, RunError) as error:  # out of memory, say: the next setting may do
+        head["error"] = str(error)
+        log.warning("%s: %s", name, error)
+    finally:
+        if session is not None:
+            session.close()
+    return head | {"state": "failed" if head["error"] else "done", "duration_s": time.monotonic() - began}
+
+
+def grid(space: dict[str, list[Any]]) -> list[Settings]:
+    """Every combination."""
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
+
+
+def optimise(
+    space: dict[str, list[Any]], evaluate: Evaluate, *, known: list[tuple[Settings, float]], seconds: float, seed: int
+) -> None:
+    """Call ``evaluate`` with settings that were not tried, the promising ones first, until all are or time is up.
+
+    At least one is tried. ``known``: what was found before. Raises ``EnvironmentFault`` without Optuna.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise EnvironmentFault("--search needs Optuna: pip install 'mlperf-llama[tune]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    ends = time.monotonic() + seconds
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=4))
+    choices = {name: optuna.distributions.CategoricalDistribution(values) for name, values in space.items()}
+    left = grid(space)
+    for settings, value in known:
+        study.add_trial(optuna.trial.create_trial(params=settings, distributions=choices, value=value))
+        left.remove(settings)
+    tried = bool(known)
+    while left and not (tried and time.monotonic() > ends):
+        trial = study.ask(choices)
+        for _ in range(REPEATS):
+            if trial.params in left:
+                break
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            trial = study.ask(choices)
+        else:  # the sampler insists on what it knows: give it something new
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            study.enqueue_trial(left[0])
+            trial = study.ask(choices)
+        settings = dict(trial.params)
+        left.remove(settings)
+        study.tell(trial, evaluate(settings))
+        tried = True
+
+

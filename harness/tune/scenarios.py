@@ -1,0 +1,148 @@
+"""What is searched in each scenario: a rate within limits, the full speed, or the time of a single query."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from harness.config import Scenario
+from harness.rules import LATENCY_LIMITS_NS
+from harness.session.session import Session
+from harness.tune.probe import Prober
+from harness.tune.search import Ask, Estimate, Search, clean, queueing_ceiling
+from harness.tune.state import Options
+from harness.tune.verdict import Probe, full_length_share
+
+log = logging.getLogger("tune")
+FILLED = 1.25  # times what the engines can work on at once
+
+
+class Finding:
+    """Where a search stands; a mapping of the fields of ``tune.json`` that it fills."""
+
+    def __init__(self, known: dict[str, Any]) -> None:
+        self.fields: dict[str, Any] = {k: known.get(k) for k in ("capacity", "ceiling_qps")}
+        self.fields["probes"] = list(known.get("probes") or [])
+
+
+def explore(
+    session: Session, options: Options, *, known: dict[str, Any], save: Callable[..., None], coarse: bool = False
+) -> dict[str, Any]:
+    """Search in a started session; ``known`` holds what an earlier search of the same settings left.
+
+    ``save(**fields)`` is called after each step. Returns the fields of ``tune.json``. ``coarse``: half the probes and
+    four times the tolerance, to compare engine settings.
+    """
+    finding = Finding(known)
+    prober = Prober(session, seed=options.seed)
+    try:
+        scenario = session.config.scenario
+        if finding.fields["capacity"] is None:
+            save(now="measuring the full engine's speed" if scenario is not Scenario.SINGLESTREAM else "single queries")
+            finding.fields["capacity"] = prober.closed_loop(_fill(session), seconds=options.probe_seconds)
+            save(**finding.fields)
+        if scenario in LATENCY_LIMITS_NS:
+            _search(prober, session, options, finding=finding, save=save, coarse=coarse)
+        else:
+            finding.fields |= _without_limits(scenario, finding.fields["capacity"])
+        save(now=None, **finding.fields)
+        prober.close()
+    finally:
+        prober.traffic.stop()
+    return finding.fields
+
+
+def score(fields: dict[str, Any]) -> float:
+    """samples/s by which engine settings are compared; 0 where nothing valid was found."""
+    if fields.get("bracket"):
+        return float(fields.get("knee_qps") or 0.0)
+    return float(fields["capacity"]["samples_per_second"])
+
+
+def _fill(session: Session) -> int:
+    hub = session.hub
+    assert hub is not None
+    if session.config.scenario is Scenario.SINGLESTREAM:
+        return 1
+    return int(FILLED * sum(load.capacity for load in hub.dispatcher.workers.values())) + 1
+
+
+def _without_limits(scenario: Scenario, capacity: dict[str, Any]) -> dict[str, Any]:
+    spread = f"over {capacity['samples']} samples in {capacity['duration_s']:.0f} s"
+    if scenario is Scenario.SINGLESTREAM:
+        mean = capacity["latency_mean_ms"]
+        return {"target_latency_ms": clean(mean), "confidence": f"mean of {mean:.4g} ms {spread}"}
+    rate = clean(capacity["samples_per_second"])
+    return {
+        "knee_qps": rate,
+        "best_qps": rate,
+        "confidence": f"{rate:g} samples/s with the engine kept full, {spread}; LoadGen issues 10 % more than "
+        "target_qps asks for, so a run lasts long enough unless the engine is over 10 % faster",
+    }
+
+
+def _search(
+    prober: Prober, session: Session, options: Options, *, finding: Finding, save: Callable[..., None], coarse: bool
+) -> None:
+    capacity = float(finding.fields["capacity"]["samples_per_second"])
+    limits = LATENCY_LIMITS_NS[session.config.scenario]
+    ceiling = queueing_ceiling(
+        capacity, ttft_limit_s=limits[0] / 1e9, share=full_length_share(capacity), work_cv2=prober.work_cv2
+    )
+    ceiling = clean(ceiling)
+    finding.fields["ceiling_qps"] = ceiling
+    search = Search(
+        capacity=capacity,
+        ceiling=ceiling,
+        tolerance=options.tolerance * (4 if coarse else 1),
+        max_probes=max(2, options.max_probes // 2) if coarse else options.max_probes,
+        probes=[Probe(**p) for p in finding.fields["probes"]],
+    )
+    while (ask := search.next()) is not None:
+        save(now=f"probe {len(search.probes) + 1}: {ask.rate:g} samples/s")
+        probe = _ask(prober, ask, options)
+        log.info("%g samples/s: %s (%s)", probe.target_qps, "valid" if probe.valid else "not valid", probe.reason)
+        search.add(probe)
+        finding.fields["probes"].append(probe.as_dict())
+        finding.fields |= _outcome(search, options)
+        save(**finding.fields)
+    finding.fields |= _outcome(search, options)
+
+
+def _ask(prober: Prober, ask: Ask, options: Options) -> Probe:
+    return prober.at_rate(ask.rate, seconds=ask.lengthen * options.probe_seconds, thorough=ask.lengthen > 1)
+
+
+def _outcome(search: Search, options: Options) -> dict[str, Any]:
+    found = search.estimate()
+    best = None if found.knee is None or found.low is None else min(found.low, found.knee * (1 - options.margin))
+    return {
+        "knee_qps": found.knee,
+        "best_qps": clean(best) if best else None,
+        "bracket": {
+            "low": found.low,
+            "high": found.high,
+            "width_percent": 100 * found.width if found.low else None,
+            "limited_by": found.limited_by,
+        },
+        "confidence": _words(search, found),
+    }
+
+
+def _words(search: Search, found: Estimate) -> str:
+    if found.low is None:
+        return f"nothing valid in {len(search.probes)} probes: all were over the limits"
+    probe = search.known[found.low]
+    over = max(probe.ttft_over, probe.tpot_over)
+    top = "not valid" if found.high in search.known else "more than the engine's speed allows in a long run"
+    bracket = (
+        f"{found.low:g} samples/s was valid, {found.high:g} is {top}: a bracket of {100 * found.width:.2f} %"
+        if found.high > found.low
+        else f"{found.low:g} samples/s was valid, and more would be too much for the engine in a long run"
+    )
+    return (
+        f"{bracket}; at the valid rate {over} of {probe.queries} queries were over a limit, a full-length run may have "
+        f"{100 * probe.allowed_share:.2f} %"
+        + ("" if probe.early_stopping_met else "; too few queries for early stopping: lengthen --probe-seconds")
+    )

@@ -1,0 +1,144 @@
+"""Judge a probe as LoadGen would judge a full-length run of the same rate. Pure functions of what was measured.
+
+A probe is short, so three questions are asked: are the 99th percentiles within the limits; is the share over the limit
+one that early stopping would accept in a run of 600 s (a shorter run is allowed a smaller share, which would cost rate
+for nothing); and does the backlog grow, which ends in failure however good the latencies are by then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.early_stopping import allowed_over_limit, judge, percentile_of
+from harness.rules import MIN_DURATION_MS
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+GROWTH_SIGMAS = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The judged samples that are done, shape [n] each: times in ns of one clock, ``tokens`` generated."""
+
+    scheduled: Ints
+    first: Ints
+    complete: Ints
+    tokens: Ints
+
+    @property
+    def ttft(self) -> Ints:
+        return self.first - self.scheduled
+
+    @property
+    def tpot(self) -> Ints:
+        """ns for each token after the first, as LoadGen counts them (loadgen/logging.cc)."""
+        return np.asarray((self.complete - self.first) // np.maximum(self.tokens - 1, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One probe's record; see :mod:`harness.tune` for the fields."""
+
+    target_qps: float
+    achieved_qps: float
+    samples_per_second: float
+    queries: int
+    valid: bool
+    reason: str
+    ended: str
+    whole: bool
+    duration_s: float
+    window_s: float
+    allowed: int
+    allowed_share: float
+    early_stopping_met: bool
+    ttft_over: int
+    tpot_over: int
+    ttft_p50_ms: float | None = None
+    ttft_p90_ms: float | None = None
+    ttft_p99_ms: float | None = None
+    tpot_p50_ms: float | None = None
+    tpot_p90_ms: float | None = None
+    tpot_p99_ms: float | None = None
+    headroom_ttft: float | None = None
+    headroom_tpot: float | None = None
+    outstanding_mean: float = 0.0
+    backlog_growth: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """Of the requests that wait for their first token: requests/s, and that in standard deviations of the arrivals."""
+
+    per_second: float = 0.0
+    sigmas: float = 0.0
+
+    @property
+    def certain(self) -> bool:
+        return self.sigmas > GROWTH_SIGMAS
+
+
+def growth(times_s: Floats, backlog: Floats, rate: float) -> Growth:
+    """Compare the first, second and last third of a backlog sampled at ``times_s``, both [n], with ``rate`` arrivals/s.
+
+    Poisson arrivals alone move a backlog by sqrt(rate * t); only a steady rise beyond that is growth.
+    """
+    if len(times_s) < 9:
+        return Growth()
+    span = float(times_s[-1] - times_s[0]) * 2 / 3
+    first, second, last = (float(part.mean()) for part in np.array_split(backlog, 3))
+    if not first < second < last or span <= 0:
+        return Growth()
+    return Growth(per_second=(last - first) / span, sigmas=(last - first) / math.sqrt(max(rate * span, 1.0)))
+
+
+def full_length_share(rate: float) -> float:
+    """Share of queries over a limit that early stopping accepts in a run of 600 s at ``rate``."""
+    queries = max(int(rate * MIN_DURATION_MS / 1e3), 459)
+    return allowed_over_limit(queries) / queries
+
+
+def measure(window: Window, limits_ns: tuple[int, int], share: float) -> dict[str, Any]:
+    """The latency fields of :class:`Probe`."""
+    queries = len(window.scheduled)
+    out: dict[str, Any] = {"queries": queries, "allowed": allowed_over_limit(queries)}
+    out |= {"early_stopping_met": False, "ttft_over": 0, "tpot_over": 0}
+    if not queries:
+        return out
+    verdicts = []
+    for name, values, limit in (("ttft", window.ttft, limits_ns[0]), ("tpot", window.tpot, limits_ns[1])):
+        verdicts.append(judge(values, limit))
+        out[f"{name}_over"] = verdicts[-1].over
+        for percent in (50, 90, 99):
+            out[f"{name}_p{percent}_ms"] = percentile_of(values, percent / 100) / 1e6
+        out[f"headroom_{name}"] = limit / max(_quantile(values, 1 - share), 1.0)
+    out["early_stopping_met"] = all(v.met and v.within_limit for v in verdicts)
+    return out
+
+
+def _quantile(values: Ints, q: float) -> float:
+    """Interpolated, so that a search sees how far from the limit it is and not the steps of a count."""
+    return float(np.quantile(values, q))
+
+
+def decide(figures: dict[str, Any], grown: Growth, *, share: float) -> tuple[bool, str]:
+    """Return ``(valid, reason)`` of a probe's figures."""
+    reasons = []
+    for name in ("ttft", "tpot"):
+        over, room = figures[f"{name}_over"], figures.get(f"headroom_{name}") or 0.0
+        if room < 1.0:
+            allowed = f"{100 * share:.2f} % allowed"
+            reasons.append(f"{name.upper()}: {over} of {figures['queries']} over the limit ({allowed})")
+    if grown.certain:
+        reasons.append(f"the backlog grows by {grown.per_second:.3g} requests/s")
+    return not reasons, "; ".join(reasons) or "within the limits"
