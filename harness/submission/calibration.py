@@ -43,7 +43,7 @@ def section(title: str, runs: list[Run], *, notes: str = "") -> str:
             f"| starting weights | {starting_weights(model)} |",
             f"| weights | {_weights(engine, quantization)} |",
             f"| activations | {_activations(engine, quantization, scheme)} |",
-            f"| KV cache | {short_format(str(engine.get('kv_cache_dtype')))} |",
+            f"| KV cache | {_kv_cache(engine)} |",
             f"| calibration data | {_data(quantization, scheme)} |",
             *(f"| engine: {key} | `{_cell(value)}` |" for key, value in _facts(engine)),
             "",
@@ -82,6 +82,12 @@ def _activations(engine: dict[str, Any], quantization: Any, scheme: Any) -> str:
         return compute
     words = {"dynamic": "scales computed at run time (dynamic)", "static": "scales fixed beforehand (static)"}
     return f"{words.get(str(scheme), 'scheme not told by the engine')}; unquantised operations in {compute}"
+
+
+def _kv_cache(engine: dict[str, Any]) -> str:
+    name = str(engine.get("kv_cache_dtype"))
+    scales = "; scales of the checkpoint where it holds any, else 1.0 (vLLM)" if "fp8" in name else ""
+    return short_format(name) + (scales if engine.get("name") == "vllm" else "")
 
 
 def _data(quantization: Any, scheme: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from common.errors import UserError, nearest
-from harness.submission.rules import NETWORK_FIELDS, STATUSES, SYSTEM_FIELDS
+from harness.submission.rules import STATUSES, SYSTEM_FIELDS
 
 BLANK = "FILL IN"
 REHEARSAL = "REHEARSAL, NOT A SUBMISSION"
@@ -138,7 +138,7 @@ def read_yaml(path: Path) -> dict[str, str]:
         raise UserError(f"system description {path} cannot be read: {' '.join(str(error).split())[:160]}") from error
     if not isinstance(value, dict):
         raise UserError(f"system description {path} must be a mapping of fields")
-    known = {*SYSTEM_FIELDS, *NETWORK_FIELDS, "host_processor_vcpu_count", "system_power_capacity"}
+    known = {*SYSTEM_FIELDS, "host_processor_vcpu_count", "system_power_capacity"}
     fields: dict[str, str] = {}
     for name, text in value.items():
         if name not in known:
@@ -160,12 +160,6 @@ def read_yaml(path: Path) -> dict[str, str]:
 
 
 def complete(fields: dict[str, str], *, submitter: str, division: str, system_type: str) -> dict[str, str]:
-    """The JSON's content, in the order of the rules. ``is_network`` is there in the network division only."""
-    full = dict.fromkeys(SYSTEM_FIELDS, "") | fields
-    full |= {"submitter": submitter, "division": division, "system_type": full["system_type"] or system_type}
-    if division == "network":
-        full["is_network"] = "true"
-        missing = [name for name in NETWORK_FIELDS if not full.get(name)]
-        if missing:
-            raise UserError(f"the network division needs these fields in the system description: {', '.join(missing)}")
-    return full
+    """The JSON's content, in the order of the rules. Without ``is_network``: closed and open do not have it."""
+    given = {"submitter": submitter, "division": division, "system_type": fields.get("system_type") or system_type}
+    return dict.fromkeys(SYSTEM_FIELDS, "") | fields | given

@@ -22,4 +22,4 @@ def no_secrets(tree: Tree) -> Iterator[Problem]:
 def no_identity(tree: Tree) -> Iterator[Problem]:
     for path, find in tree.private:
         if find.kind != "token":
-            yield path, f"line {find.line} holds a {find.kind}: {find.text}"
+            yield path, f"line {find.line}, private data ({find.kind}): {find.text}"

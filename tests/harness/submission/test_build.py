@@ -270,6 +270,6 @@ def test_private_data_in_a_loadgen_log_stops_the_build(campaign: Path, tmp_path:
         path = campaign / "offline" / "performance" / name
         path.write_text(path.read_text().replace("PySUT", "vLLM on 10.20.30.40"))
     write_result(campaign / "offline" / "performance")
-    with pytest.raises(UserError, match=r"holds a address; LoadGen's logs must not be edited"):
+    with pytest.raises(UserError, match=r"private data \(address\); LoadGen's logs must not be edited"):
         build(find_runs([campaign]), order(tmp_path))
     assert not (tmp_path / "tree" / "closed").exists()
