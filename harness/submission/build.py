@@ -233,8 +233,8 @@ def _scrub(staged: Path, system: SystemRuns) -> dict[str, int]:
             continue
         if path.name in LOGS:
             raise UserError(
-                f"{relative}, line {finds[0].line}: private data ({finds[0].kind}); LoadGen's logs must not be edited: remove "
-                "its cause and run again"
+                f"{relative}, line {finds[0].line}: private data ({finds[0].kind}); LoadGen's logs must not be edited: "
+                "remove its cause and run again"
             )
         path.write_text(scrubber.scrub(text), encoding="utf-8")
         counts[relative.as_posix()] = len(finds)
