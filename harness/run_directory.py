@@ -18,6 +18,7 @@ OURS = (
     artifacts.PREFLIGHT, artifacts.SYSTEM, artifacts.RESULT, artifacts.SESSION_LOG, artifacts.WORKERS,
     "accuracy.json", "accuracy.txt", "accuracy_samples.parquet", "metrics*.parquet", "metrics*.arrows", "metrics*.part",
     "mlperf_log_*", "raw.json", "raw.log", "raw-batches-of-*.json", "report.html", "report.md",
+    "tune.json", "confirm-*",
 )  # fmt: skip
 
 
