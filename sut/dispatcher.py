@@ -14,6 +14,7 @@ from sut.messages import Completion, Failure, FirstToken
 from sut.policies import Order, Policy, Sample, WorkerLoad
 
 SPEED_WINDOW_NS = 2_000_000_000
+SPEED_SAMPLES = 16
 
 
 class Dispatcher:
@@ -66,6 +67,8 @@ class Dispatcher:
     def assignments(self, now_ns: int) -> Iterator[tuple[int, list[Sample]]]:
         """Decide and book. Yields ``(worker, samples)`` to be sent."""
         for worker, samples in self.policy.assign(self.queue, self.workers):
+            if not worker.counted and not worker.outstanding:
+                worker.since_ns = now_ns  # it may have been ready long before there was work
             for sample in samples:
                 sample.worker = worker.id
                 sample.dispatch_ns = now_ns
@@ -108,11 +111,25 @@ class Dispatcher:
         self._check(sample, event.tokens)
         del load.outstanding[sample.id], self.outstanding[sample.id]
         self.completed += 1
-        load.counted += 1
-        if now_ns - load.since_ns > SPEED_WINDOW_NS:
-            load.speed = load.counted / (now_ns - load.since_ns) * 1e9
+        self._measure(load, sample, now_ns)
         self.policy.touch(load)
         return sample, first
+
+    def _measure(self, load: WorkerLoad, sample: Sample, now_ns: int) -> None:
+        """Learn the worker's speed.
+
+        Offline its throughput tells it. Under a given rate throughput only tells what a worker was given, and sharing
+        by it would keep any imbalance for ever; there it is the time that a sample takes.
+        """
+        load.counted += 1
+        if not self.first_tokens:
+            if now_ns - load.since_ns > SPEED_WINDOW_NS:
+                load.speed = load.counted / (now_ns - load.since_ns) * 1e9
+        elif now_ns > sample.dispatch_ns:
+            took = (now_ns - sample.dispatch_ns) / 1e9
+            load.took_s += (took - load.took_s) * max(1 / load.counted, 1 / 64)
+            if load.counted >= SPEED_SAMPLES:
+                load.speed = 1 / load.took_s
 
     def fail(self, worker: int, event: Failure) -> None:
         """The engine gave up on a sample: queue it again. Raises ``RunError`` after ``max_attempts``."""

@@ -35,7 +35,10 @@ class Sample:
 
 @dataclass(slots=True, eq=False)
 class WorkerLoad:
-    """What the dispatcher knows of one ready worker. ``speed``: completed samples/s as measured, 0 if unknown."""
+    """What the dispatcher knows of one ready worker.
+
+    ``speed``: as measured, 0 if unknown: in Offline samples/s, elsewhere one over the seconds that a sample takes.
+    """
 
     id: int
     capacity: int
@@ -44,6 +47,8 @@ class WorkerLoad:
     speed: float = 0.0
     since_ns: int = 0
     counted: int = 0
+    took_s: float = 0.0
+    held: int = 0
     version: int = 0
 
 
@@ -63,26 +68,67 @@ class Policy(ABC):
 
 
 class Credit(Policy):
-    """Offline: each worker keeps a full engine and a small backlog, bounded by its share of the work that is left."""
+    """Offline: each worker keeps a full engine and a small backlog, bounded by its share of the work that is left.
+
+    Looks only at workers whose load changed, so that a report costs the same with eight workers and with a thousand;
+    sums over all workers are made anew after as many changes as there are workers.
+    """
+
+    GROUP = 32  # samples given in one turn: at the start nobody waits until all others are full
+
+    def __init__(self, *, backlog: int = 128, prefill_weight: float = 8.0) -> None:
+        super().__init__(backlog=backlog, prefill_weight=prefill_weight)
+        self._known: dict[int, WorkerLoad] = {}
+        self._changed: dict[int, WorkerLoad] = {}
+        self._touches = 0
+        self._held = 0
+        self._usual_speed = self._total_speed = 1.0
+
+    def touch(self, worker: WorkerLoad) -> None:
+        super().touch(worker)
+        self._held += len(worker.outstanding) - worker.held
+        worker.held = len(worker.outstanding)
+        self._changed[worker.id] = worker
+        self._touches += 1
 
     def assign(self, queue: deque[Sample], workers: dict[int, WorkerLoad]) -> Iterator[tuple[WorkerLoad, list[Sample]]]:
         if not queue or not workers:
             return
-        known = [w.speed for w in workers.values() if w.speed > 0]
-        usual = sum(known) / len(known) if known else 1.0
-        speeds = {w.id: w.speed or usual for w in workers.values()}
-        total_speed = sum(speeds.values())
-        left = len(queue) + sum(len(w.outstanding) for w in workers.values())
-        for worker in sorted(workers.values(), key=lambda w: len(w.outstanding) / speeds[w.id]):
-            share = int(left * speeds[worker.id] / total_speed + 0.999)
-            credit = worker.capacity + self.backlog
-            room = min(credit, share) - len(worker.outstanding)
+        if self._touches >= len(workers) or len(workers) != len(self._known):
+            self._sum_up(workers)
+        changed = deque(self._changed.values())
+        self._changed.clear()
+        while changed and queue:
+            worker = changed.popleft()
+            if workers.get(worker.id) is not worker:
+                continue
+            if self._known.get(worker.id) is not worker:
+                self._sum_up(workers)
+            share = int((len(queue) + self._held) * (worker.speed or self._usual_speed) / self._total_speed + 0.999)
+            room = min(worker.capacity + self.backlog, share) - len(worker.outstanding)
             # in groups, since a message costs more than a sample; ever smaller ones as the work runs out
             if room < max(1, min(self.backlog // 4, share // 16)):
+                if not worker.outstanding:
+                    self._changed[worker.id] = worker  # nothing else would bring it back
                 continue
-            yield worker, [queue.popleft() for _ in range(min(room, len(queue)))]
-            if not queue:
-                return
+            count = min(room, self.GROUP, len(queue))
+            yield worker, [queue.popleft() for _ in range(count)]
+            if room > count:
+                changed.append(worker)
+        self._changed.update((worker.id, worker) for worker in changed)
+
+    def _sum_up(self, workers: dict[int, WorkerLoad]) -> None:
+        if self._known != workers:
+            self._known = dict(workers)
+            self._changed = dict(workers)
+        self._touches = 0
+        known = [w.speed for w in workers.values() if w.speed > 0]
+        self._usual_speed = sum(known) / len(known) if known else 1.0
+        self._total_speed = sum(w.speed or self._usual_speed for w in workers.values())
+        self._held = 0
+        for worker in workers.values():
+            worker.held = len(worker.outstanding)
+            self._held += worker.held
 
 
 class ByScore(Policy):
@@ -92,12 +138,15 @@ class ByScore(Policy):
         super().__init__(backlog=backlog, prefill_weight=prefill_weight)
         self._heap: list[tuple[float, int, int, WorkerLoad]] = []
         self._order = itertools.count()
+        self.usual_speed = 0.0
 
     @abstractmethod
     def score(self, worker: WorkerLoad) -> float: ...
 
     def touch(self, worker: WorkerLoad) -> None:
         super().touch(worker)
+        if worker.speed > 0:
+            self.usual_speed += (worker.speed - self.usual_speed) / (64 if self.usual_speed else 1)
         heapq.heappush(self._heap, (self.score(worker), next(self._order), worker.version, worker))
 
     def assign(self, queue: deque[Sample], workers: dict[int, WorkerLoad]) -> Iterator[tuple[WorkerLoad, list[Sample]]]:
@@ -116,7 +165,8 @@ class ByScore(Policy):
 class PrefillAware(ByScore):
     def score(self, worker: WorkerLoad) -> float:
         load = len(worker.outstanding) + self.prefill_weight * worker.prefilling
-        return load / worker.speed if worker.speed > 0 else load
+        # a worker of unknown speed, a new one, counts as a usual one
+        return load / (worker.speed or self.usual_speed or 1.0)
 
 
 class LeastPending(ByScore):

@@ -94,3 +94,32 @@ def weights(
     from harness.bench import weights as bench
 
     bench.write(output, shape=shape, seed=seed, device=device, on_file=lambda name: typer.echo(name))
+
+
+@app.command()
+def simulate(
+    nodes: Annotated[list[int], typer.Option("--nodes", min=1, help="Numbers of nodes.")] = [1, 4, 16, 32],  # noqa: B006
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs of a node.")] = 8,
+    slow: Annotated[float, typer.Option(min=0.05, max=1.0, help="Speed of the first node against the others.")] = 1.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Simulated length of the test; the rules ask for 600.")] = 60.0,
+    hub_us: Annotated[
+        float, typer.Option(help="CPU of the LoadGen process for a sample; 'bench overhead' measures it.")
+    ] = 20.0,
+    policy: Annotated[str, typer.Option(help="dispatch.policy")] = "auto",
+    order: Annotated[str, typer.Option(help="dispatch.order")] = "issue",
+    output: Annotated[Path | None, typer.Option("--output", help="Write the figures there as JSON.")] = None,
+) -> None:
+    """The real dispatcher in a simulated machine room, Offline: which part of the time GPUs have nothing to do."""
+    from rich.console import Console
+
+    from harness import artifacts
+    from harness.bench import simulate as bench
+
+    console = Console()
+    rows = []
+    for count in nodes:
+        room = bench.Room(nodes=count, gpus=gpus, slow=slow, seconds=seconds, hub_us=hub_us, policy=policy, order=order)
+        rows.append(bench.Simulation(room).run())
+        console.print(bench.line(rows[-1]), highlight=False)
+        if output:
+            artifacts.write_json(output, rows)

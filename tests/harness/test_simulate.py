@@ -1,0 +1,22 @@
+"""The dispatcher in a simulated machine room. Simulated time: nothing here depends on this machine's speed."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.bench.simulate import Room, Simulation
+
+
+@pytest.mark.parametrize("slow", [1.0, 0.5])
+def test_32_nodes_of_8_gpus_are_busy_while_there_is_work(slow: float) -> None:
+    figures = Simulation(Room(nodes=32, gpus=8, slow=slow, seconds=30)).run()
+    # start and end cost the same in any test; one by the rules is 20 times as long, for the same 1 %
+    assert figures["idle_fraction"] * figures["seconds"] / 600 < 0.002
+    assert figures["of_engines"] > 0.9
+
+
+def test_the_process_with_loadgen_is_a_limit_where_it_would_be_one() -> None:
+    figures = Simulation(Room(nodes=8, gpus=8, seconds=10, hub_us=1000)).run()
+    assert figures["samples_per_second"] < 1010
+    assert figures["hub_busy_fraction"] > 0.98
+    assert figures["idle_fraction"] > 0.5
