@@ -109,7 +109,7 @@ class Simulation:
             getattr(self, f"_{kind}")(now, number, what)
         if dispatcher.completed != self.count:
             raise RuntimeError(f"{dispatcher.completed} of {self.count} samples came back")
-        return self._figures(now, time.perf_counter() - began)
+        return self._figures(max(now, self._hub_free), time.perf_counter() - began)
 
     def _later(self, at: float, kind: str, number: int, what: Any) -> None:
         heapq.heappush(self._events, (at, next(self._number), kind, number, what))
