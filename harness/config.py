@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from common.errors import UserError, nearest
 
@@ -168,8 +168,8 @@ class RunConfig(Strict):
         return "llama3_1-8b-interactive" if self.scenario is Scenario.INTERACTIVE else "llama3_1-8b"
 
     def save(self, path: Path) -> None:
-        """Write the complete tree as YAML."""
-        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+        """Write the complete tree as YAML, but for ``overwrite``: given back, the file must not replace anything."""
+        path.write_text(yaml.safe_dump(self.model_dump(mode="json", exclude={"overwrite"}), sort_keys=False))
 
 
 def load_profile(name_or_path: str, scenario: str | None) -> dict[str, Any]:
