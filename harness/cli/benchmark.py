@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options as o
+from harness.cli.scaling import coordinated
 from harness.config import Benchmark, Mode, RunConfig, Scenario
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan wi
 KeepGoingOption = Annotated[bool, typer.Option("--keep-going", help="Go on with what a failed run would hold up.")]
 NoSmokeOption = Annotated[bool, typer.Option("--no-smoke", help="Leave the short run at the start out.")]
 SkipPreflightOption = Annotated[bool, typer.Option("--skip-preflight", help="Do not check before the runs.")]
+
+
+app.command("coordinated")(coordinated)
 
 
 @app.command("datacenter")

@@ -15,6 +15,7 @@ import yaml
 
 from common.errors import EnvironmentFault, HarnessError
 from harness import artifacts, config
+from harness.session import barrier
 from harness.session.session import Interrupted, Session
 from sut.workers.orphans import die_with_parent
 
@@ -34,6 +35,7 @@ def main(run_dir: Path) -> NoReturn:
     code = 0
     try:
         session.start()
+        barrier.wait(session, run_dir)
         session.test(run_config, run_dir)
     except (HarnessError, Interrupted) as problem:
         error, code = problem, getattr(problem, "exit_code", 4)

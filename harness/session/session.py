@@ -134,6 +134,11 @@ class Session:
         assert hub.engine is not None
         self.dataset.check(vocab_size=hub.engine.vocab_size, max_prompt_tokens=hub.engine.max_prompt_tokens)
 
+    def hold(self) -> None:
+        """Half a second of being ready and doing nothing."""
+        self._tick("ready")
+        time.sleep(0.05)
+
     # -- the test ------------------------------------------------------------------------------------------------
 
     def test(self, config: RunConfig, out_dir: Path, *, watch: Callable[[], str | None] = lambda: None) -> None:

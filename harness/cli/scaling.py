@@ -1,0 +1,102 @@
+"""``mlperf-llama scaling`` and ``mlperf-llama benchmark coordinated``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli import options as o
+
+OutputOption = Annotated[Path, typer.Option("--output", help="New directory for the runs, scaling.json and report.md.")]
+SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="Least number of samples for each worker.")]
+
+
+def scaling(
+    output: OutputOption,
+    profile: o.ProfileOption = None,
+    engine: o.EngineOption = None,
+    model: o.ModelOption = None,
+    dataset: o.DatasetOption = None,
+    workers: o.WorkersOption = None,
+    cluster: o.ClusterOption = None,
+    counts: Annotated[
+        list[int] | None, typer.Option("--count", min=1, help="Numbers of workers (default: 1, 2, 4 ... all).")
+    ] = None,
+    samples: SamplesOption = 13368,
+    settings: o.SetOption = None,
+) -> None:
+    """Offline with 1, 2, 4 ... all workers, against one of each kind alone: speed-up, efficiency, their uncertainty."""
+    from rich.console import Console
+
+    from common.errors import UserError
+    from harness.run import with_defaults
+    from harness.scaling import measure
+
+    config = with_defaults(o.make_config(profile=profile, engine=engine, model=model, dataset=dataset, workers=workers,
+                                         cluster=cluster, output=output, settings=settings))  # fmt: skip
+    _new(output)
+    total = measure.total_workers(config)
+    wanted = sorted(set(counts)) if counts else measure.default_counts(total)
+    if wanted[-1] > total:
+        raise UserError(f"--count {wanted[-1]}: there is room for {total} worker(s)")
+    console = Console()
+    tree = measure.measure(config, wanted, output=output.resolve(), samples=samples, console=console)
+    _show(tree, output, console)
+
+
+def coordinated(
+    output: OutputOption,
+    profile: o.ProfileOption = None,
+    scenario: o.ScenarioOption = None,
+    engine: o.EngineOption = None,
+    model: o.ModelOption = None,
+    dataset: o.DatasetOption = None,
+    workers: o.WorkersOption = None,
+    target_qps: Annotated[float | None, typer.Option("--target-qps", help="Of each LoadGen.")] = None,
+    cluster: o.ClusterOption = None,
+    groups: Annotated[
+        int | None, typer.Option("--groups", min=1, help="LoadGens on this machine (default: one a GPU or worker).")
+    ] = None,
+    settings: o.SetOption = None,
+) -> None:
+    """A LoadGen on each node (or GPU), started together and added up, against one worker of each kind alone."""
+    from rich.console import Console
+
+    from harness.run import with_defaults
+    from harness.scaling import coordinated as benchmark
+    from harness.scaling.members import cluster_places, local_places
+
+    config = with_defaults(o.make_config(profile=profile, scenario=scenario, engine=engine, model=model,
+                                         dataset=dataset, workers=workers, target_qps=target_qps, cluster=cluster,
+                                         output=output, settings=settings))  # fmt: skip
+    _new(output)
+    places = local_places(config, groups=groups) if config.cluster.address == "local" else cluster_places(config)
+    console = Console()
+    _show(benchmark.run(config, places, output=output.resolve(), console=console), output, console)
+
+
+def _new(output: Path) -> None:
+    from common.errors import UserError
+
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"output directory {output} is not empty: choose another")
+
+
+def _show(tree: dict[str, Any], output: Path, console: Any) -> None:
+    from harness.scaling.report import REPORT
+
+    for step in tree["steps"]:
+        s, scaling = step["samples"], step["scaling"]
+        efficiency = "-" if scaling["efficiency"] is None else f"{scaling['efficiency']:.1%}"
+        half = scaling["efficiency_ci95"]
+        console.print(
+            f"{scaling['workers']:>5} worker(s) {step['tokens_per_second']['value']:>12,.1f} tokens/s  efficiency "
+            f"{efficiency}{f' ± {half:.1%}' if half is not None else ''}  samples {s['issued']}, {s['completed']}, "
+            f"{s['lost']}",
+            highlight=False,
+        )
+    console.print(f"report: {output / REPORT}", highlight=False)
+    if any(step["samples"]["lost"] for step in tree["steps"]):
+        raise typer.Exit(1)

@@ -1,0 +1,94 @@
+"""One LoadGen among several: a session on some machine that gets ready, waits, starts at a given time and reports.
+
+Made to be driven from outside, so that the same object serves on this machine and inside an actor on another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from harness import artifacts
+from harness.config import build
+from harness.session import barrier
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Member:
+    """``folder``: where its run goes; None: a new directory of this machine, to be fetched with ``files``."""
+
+    def __init__(self, tree: dict[str, Any], *, name: str, folder: str | None, env: dict[str, str]) -> None:
+        self.name = name
+        self.folder = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="mlperf-llama-member-"))
+        self._temporary = folder is None
+        self._monitor: Any = None
+        config = build(tree | {"output": str(self.folder)})
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config.save(self.folder / artifacts.CONFIG)
+        (self.folder / barrier.HOLD).touch()
+        path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
+        with (self.folder / artifacts.SESSION_LOG).open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.session", str(self.folder)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env=os.environ | {"PYTHONPATH": path, "MLPERF_LLAMA_NODE": name} | env,
+            )  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """``phase`` of the session, ``ended`` (exit status, None while it runs), ``error`` if it ended badly."""
+        code = self._process.poll()
+        status = artifacts.read_json(self.folder / artifacts.STATUS) or {}
+        session = artifacts.read_json(self.folder / artifacts.SESSION) or {} if code else {}
+        return {
+            "phase": status.get("phase", "starting"),
+            "completed": status.get("completed", 0),
+            "ended": code,
+            "error": session.get("error") or (f"session ended with status {code}" if code else None),
+        }
+
+    def now(self) -> float:
+        """Unix time here."""
+        return time.time()
+
+    def go(self, at: float) -> None:
+        """Begin at Unix time ``at`` of this machine's clock."""
+        from harness.monitor import Monitor
+
+        self._monitor = Monitor(self.folder, node=self.name).start()
+        barrier.release(self.folder, at)
+
+    def finish(self) -> None:
+        """Write result.json of a session that has ended."""
+        from harness.result import write_result
+
+        if self._monitor is not None:
+            self._monitor.stop()
+        write_result(self.folder)
+
+    def files(self) -> bytes:
+        """Everything in the run's directory, as tar.gz; the directory is removed if it was made for this."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            archive.add(self.folder, arcname=".")
+        if self._temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return buffer.getvalue()
+
+    def stop(self) -> None:
+        """End the session and its workers."""
+        if self._monitor is not None:
+            self._monitor.stop()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
