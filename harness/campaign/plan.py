@@ -76,8 +76,9 @@ class Rates:
 def parse_rates(texts: Sequence[str], *, directory: Path | None, scenarios: Sequence[Scenario]) -> Rates:
     """Read ``scenario=rate`` texts and a directory of user.conf files.
 
-    In the directory, for each scenario: ``<scenario>/user.conf``, ``<scenario>.conf`` or ``user.conf``, the first
-    found. Raises ``UserError`` for what is no rate, a scenario that does not run, or a directory without any file.
+    In the directory, for each scenario the first found of ``<scenario>/user.conf``, ``tune-<scenario>/user.conf``,
+    ``<scenario>.conf`` and ``user.conf``: the directories may be those of searches (``mlperf-llama tune``).
+    Raises ``UserError`` for what is no rate, a scenario that does not run, or a directory without any file.
     """
     values: dict[Scenario, float] = {}
     for text in texts:
@@ -97,8 +98,8 @@ def parse_rates(texts: Sequence[str], *, directory: Path | None, scenarios: Sequ
     confs: dict[Scenario, Path] = {}
     if directory is not None:
         for scenario in scenarios:
-            choices = (directory / scenario / "user.conf", directory / f"{scenario}.conf", directory / "user.conf")
-            if found := next((path for path in choices if path.is_file()), None):
+            names = (f"{scenario}/user.conf", f"tune-{scenario}/user.conf", f"{scenario}.conf", "user.conf")
+            if found := next((directory / name for name in names if (directory / name).is_file()), None):
                 confs[scenario] = found
         if not confs:
             raise UserError(

@@ -82,7 +82,7 @@ def test_without_a_rate_there_is_no_plan() -> None:
 
 
 def test_rates_and_user_confs(tmp_path: Path) -> None:
-    for name in ("server/user.conf", "interactive.conf", "user.conf"):
+    for name in ("server/user.conf", "tune-interactive/user.conf", "interactive.conf", "user.conf"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("*.Server.target_qps = 5\n")
@@ -91,7 +91,7 @@ def test_rates_and_user_confs(tmp_path: Path) -> None:
     assert {s: p.relative_to(tmp_path).as_posix() for s, p in rates.confs.items()} == {
         Scenario.OFFLINE: "user.conf",
         Scenario.SERVER: "server/user.conf",
-        Scenario.INTERACTIVE: "interactive.conf",
+        Scenario.INTERACTIVE: "tune-interactive/user.conf",
     }
 
 
