@@ -104,11 +104,14 @@ def check_environment(config: RunConfig, run_dir: Path, console: Console) -> Non
         raise (UserError if first.of_input else EnvironmentFault)(f"{what} ({more}--skip-preflight runs anyway)")
 
 
-def supervise(config: RunConfig, run_dir: Path, console: Console) -> None:
-    """Start the session's process and stay with it to its end. Raises the family of error it ended with."""
+def supervise(config: RunConfig, run_dir: Path, console: Console, *, env: dict[str, str] | None = None) -> None:
+    """Start the session's process and stay with it to its end. Raises the family of error it ended with.
+
+    ``env``: laid over this process's environment for the session.
+    """
     from harness import progress
 
-    env = os.environ.copy()
+    env = os.environ | (env or {})
     env["PYTHONPATH"] = os.pathsep.join(p for p in (str(ROOT), env.get("PYTHONPATH")) if p)
     with (run_dir / artifacts.SESSION_LOG).open("wb") as log:
         child = subprocess.Popen(
