@@ -124,7 +124,7 @@ def test_adding_up_is_not_sure_where_a_part_is_not() -> None:
     part = step([10.0]) | {
         "seconds": 1.0, "samples_completed": 9, "samples_per_second": 9.0, "nodes": [], "resources": {}, "valid": True,
         "workers": [{"id": 0, "gpu": None, "tokens_per_second": {"value": 10.0}}],
-        "tokens": dict.fromkeys(("input", "output"), {"mean": 1, "min": 1, "p50": 1, "p99": 1, "max": 1, "total": 9}),
+        "tokens": {k: {"mean": 1, "min": 1, "p50": 1, "p99": 1, "max": 1, "total": 9} for k in ("input", "output")},
     }  # fmt: skip
     both = add_up([part, part])
     assert both["tokens_per_second"] == {"value": 20.0, "ci95": pytest.approx(2**0.5)}
