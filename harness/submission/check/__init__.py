@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from harness.submission.check import validity  # noqa: F401  registers its rules with the performance checks
+from harness.submission.check import summary, validity  # noqa: F401  they add their rules to others' checks
 from harness.submission.check.accuracy import accuracy_checks
 from harness.submission.check.base import Check, Finding, Severity
 from harness.submission.check.consistency import consistency_checks

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from common.errors import UserError
 from harness.compliance import settings_problems, verify_log
 from harness.config import Scenario
-from harness.loadgen_log import ACCURACY, DETAIL, parse_detail
+from harness.loadgen_log import ACCURACY, DETAIL, SUMMARY
 from harness.submission.check.base import Checks, Problem, Severity
 from harness.submission.check.tree import ScenarioDirectory
 from harness.submission.rules import CHECKER, POLICIES
@@ -65,12 +65,13 @@ def outputs_bear_it_out(scenario: ScenarioDirectory) -> Iterator[Problem]:
 
 @test06_checks.rule("test06.settings", source=f"{README}; mlcommons/inference compliance/TEST06/audit.config")
 def ran_with_its_settings(scenario: ScenarioDirectory) -> Iterator[Problem]:
-    path = scenario.test06_path / "performance" / "run_1" / DETAIL
-    if not scenario.closed or not path.is_file():
+    path, log = scenario.test06_log_path, scenario.test06
+    if not scenario.closed or not log.exists:
         return
-    log = parse_detail(path)
-    for problem in settings_problems(log):
+    for problem in settings_problems(log) + log.damaged[:3]:
         yield path, problem
+    if not log.finished:
+        yield path, "ends before LoadGen's last line: the run did not finish, or the log was cut off"
     for key in ("effective_scenario", "sut_name", "loadgen_version"):
         ran, measured = log.values.get(key), scenario.performance.values.get(key)
         if scenario.performance.exists and ran != measured:
@@ -79,6 +80,7 @@ def ran_with_its_settings(scenario: ScenarioDirectory) -> Iterator[Problem]:
 
 @test06_checks.rule("test06.logs", source=f"{POLICIES}, directory structure (Inference)", severity=Severity.WARNING)
 def logs_are_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
-    path = scenario.test06_path / "performance" / "run_1" / DETAIL
-    if scenario.closed and scenario.test06_path.is_dir() and not path.is_file():
-        yield path, "is missing: it shows that LoadGen read audit.config"
+    for name in (DETAIL, SUMMARY):
+        path = scenario.test06_log_path.with_name(name)
+        if scenario.closed and scenario.test06_path.is_dir() and not (path.is_file() and path.stat().st_size):
+            yield path, "is missing or empty: it shows that LoadGen read audit.config"

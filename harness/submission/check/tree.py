@@ -174,6 +174,14 @@ class ScenarioDirectory:
     def test06_path(self) -> Path:
         return self.path / "TEST06"
 
+    @property
+    def test06_log_path(self) -> Path:
+        return self.test06_path / "performance" / "run_1" / DETAIL
+
+    @cached_property
+    def test06(self) -> DetailLog:
+        return parse_detail(self.test06_log_path)
+
     @cached_property
     def performance(self) -> DetailLog:
         return parse_detail(self.performance_path)

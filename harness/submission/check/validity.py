@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.config import Scenario
-from harness.loadgen_log import SUMMARY, DetailLog, disagreements, parse_summary
+from harness.loadgen_log import DetailLog
 from harness.rules import LATENCY_LIMITS_NS, MIN_DURATION_MS, MIN_LOADGEN
 from harness.submission.check.performance import rule
 from harness.submission.check.tree import ScenarioDirectory
@@ -33,7 +33,7 @@ def loadgen_says_valid(_: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
 @rule("validity.complete", source=f"{LOADGEN}/results.cc (LogDetail); {POLICIES}, Logging requirements")
 def log_is_complete(_: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
     yield from log.damaged[:3]
-    if not log.finished:
+    if not log.finished or log.integer("num_errors") is None:
         yield "ends before LoadGen's last line: the run did not finish, or the log was cut off"
     single = log.lines - len(log.errors) - len(log.warnings) - len(log.messages)
     if single > len(log.values):
@@ -111,13 +111,3 @@ def everything_was_answered(scenario: ScenarioDirectory, log: DetailLog) -> Iter
     tpot = log.number("result_time_per_output_token_50.00_percentile_ns")
     if scenario.scenario is not Scenario.OFFLINE and tpot is not None and not 0 < tpot < 1e15:
         yield f"the median time per output token is {tpot:g} ns: token counts were not reported"
-
-
-@rule("validity.summary", source=f"{LOADGEN}/results.cc (LogSummary, LogDetail)")
-def summary_agrees(scenario: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
-    path = scenario.performance_path.with_name(SUMMARY)
-    if path.is_file() and path.stat().st_size:
-        summary = parse_summary(path)
-        if summary.validity is None:
-            yield f"{SUMMARY} beside it is no performance run's summary: it holds no verdict"
-        yield from disagreements(log, summary)[:3]

@@ -14,11 +14,16 @@ from tests.harness.submission.runs import add_message, edit_log
 from tests.harness.submission.spoil import (
     Spoiler,
     audited,
+    empty_source,
+    hash_of_short,
     ids,
+    in_readme,
     interactive_as_scenario,
+    large,
     second_configuration,
     short_offline,
     two_logs,
+    whole_outputs,
 )
 
 TTFT, TPOT = "result_first_token_99.00_percentile_latency_ns", "result_time_per_output_token_99.00_percentile_ns"
@@ -175,7 +180,7 @@ PERFORMANCE = _group(
     ("the summary is missing", "structure.files", lambda s: s.log().with_name(SUMMARY).unlink()),
     (
         "the summary is another run's",
-        "validity.summary",
+        "performance.summary",
         lambda s: s.move(s.log("Interactive").with_name(SUMMARY), s.log().with_name(SUMMARY)),
     ),
     (
@@ -204,18 +209,19 @@ ACCURACY_RUN = _group(
         lambda s: s.move(s.accuracy("Offline") / DETAIL, s.accuracy() / DETAIL),
     ),
     ("the log is missing", "structure.files", lambda s: (s.accuracy() / DETAIL).unlink()),
+    ("the summary was cut off", "accuracy.summary", lambda s: s.cut(s.accuracy() / SUMMARY)),
     ("accuracy.txt is missing", "structure.files", lambda s: (s.accuracy() / "accuracy.txt").unlink()),
     ("no hash", "accuracy.hash", lambda s: s.scores(r"^hash=.*\n", "")),
     ("a hash that is none", "accuracy.hash", lambda s: s.scores(r"^hash=.*$", "hash=to_be_done")),
     ("another log's hash", "accuracy.hash", lambda s: s.scores(r"^hash=.*$", f"hash={'0' * 64}")),
-    ("the outputs were not shortened", "accuracy.truncated", lambda s: whole_outputs(s)),
+    ("the outputs were not shortened", "accuracy.truncated", whole_outputs),
     ("the outputs are missing", "structure.files", lambda s: (s.accuracy() / ACCURACY).unlink()),
     (
         "the outputs are a performance run's",
         "accuracy.truncated",
         lambda s: (s.accuracy() / ACCURACY).write_text("[\n]\n"),
     ),
-    ("hashed after shortening", "accuracy.hash", lambda s: hash_of_short(s)),
+    ("hashed after shortening", "accuracy.hash", hash_of_short),
     ("rouge2 below the target", "accuracy.targets", lambda s: s.scores(r"'rouge2': '[\d.]+'", "'rouge2': '15.74'")),
     ("outputs too long", "accuracy.targets", lambda s: s.scores(r"'gen_len': \d+", "'gen_len': 8984500")),
     ("outputs too short", "accuracy.targets", lambda s: s.scores(r"'gen_len': \d+", "'gen_len': 7350000")),
@@ -268,7 +274,7 @@ DESCRIPTION = _group(
 STRUCTURE = _group(
     "structure",
     ("src/ is missing", "structure.src", lambda s: shutil.rmtree(s.submitter / "src")),
-    ("src/ is empty", "structure.src", lambda s: empty_source(s)),
+    ("src/ is empty", "structure.src", empty_source),
     ("code/ instead of src/", "structure.src", lambda s: (s.submitter / "src").rename(s.submitter / "code")),
     ("Offline is missing", "structure.scenarios", lambda s: shutil.rmtree(s.scenario("Offline"))),
     (
@@ -303,7 +309,7 @@ STRUCTURE = _group(
     ("a symbolic link", "structure.repository", lambda s: (s.submitter / "src" / "link").symlink_to("sut.py")),
     ("a hidden file", "structure.repository", lambda s: (s.submitter / "src" / ".DS_Store").write_text("x")),
     ("a space in a file name", "structure.repository", lambda s: (s.submitter / "src" / "my notes.md").write_text("x")),
-    ("a file of 60 MB", "structure.repository", lambda s: large(s)),
+    ("a file of 60 MB", "structure.repository", large),
     ("a directory beside results/", "structure.extra", lambda s: (s.submitter / "calibration").mkdir()),
     (
         "a system without results",
@@ -346,6 +352,11 @@ TEST06 = _group(
         lambda s: s.move(s.test06("Offline") / "accuracy" / ACCURACY, s.test06() / "accuracy" / ACCURACY),
     ),
     (
+        "the summary is no summary",
+        "test06.summary",
+        lambda s: s.move(s.system, s.test06() / "performance/run_1" / SUMMARY),
+    ),
+    (
         "LoadGen did not read audit.config",
         "test06.settings",
         lambda s: s.move(s.log(), s.test06() / "performance" / "run_1" / DETAIL),
@@ -365,32 +376,3 @@ PRIVACY = _group(
 MUTATIONS = (
     USER_CONF + LOADGEN + PERFORMANCE + ACCURACY_RUN + SYSTEM + DESCRIPTION + STRUCTURE + TEST06 + PRIVACY
 )  # fmt: skip
-
-
-def whole_outputs(spoiler: Spoiler) -> None:
-    """The complete log is published."""
-    full = spoiler.root / "backup" / (spoiler.accuracy() / ACCURACY).relative_to(spoiler.root / "tree")
-    shutil.copyfile(full, spoiler.accuracy() / ACCURACY)
-
-
-def hash_of_short(spoiler: Spoiler) -> None:
-    """The hash is that of the shortened log."""
-    from harness.accuracy.score import sha256_of
-
-    spoiler.scores(r"^hash=.*$", f"hash={sha256_of(spoiler.accuracy() / ACCURACY)}")
-
-
-def large(spoiler: Spoiler) -> None:
-    """A sparse file: large in its size only."""
-    with (spoiler.submitter / "src" / "weights.bin").open("wb") as file:
-        file.truncate(60 * 1024 * 1024)
-
-
-def in_readme(spoiler: Spoiler, text: str) -> None:
-    path = spoiler.scenario("Server") / "README.md"
-    path.write_text(path.read_text() + text + "\n")
-
-
-def empty_source(spoiler: Spoiler) -> None:
-    (spoiler.submitter / "src").rename(spoiler.root / "src")
-    (spoiler.submitter / "src").mkdir()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.accuracy.score import sha256_of
 from harness.loadgen_log import ACCURACY, DETAIL, SUMMARY
 from tests.harness.submission.runs import add_message, agree, edit_log
 
@@ -144,3 +145,30 @@ def two_logs(spoiler: Spoiler) -> None:
     good = spoiler.log().read_text()
     spoiler.set({"result_validity": "INVALID"})
     spoiler.log().write_text(spoiler.log().read_text() + good)
+
+
+def whole_outputs(spoiler: Spoiler) -> None:
+    """The complete log is published."""
+    full = spoiler.root / "backup" / (spoiler.accuracy() / ACCURACY).relative_to(spoiler.root / "tree")
+    shutil.copyfile(full, spoiler.accuracy() / ACCURACY)
+
+
+def hash_of_short(spoiler: Spoiler) -> None:
+    """The hash is that of the shortened log."""
+    spoiler.scores(r"^hash=.*$", f"hash={sha256_of(spoiler.accuracy() / ACCURACY)}")
+
+
+def large(spoiler: Spoiler) -> None:
+    """A sparse file: large in its size only."""
+    with (spoiler.submitter / "src" / "weights.bin").open("wb") as file:
+        file.truncate(60 * 1024 * 1024)
+
+
+def in_readme(spoiler: Spoiler, text: str) -> None:
+    path = spoiler.scenario("Server") / "README.md"
+    path.write_text(path.read_text() + text + "\n")
+
+
+def empty_source(spoiler: Spoiler) -> None:
+    (spoiler.submitter / "src").rename(spoiler.root / "src")
+    (spoiler.submitter / "src").mkdir()
