@@ -7,11 +7,8 @@ and takes its process along when it crashes. The parent stays free for Ctrl-C, t
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +17,11 @@ from typing import Any
 from rich.console import Console
 
 from common.errors import EnvironmentFault, HarnessError, RunError, UserError
-from harness import artifacts, system_info
+from harness import artifacts, child, system_info
 from harness.config import Mode, RunConfig, Scenario
 from harness.run_directory import prepare_directory
 from sut import engines
 
-ROOT = Path(__file__).resolve().parents[1]
-INTERRUPT_GRACE_S = 3.5
 SMALLEST_FREE_BYTES = 64 << 10
 
 
@@ -93,10 +88,11 @@ def check_environment(config: RunConfig, run_dir: Path, console: Console) -> Non
     with _writing(run_dir):
         report.save(run_dir / artifacts.PREFLIGHT)
     failed = [f for f in report.findings if f.status == "fail"]
-    for finding in report.findings:
-        if finding.status != "pass":
-            line = f"{finding.status:<5}{finding.name}: {finding.found}. {finding.advice}"
-            console.print(line, highlight=False, markup=False)
+    for finding in failed:
+        console.print(f"{finding.name}: {finding.found}. {finding.advice}", highlight=False, markup=False)
+    warned = [f.name for f in report.findings if f.status == "warn"]
+    if warned:
+        console.print(f"pre-flight warns of {', '.join(warned)} (see {artifacts.PREFLIGHT})", highlight=False)
     if failed:
         first = failed[0]
         what = f"pre-flight failed: {first.name}: {first.found}" + (f"; {first.advice}" if first.advice else "")
@@ -111,37 +107,24 @@ def supervise(config: RunConfig, run_dir: Path, console: Console, *, env: dict[s
     """
     from harness import progress
 
-    env = os.environ | (env or {})
-    env["PYTHONPATH"] = os.pathsep.join(p for p in (str(ROOT), env.get("PYTHONPATH")) if p)
-    with (run_dir / artifacts.SESSION_LOG).open("wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "harness.session", str(run_dir)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=env,
-            start_new_session=True,
-        )
-    monitor = None
-    previous = signal.signal(signal.SIGTERM, _raise_interrupt)
-    try:
-        monitor = _start_monitor(config, run_dir)
-        progress.show(run_dir, is_alive=lambda: child.poll() is None, console=console)
-        code = child.wait()
-    except KeyboardInterrupt:
-        _end(child)
-        raise RunError(f"interrupted; what was measured so far is in {run_dir} and counts for nothing") from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-        _end(child)
-        if monitor is not None:
-            monitor.stop()
-        if config.cluster.address != "local":
-            from harness import cluster
+    with child.stop_on_signals() as stop:
+        session = child.start("harness.session", run_dir, log=run_dir / artifacts.SESSION_LOG, env=env)
+        monitor = None
+        try:
+            monitor = _start_monitor(config, run_dir)
+            progress.show(run_dir, is_alive=lambda: not stop.asked and session.poll() is None, console=console)
+            text = f"interrupted; what was measured so far is in {run_dir} and counts for nothing"
+            code = stop.wait_for(session, interrupted=text)
+        finally:
+            child.end(session)
+            if monitor is not None:
+                monitor.stop()
+            if config.cluster.address != "local":
+                from harness import cluster
 
-            cluster.disconnect()
+                cluster.disconnect()
     if code:
-        _raise_for(code, run_dir)
+        raise_for(code, run_dir)
 
 
 def _start_monitor(config: RunConfig, run_dir: Path) -> Any:
@@ -165,22 +148,8 @@ def _start_monitor(config: RunConfig, run_dir: Path) -> Any:
     return monitor
 
 
-def _raise_interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the session to stop, then make sure. Its workers die with it."""
-    if child.poll() is None:
-        child.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(INTERRUPT_GRACE_S)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
-def _raise_for(code: int, run_dir: Path) -> None:
+def raise_for(code: int, run_dir: Path) -> None:
+    """Raise what a child with this exit status reported: the error in session.json, or the last line of its log."""
     session = artifacts.read_json(run_dir / artifacts.SESSION) or {}
     message = session.get("error") or _last_line(run_dir / artifacts.SESSION_LOG) or _silent(run_dir)
     if code < 0:

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from common.errors import RunError
 from harness import artifacts
+from harness.child import ROOT
 from harness.config import RunConfig, Scenario
 from harness.result import write_result
-from harness.run import ROOT, supervise, with_defaults
+from harness.run import supervise, with_defaults
 from harness.run_directory import prepare_directory
 
 

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("app", "Prepare, inspect and synthesize data sets."),
     "bench": ("app", "Measure the harness itself: overhead, engine."),
 }
+CLICKS_INTERRUPT = 130  # what typer makes of Ctrl-C
 USAGE = """Usage: mlperf-llama [--debug] COMMAND [OPTIONS]
 
 MLPerf Inference on Llama-3.1-8B-Instruct with CNN/DailyMail.
@@ -77,6 +78,8 @@ def main() -> NoReturn:
     logging.getLogger("harness").setLevel(logging.INFO)
     try:
         code = dispatch([a for a in sys.argv[1:] if a != "--debug"])
+        if code == CLICKS_INTERRUPT:
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         message, code = "interrupted", 4
     except HarnessError as error:

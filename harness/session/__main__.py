@@ -14,7 +14,7 @@ from typing import NoReturn
 import yaml
 
 from common.errors import EnvironmentFault, HarnessError
-from harness import artifacts, config
+from harness import artifacts, child, config
 from harness.session import barrier
 from harness.session.session import Interrupted, Session
 from sut.workers.orphans import die_with_parent
@@ -25,7 +25,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def main(run_dir: Path) -> NoReturn:
     """Run the test that ``config.yaml`` describes. Exit status: 0 the test completed, else the error's code."""
-    die_with_parent()
+    die_with_parent(child.parent())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     run_config = config.build(yaml.safe_load((run_dir / artifacts.CONFIG).read_text()))
     session = Session(run_config, run_dir)

@@ -13,7 +13,7 @@ from typing import NoReturn
 import yaml
 
 from common.errors import HarnessError
-from harness import artifacts, config
+from harness import artifacts, child, config
 from harness.config import RunConfig
 from harness.session.session import Interrupted, Session
 from harness.tune.confirm import MOST, START_AGAIN, Hopeless, confirm, lower
@@ -94,7 +94,7 @@ def fragment(run_config: RunConfig, state: State) -> str | None:
 
 
 def main(directory: Path) -> NoReturn:
-    die_with_parent()
+    die_with_parent(child.parent())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     code = 4
     last = ""

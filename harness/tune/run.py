@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
 
-from common.errors import RunError, UserError
-from harness import artifacts, run
+from common.errors import UserError
+from harness import artifacts, child, run
 from harness.config import Mode, RunConfig, Scenario
 from harness.run_directory import prepare_directory
 from harness.tune.confirm import START_AGAIN
@@ -62,38 +57,21 @@ def resume(config: RunConfig, options: Options, directory: Path) -> None:
 
 def supervise(directory: Path, console: Console) -> int:
     """Run the child to its end, saying what it does. Returns 0 or ``START_AGAIN``; raises what it ended with."""
-    env = os.environ.copy()
-    env["PYTHONPATH"] = os.pathsep.join(p for p in (str(run.ROOT), env.get("PYTHONPATH")) if p)
-    with (directory / artifacts.SESSION_LOG).open("ab") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "harness.tune", str(directory)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=env,
-            start_new_session=True,
-        )
-    previous = signal.signal(signal.SIGTERM, _raise_interrupt)
-    try:
-        show = Lines(console, artifacts.read_json(directory / TUNE) or {})
-        while child.poll() is None:
-            time.sleep(POLL_S)
+    with child.stop_on_signals() as stop:
+        tuner = child.start("harness.tune", directory, log=directory / artifacts.SESSION_LOG)
+        try:
+            show = Lines(console, artifacts.read_json(directory / TUNE) or {})
+            while tuner.poll() is None and not stop.wait(POLL_S):
+                show.new(artifacts.read_json(directory / TUNE) or {})
+            code = stop.wait_for(
+                tuner, interrupted=f"interrupted; the same command goes on from what is in {directory}"
+            )
             show.new(artifacts.read_json(directory / TUNE) or {})
-        show.new(artifacts.read_json(directory / TUNE) or {})
-        code = child.wait()
-    except KeyboardInterrupt:
-        run._end(child)
-        raise RunError(f"interrupted; the same command goes on from what is in {directory}") from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-        run._end(child)
+        finally:
+            child.end(tuner)
     if code not in (0, START_AGAIN):
-        run._raise_for(code, directory)
+        run.raise_for(code, directory)
     return code
-
-
-def _raise_interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 class Lines:
