@@ -76,6 +76,8 @@ def build(
             typer.echo(f"  - {reason}", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"built {built.directory} ({built.files} files); complete accuracy logs: {order.backup}")
+    for note in built.notes:
+        typer.echo(f"  note: {note}")
     for path, count in built.scrubbed.items():
         typer.echo(f"  removed private data {count}x from {path}")
     _report(output, order.backup)

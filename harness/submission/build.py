@@ -54,10 +54,14 @@ class Order:
 
 @dataclass
 class Built:
-    """What was built: ``directory`` of the submitter, ``files`` in it, texts ``scrubbed`` (path: how many finds)."""
+    """What was built: ``directory`` of the submitter, ``files`` in it, texts ``scrubbed`` (path: how many finds).
+
+    ``notes``: what a reviewer would ask about.
+    """
 
     directory: Path
     files: int = 0
+    notes: list[str] = field(default_factory=list)
     scrubbed: dict[str, int] = field(default_factory=dict)
 
 
@@ -85,6 +89,7 @@ def build(system: SystemRuns, order: Order) -> Built:
         _lay_out(system, order, staged, fields)
         built = Built(order.tree / order.division / order.submitter)
         built.scrubbed = _scrub(staged, system)
+        built.notes = list(_other_code(system))
         built.files = sum(path.is_file() for path in staged.rglob("*"))
         _move(system, order, staged)
     finally:
@@ -139,9 +144,8 @@ def _accelerators(run: Run) -> int | None:
     workers = run.result["workers"]
     if not workers:
         return None
-    with_gpu = [w for w in workers if w.get("gpu") not in (None, "")]
-    parallel = int((run.config.get("workers") or {}).get("tensor_parallel") or 1)
-    return len(with_gpu) * parallel // max(1, len(run.nodes))
+    used = sum(len(w.get("gpus") or []) or int(w.get("gpu") not in (None, "")) for w in workers)
+    return used // max(1, len(run.nodes))
 
 
 def _lay_out(system: SystemRuns, order: Order, staged: Path, fields: dict[str, str]) -> None:
@@ -210,6 +214,14 @@ def _documents(system: SystemRuns, order: Order, staged: Path, fields: dict[str,
     replaced = {row.split("|")[1:3].__repr__() for row in own}
     rows = [row for row in rows if row.split("|")[1:3].__repr__() not in replaced] + own
     _write(staged / "documentation" / "bandwidth.md", documents.BANDWIDTH + "\n".join(sorted(rows)) + "\n")
+
+
+def _other_code(system: SystemRuns) -> Iterator[str]:
+    """src/ gets the code that is here now; say so where the runs were made with another."""
+    here = system_info.git_revision()
+    for revision in sorted({str((run.result.get("versions") or {}).get("git_revision")) for run in system.all}):
+        if revision != here or revision.endswith("-dirty"):
+            yield f"runs were made with the code at {revision}, src/ holds that at {here}"
 
 
 def _write(path: Path, text: str) -> None:

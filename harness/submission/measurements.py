@@ -8,7 +8,7 @@ from typing import Any
 from harness.submission.runs import Run
 
 REFERENCE = "https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct"
-UNTRANSFORMED = ("bfloat16", "float16", "float32")
+UNTRANSFORMED = ("bfloat16", "float16", "float32", "none")  # none: the null engine
 SHORT = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float8_e4m3fn": "fp8", "fp8_e4m3": "fp8"}
 
 

@@ -273,3 +273,23 @@ def test_private_data_in_a_loadgen_log_stops_the_build(campaign: Path, tmp_path:
     with pytest.raises(UserError, match=r"private data \(address\); LoadGen's logs must not be edited"):
         build(find_runs([campaign]), order(tmp_path))
     assert not (tmp_path / "tree" / "closed").exists()
+
+
+def test_gpus_are_those_that_worked(campaign: Path, tmp_path: Path) -> None:
+    session = campaign / "interactive" / "accuracy" / "session.json"
+    workers = [{"id": i, "node": f"blade{i // 2}", "gpus": [0, 1], "samples": 1, "tokens": 2} for i in range(4)]
+    edit_json(session, workers=workers)
+    write_result(session.parent)
+    path = tmp_path / "mine.yaml"
+    with pytest.raises(UserError, match="fill in its blanks"):
+        build(find_runs([campaign / "interactive"]), order(tmp_path, system_yaml=path, division="open"))
+    fields = yaml.safe_load(path.read_text())
+    assert fields["number_of_nodes"] == "2"
+    assert "blade" not in path.read_text()
+
+
+def test_code_other_than_that_of_the_runs_is_told(campaign: Path, tmp_path: Path) -> None:
+    (campaign / "server" / "accuracy" / "system.json").write_text(json.dumps({"git_revision": "0123abc"}))
+    write_result(campaign / "server" / "accuracy")
+    built = build(find_runs([campaign]), order(tmp_path))
+    assert any(note.startswith("runs were made with the code at 0123abc, src/ holds that at ") for note in built.notes)
