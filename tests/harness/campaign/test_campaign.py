@@ -172,18 +172,30 @@ def wait_for(condition: object, seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-def test_kill_9_in_the_middle_loses_only_the_run_under_way(stage: Stage) -> None:
+def start(stage: Stage) -> tuple[subprocess.Popen[str], int]:
+    """A campaign in a process of its own, whose run hangs. Returns it and the run's process id."""
     stage.behave(interactive_compliance="hang")
     code = (
         "from pathlib import Path; from tests.harness.campaign.conftest import Stage; "
         f"Stage(Path({str(stage.directory.parent)!r})).run()"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     hanging = stage.directory / "hanging.pid"
     wait_for(lambda: hanging.exists() and hanging.read_text())
+    return process, int(hanging.read_text())
+
+
+def test_kill_9_in_the_middle_loses_only_the_run_under_way(stage: Stage) -> None:
+    process, run = start(stage)
     process.kill()
-    process.wait()
-    wait_for(lambda: not is_alive(int(hanging.read_text())))
+    process.communicate()
+    wait_for(lambda: not is_alive(run))
     assert stage.starts()[-1] == "interactive/compliance"
     stage.behave()
     assert stage.run()
@@ -194,6 +206,14 @@ def test_kill_9_in_the_middle_loses_only_the_run_under_way(stage: Stage) -> None
         "interactive/performance",
     ]
     assert "(interrupted)" in stage.output.getvalue()
+
+
+def test_an_interrupted_campaign_ends_its_run(stage: Stage) -> None:
+    process, run = start(stage)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert not is_alive(run)
+    assert "interrupted; the same command goes on from here" in errors
 
 
 def test_tables_tell_what_will_run_and_what_came_out(stage: Stage) -> None:
