@@ -14,7 +14,6 @@ CHECKER = "mlcommons/inference tools/submission/submission_checker"
 RULES = "mlcommons/inference_policies inference_rules.adoc"
 POLICIES = "mlcommons/policies submission_rules.adoc"
 LOADGEN = "mlcommons/inference loadgen"
-TEST06_README = "mlcommons/inference compliance/TEST06/README.md"
 
 VERSION = "v6.1"
 DIVISIONS = ("closed", "open", "network")

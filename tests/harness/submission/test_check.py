@@ -134,7 +134,12 @@ def test_open_asks_for_less(spoilt: Path) -> None:
     for name in ("Offline", "Interactive"):
         shutil.rmtree(opened / name)
     shutil.rmtree(opened / "Server" / "TEST06")
-    assert {finding.rule for finding in check_submission(spoilt / "tree")} == set()
+    opened.rename(opened.with_name("our-llama"))
+    mapping = spoilt / "tree" / "open" / "ACME" / "model_mapping.json"
+    mapping.write_text('{"our-llama": "llama3.1-8b"}')
+    assert check_submission(spoilt / "tree") == []
+    mapping.unlink()
+    assert {finding.rule for finding in check_submission(spoilt / "tree")} == {"structure.other-benchmark"}
 
 
 def test_the_network_division_wants_its_fields_and_name(spoilt: Path) -> None:
