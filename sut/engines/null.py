@@ -32,6 +32,9 @@ DEFAULTS: dict[str, Any] = {
     # fault injection at the N-th sample: raise@N hang@N exit@N fail@N empty@N twice@N garbage@N; oom@0: at load
     "fault": "",
     "fault_worker": None,
+    # every step of this worker takes so many times as long
+    "slow_worker": None,
+    "slow_factor": 10.0,
 }
 
 
@@ -57,9 +60,11 @@ class NullEngine(Engine):
         self._seen = 0
         self._fault, _, at = str(self.args["fault"]).partition("@")
         self._fault_at = int(at or 0)
-        only = self.args["fault_worker"]
-        if only is not None and os.environ.get("MLPERF_LLAMA_WORKER_ID") != str(only):
+        worker = os.environ.get("MLPERF_LLAMA_WORKER_ID")
+        if self.args["fault_worker"] is not None and worker != str(self.args["fault_worker"]):
             self._fault = ""
+        slow = self.args["slow_worker"] is not None and worker == str(self.args["slow_worker"])
+        self._slowness = float(self.args["slow_factor"]) if slow else 1.0
 
     def load(self) -> EngineInfo:
         if self._fault == "oom":
@@ -117,9 +122,8 @@ class NullEngine(Engine):
         self._step += 1
         self.steps = self._step
         self._finishing.setdefault(self._step + self._n - 1, []).extend(admitted)
-        length_s = (
-            self.args["step_ms"] + (self.args["sequence_us"] * self._running + self.args["prefill_us"] * prefill) / 1e3
-        ) / 1e3
+        step_us = self.args["sequence_us"] * self._running + self.args["prefill_us"] * prefill
+        length_s = (self.args["step_ms"] + step_us / 1e3) / 1e3 * self._slowness
         now = time.perf_counter()
         # counted from the end of the last step, so that the sleeps' lateness does not add up
         self._step_ends = (self._step_ends if now - self._step_ends < 0.05 else now) + length_s
