@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from pathlib import Path
 
 from common.errors import EnvironmentFault, UserError
 from harness.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
+REACH_S = 5.0
 OTHERS = ("object_store_memory", "memory")
 
 
@@ -29,6 +31,7 @@ def connect(address: str, *, bind: str | None = None) -> str:
     except ImportError as error:
         raise EnvironmentFault("a cluster needs Ray: pip install 'mlperf-llama[ray]'") from error
     if not ray.is_initialized():
+        _check_reachable(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)
         path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
         try:
             ray.init(
@@ -45,6 +48,19 @@ def connect(address: str, *, bind: str | None = None) -> str:
                 "RAY_AUTH_TOKEN or ~/.ray/auth_token)"
             ) from error
     return bind or str(ray.util.get_node_ip_address())
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes. Raises ``EnvironmentFault`` if nothing listens at ``HOST:PORT``."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return  # "auto": Ray knows of the node on this machine, or says at once that there is none
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
+    except OSError as error:
+        raise EnvironmentFault(
+            f"no Ray cluster at {address!r}: {error.strerror or error}; 'ray status' on its head tells the address"
+        ) from error
 
 
 def disconnect() -> None:

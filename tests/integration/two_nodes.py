@@ -102,6 +102,18 @@ class TwoNodes:
         self.other.end_all()
         self.other.link("up")
         self.join()
+        self.until_two_are_alive()
+
+    def until_two_are_alive(self) -> None:
+        """Until Ray has noticed both the end of the old node and the new one."""
+        code = "\n".join([
+            "import logging, ray, time",
+            f"ray.init('{self.address}', log_to_driver=False, logging_level=logging.ERROR)",
+            "deadline = time.monotonic() + 60",
+            "while sum(n['Alive'] for n in ray.nodes()) != 2 and time.monotonic() < deadline: time.sleep(0.2)",
+            "assert sum(n['Alive'] for n in ray.nodes()) == 2",
+        ])  # fmt: skip
+        sh("ip", "netns", "exec", self.head.name, PYTHON, "-c", code, env=self.head.env)
 
     def down(self) -> None:
         for node in (self.other, self.head):

@@ -70,7 +70,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
 
 
 def stranger(guarded: Guarded, context: zmq.Context[Any], *, keys: bool) -> zmq.Socket[bytes]:
-    socket_ = context.socket(zmq.DEALER)
+    socket_: zmq.Socket[bytes] = context.socket(zmq.DEALER)
     socket_.setsockopt(zmq.LINGER, 0)
     socket_.setsockopt(zmq.IDENTITY, b"0:0")  # the worker's own name
     if keys:

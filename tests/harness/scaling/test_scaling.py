@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.__main__ import main
+from harness.cli import main
 from harness.scaling.analysis import analyse, issues
 from harness.scaling.coordinated import add_up
 from harness.scaling.figures import Events, rate

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Test the distributed and the coordinated benchmark on a real Ray cluster of two nodes: network namespaces of this
+# machine, joined by a virtual cable, with addresses of their own. A node is killed, cut off and stopped at five random
+# moments each. Needs root and iproute2; takes about a quarter of an hour on two cores.
+#
+# Usage: scripts/test_cluster.sh [OPTION of pytest]...
+#
+# Environment variables (all optional):
+#   MLPERF_LLAMA_MOMENTS=N   of each accident (default: 5; continuous integration takes 1)
+# scripts/common.sh lists those that concern the installation.
+
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+help_if_asked "$@"
+
+[[ $(id -u) -eq 0 ]] || die 3 "must run as root: it makes network namespaces"
+command -v ip >/dev/null || die 3 "the command ip is missing: install iproute2"
+cd -- "$ROOT"
+ensure_environment dev
+export MLPERF_LLAMA_MOMENTS=${MLPERF_LLAMA_MOMENTS:-5} OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
+exec "$VENV/bin/python" -m pytest tests/integration/test_cluster.py tests/sut/test_gate.py "$@"
