@@ -233,6 +233,9 @@ def main() -> None:
         Path(spec.cache_dir).mkdir(parents=True, exist_ok=True)
         for name in ("VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
             os.environ.setdefault(name, str(Path(spec.cache_dir) / name.lower()))
+    # Read by OpenMP when torch loads it. Threads that spin while they wait take the cores from those they wait for as
+    # soon as anything else runs on the machine; on an idle one it makes no difference
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     status = serve(spec)
     logging.shutdown()
     os._exit(status)  # an engine's own threads and atexit hooks must not keep the process
