@@ -90,5 +90,7 @@ def both(datacenter: Path, edge: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def spoilt(both: Path, tmp_path: Path) -> Path:
-    """A copy of ``both`` to spoil."""
-    return copy(both, tmp_path / "copy")
+    """A copy of ``both`` to spoil; the backup is only read, and not copied."""
+    copy(both / "tree", tmp_path / "copy" / "tree")
+    (tmp_path / "copy" / "backup").symlink_to(both / "backup")
+    return tmp_path / "copy"
