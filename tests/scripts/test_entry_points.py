@@ -119,7 +119,8 @@ def test_environment_that_is_none(tmp_path: Path) -> None:
 def test_a_run_from_another_directory(checkout: Path, tmp_path: Path) -> None:
     rows = [{"instruction": "", "input": "text", "tok_input": [1 + i, 2, 3], "output": "text"} for i in range(8)]
     (tmp_path / "data.json").write_text(json.dumps(rows))
-    smoke = ["--set", "loadgen.min_duration_ms=1", "--set", "loadgen.min_query_count=8", "--skip-preflight"]
+    smoke = ["--set", "loadgen.min_duration_ms=1", "--set", "loadgen.min_query_count=8", "--skip-preflight",
+             "--set", "engine.args.step_ms=1"]  # an answer takes 128 steps
     done = run(
         SCRIPTS / "run_offline.sh", *smoke, cwd=tmp_path, MLPERF_LLAMA_VENV=str(checkout),
         ENGINE="null", DATASET="data.json", OUTPUT="out", TARGET_QPS="1",
