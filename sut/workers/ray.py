@@ -92,6 +92,7 @@ class RayPool(WorkerPool):
         self._leaving: list[_Actor] = []
         self._group: Any = None
         self._wanted = options.workers
+        self._suspect: set[str] = set()  # nodes lost to us, which Ray counts as alive for a quarter of a minute more
         self._nodes_at = 0.0
         self._closing: float | None = None
         self._thread = threading.Thread(target=self._work, name="ray-pool", daemon=True)
@@ -229,6 +230,8 @@ class RayPool(WorkerPool):
         """Tell the hub once of the end of this incarnation."""
         if not actor.gone:
             actor.gone = True
+            if code is None and actor.place is not None:
+                self._suspect.add(actor.place.node_id)
             if self._actors.get(actor.spec.id) is actor:
                 del self._actors[actor.spec.id]
             self._leaving.append(actor)
@@ -257,9 +260,10 @@ class RayPool(WorkerPool):
             if actor.place is not None and actor.place.node_id in dead:
                 self._told(actor, None, f"node {actor.place.node} is dead")
                 self._give_up(actor)
-        if self._options.new_spec is None:
-            return
-        room = sum(fits(n["Resources"], self._options.resources) for n in nodes if n["Alive"])
+        if self._options.new_spec is None or any(actor.place is None for actor in self._actors.values()):
+            return  # a worker that waits for a place comes before another one
+        alive = [n for n in nodes if n["Alive"] and n["NodeID"] not in self._suspect]
+        room = sum(fits(n["Resources"], self._options.resources) for n in alive)
         while self._wanted < room:
             self._shared.added.append(self._options.new_spec(self._wanted))
             self._wanted += 1
