@@ -188,14 +188,16 @@ def load_profile(name_or_path: str, scenario: str | None) -> dict[str, Any]:
         path = PROFILES / f"{name_or_path}.yaml"
     try:
         tree = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"profile {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise UserError(f"profile {path} must be a mapping of configuration keys")
     parts = tree.pop("scenarios", {}) or {}
+    if not isinstance(parts, dict) or not all(isinstance(part, dict | None) for part in parts.values()):
+        raise UserError(f"profile {path}: 'scenarios' must map names of scenarios to configuration keys")
     for key in parts:
         if key not in list(Scenario):
-            raise UserError(f"profile {path}: scenario {key!r} is not known{nearest(key, Scenario)}")
+            raise UserError(f"profile {path}: scenario {key!r} is not known{nearest(str(key), Scenario)}")
     return merge(tree, parts.get(scenario or tree.get("scenario", Scenario.OFFLINE), {}) or {})
 
 

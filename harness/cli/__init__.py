@@ -56,7 +56,7 @@ def dispatch(argv: list[str]) -> Any:
         return 0
     name = argv[0]
     if name not in COMMANDS:
-        raise UserError(f"command {name!r} is not known{nearest(name, COMMANDS)}: mlperf-llama --help lists them")
+        raise UserError(f"command {name!r} is not known{nearest(name, COMMANDS)} (mlperf-llama --help lists them)")
 
     import typer
 

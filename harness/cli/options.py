@@ -68,8 +68,6 @@ def make_config(
             for part in reversed(path.split(".")):
                 node = {part: node}
             flags = config.merge(flags, node)
-    return config.build(
-        config.load_profile(profile, scenario.value if scenario else None) if profile else {},
-        flags,
-        config.parse_set(settings or []),
-    )
+    sets = config.parse_set(settings or [])
+    chosen = sets.get("scenario") or flags.get("scenario")
+    return config.build(config.load_profile(profile, str(chosen) if chosen else None) if profile else {}, flags, sets)
