@@ -1,0 +1,122 @@
+"""Imports go one way, LoadGen has its two places, and what is heavy is imported late or in an adapter."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("common", "qsl", "sut", "harness")
+MAY_IMPORT = {
+    "common": set(),
+    "qsl": {"common"},
+    "sut": {"common"},
+    "harness": {"common", "qsl", "sut"},
+}  # fmt: skip
+LOADGEN = {"sut/completions.py", "harness/session/loadgen.py"}
+HEAVY = {"torch", "transformers", "tokenizers", "vllm", "ray", "datasets", "pandas", "pyarrow", "matplotlib", "plotly",
+         "evaluate", "nltk", "optuna", "aiohttp", "gguf", "mlperf_loadgen"}  # fmt: skip
+ADAPTERS = {  # modules that are imported only by those who need the library
+    "harness/cluster/node.py": {"ray"},
+    "harness/monitor/energy.py": {"pyarrow"},
+    "harness/monitor/store.py": {"pyarrow"},
+    "harness/scaling/actor.py": {"ray"},
+    "harness/session/loadgen.py": {"mlperf_loadgen"},
+    "qsl/parquet_file.py": {"pyarrow"},
+    "sut/completions.py": {"mlperf_loadgen"},
+    "sut/engines/kv_slots.py": {"torch", "transformers"},
+    "sut/engines/openai_client.py": {"aiohttp"},
+    "sut/engines/transformers.py": {"torch", "transformers"},
+    "sut/engines/transformers_load.py": {"torch", "transformers"},
+    "sut/workers/ray.py": {"ray"},
+    "sut/workers/ray_host.py": {"ray"},
+}
+# What must start at once, or on a machine that lacks some of the libraries
+QUICK = ("harness/cli/*.py", "harness/run.py", "harness/config.py", "harness/result.py", "harness/gate/*.py",
+         "harness/preflight/*.py", "harness/progress.py", "harness/accuracy/*.py", "qsl/dataset.py", "qsl/library.py",
+         "sut/workers/main.py", "sut/workers/local.py", "sut/hub.py", "sut/engines/__init__.py",
+         "sut/engines/null.py")  # fmt: skip
+FILES = sorted(path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+KNOWN = frozenset(FILES)
+
+
+def imports(path: str, *, late: bool) -> Iterator[str]:
+    """Modules that a file imports: all of them, or only those when it is imported itself (``late=False``)."""
+    tree = ast.parse((ROOT / path).read_text(), path)
+    yield from _imports(tree, path, late=late)
+
+
+def _imports(node: ast.AST, path: str, *, late: bool) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"{path}:{child.lineno}: a relative import"
+            assert child.module
+            yield child.module
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        elif late or not _is_late(child):
+            yield from _imports(child, path, late=late)
+
+
+def _is_late(node: ast.AST) -> bool:
+    function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    return function or (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"))
+
+
+def top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {"harness/run.py", "sut/hub.py", "qsl/dataset.py", "common/errors.py"} <= set(FILES)
+    assert "mlperf_loadgen" in set(imports("harness/session/loadgen.py", late=False))
+    assert "transformers" in set(imports("qsl/tokenizer.py", late=True)) - set(imports("qsl/tokenizer.py", late=False))
+    assert ADAPTERS.keys() <= KNOWN
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_one_way(package: str) -> None:
+    own = {package} | MAY_IMPORT[package]
+    wrong = [
+        f"{path} imports {module}"
+        for path in FILES
+        if path.startswith(f"{package}/")
+        for module in imports(path, late=True)
+        if top(module) in {*PACKAGES, "tests"} - own
+    ]
+    assert not wrong
+
+
+def test_loadgen_is_imported_in_two_places() -> None:
+    found = {path for path in FILES if "mlperf_loadgen" in set(map(top, imports(path, late=True)))}
+    # the pre-flight asks a process of its own what LoadGen it has, for LoadGen keeps state for each process
+    assert {path for path in found if not path.startswith("harness/preflight/")} == LOADGEN
+
+
+def test_heavy_libraries_are_imported_late_or_in_their_adapters() -> None:
+    wrong = {
+        path: heavy
+        for path in FILES
+        if (heavy := {top(m) for m in imports(path, late=False)} & HEAVY - ADAPTERS.get(path, set()))
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", sorted(p.relative_to(ROOT).as_posix() for g in QUICK for p in ROOT.glob(g)))
+def test_what_must_be_quick_imports_no_adapter_either(path: str) -> None:
+    """Whatever it imports, and whatever that imports."""
+    seen, waiting = set(), [path]
+    while waiting:
+        current = waiting.pop()
+        seen.add(current)
+        for module in imports(current, late=False):
+            name = module.replace(".", "/")
+            parts = [f"{name}.py", f"{name}/__init__.py"]
+            if "/" in name:
+                parts.append(f"{name.rpartition('/')[0]}/__init__.py")
+            waiting += [part for part in parts if part in KNOWN and part not in seen]
+    assert not seen & ADAPTERS.keys()
