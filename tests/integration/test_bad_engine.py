@@ -51,6 +51,22 @@ def test_another_worker_takes_over(tmp_path: Path, arguments: list[str | Path], 
     assert session["violations"].get("empty", 0) == (fault == "empty")
 
 
+@pytest.mark.parametrize("scenario", ["offline", "server"])
+def test_a_worker_ten_times_slower_gets_less(tmp_path: Path, arguments: list[str | Path], scenario: str) -> None:
+    """It is no fault: nothing is taken from it, and the run is as long as it must be."""
+    slow = ("--set", "engine.args.slow_worker=1", "--set", "engine.args.slow_factor=10", "--set", "dispatch.backlog=4")
+    rate, seqs = (400, 4) if scenario == "offline" else (40, 16)  # Server: what the fast one could do alone
+    limits = ("--set", f"loadgen.target_qps={rate}", "--set", f"engine.args.max_num_seqs={seqs}", "--workers", "2")
+    done = command("run", "--output", tmp_path / "run", "--scenario", scenario, *arguments, *slow, *limits)
+    assert done.err == ""
+    session = read(tmp_path / "run", "session.json")
+    samples = session["samples"]
+    assert (samples["issued"], samples["completed"], samples["lost"]) == (SAMPLES, SAMPLES, 0)
+    assert samples["retried"] == 0 and not session["lost_workers"]
+    fast, slower = (worker["samples"] for worker in session["workers"])
+    assert 0 < slower < fast / 2
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
