@@ -25,7 +25,9 @@ def tune(
     settings: o.SetOption = None,
     probe_seconds: Annotated[float, typer.Option(min=0.5, help="Judged seconds of a probe.")] = 20.0,
     margin: Annotated[float, typer.Option(min=0, max=0.5, help="Stay so far below the knee.")] = 0.01,
-    tolerance: Annotated[float, typer.Option(min=1e-4, max=0.5, help="Width of the bracket that is enough.")] = 0.005,
+    tolerance: Annotated[
+        float, typer.Option(min=1e-4, max=0.5, help="Standard error of the knee that is enough.")
+    ] = 0.0075,
     max_probes: Annotated[int, typer.Option(min=2, help="Probes at most.")] = 12,
     confirm: Annotated[bool, typer.Option(help="Prove the rate with a run of LoadGen.")] = True,
     confirm_seconds: Annotated[

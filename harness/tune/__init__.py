@@ -11,10 +11,12 @@ it was. Rates are samples/s; fields that do not apply are null.
 - ``probes``: one mapping each (:class:`harness.tune.verdict.Probe`): ``target_qps`` asked, ``achieved_qps`` issued,
   ``samples_per_second`` completed, ``queries``, ``ttft_p50_ms`` .. ``tpot_p99_ms``, ``ttft_over``, ``tpot_over``,
   ``allowed`` (over-limit queries that early stopping allows in so many), ``allowed_share`` (in a full-length run),
-  ``early_stopping_met`` (at the probe's own length), ``headroom_ttft``, ``headroom_tpot`` (limit / measured; 1 is the
-  knee), ``backlog_growth`` (requests/s), ``valid``, ``reason``, ``ended``, ``whole``, ``duration_s``, ``window_s``
-- ``knee_qps``: the estimate; ``bracket``: ``low``, ``high``, ``width_percent``, ``limited_by``; ``best_qps``: the rate
-  to run at: the knee less the margin, never above a valid probe, lowered where a confirmation failed
+  ``early_stopping_met`` (at the probe's own length), ``headroom_ttft``, ``headroom_tpot`` (limit / latency of a long
+  run; 1 is the knee) with ``error_ttft``, ``error_tpot``, ``backlog_growth`` (requests/s), ``valid``, ``reason``,
+  ``ended`` (full length, clearly valid, hopeless and why), ``whole``, ``duration_s``, ``window_s``
+- ``knee_qps``: the estimate; ``bracket``: ``low`` (valid up to), ``high`` (not valid from), ``error_percent`` of the
+  knee, ``limited_by``; ``best_qps``: the rate to run at: the knee less the margin, never above a valid probe, lowered
+  where a confirmation failed
 - ``target_latency_ms``: SingleStream's instead of a rate; ``confidence``: how sure all this is, in words
 - ``engine_settings``: what the engine search chose; ``trials``: all that it tried: ``settings``, ``score`` (samples/s),
   ``state``, ``error``, ``capacity``, ``probes``, ``duration_s``

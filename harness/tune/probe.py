@@ -24,6 +24,7 @@ TICK_S = 0.1
 MIN_RAMP_S = 1.0
 CLEAR = 1.3  # headroom with which a probe may end as soon as it has the queries that early stopping asks for
 ENOUGH = 459
+LATENCIES = 8
 NS = 1e9
 
 
@@ -58,7 +59,6 @@ class Prober:
         self.hub.new_test()
         session.library.load(range(session.library.performance_count))
         lengths = session.dataset.lengths[: session.library.performance_count]
-        self.work_cv2 = float(np.var(lengths) / np.mean(lengths) ** 2)
         self.traffic = Traffic(self.hub.issue, balanced_order(lengths, np.random.default_rng(seed)), seed)
         self.traffic.start()
         self._healthy = 0.0
@@ -87,6 +87,7 @@ class Prober:
         ended = self._ramp(seen, began=began, generations=1 if self._warm else 2, hopeless_at=3 * share * planned + 5)
         opened, window_ids = began, (seen.first_id, self.traffic.next_id)
         if not ended:
+            seconds = self._long_enough(seen, seconds)
             opened = time.perf_counter()
             window_ids = self.traffic.open_window(seconds)
             ended = self._watch(seen, window_ids, opened=opened, seconds=seconds, rate=rate, thorough=thorough)
@@ -113,6 +114,13 @@ class Prober:
                 since, generations = float(complete[later].min()), generations - 1
             if not generations and time.perf_counter() - began > MIN_RAMP_S:
                 return ""
+
+    @staticmethod
+    def _long_enough(seen: Collected, seconds: float) -> float:
+        """Lengthen the window to ``LATENCIES`` times what a sample takes (verdict.tail_headroom), at most twofold."""
+        _, first, complete, _ = seen.columns()
+        latency = float(np.median(complete - first)) / NS if len(first) else 0.0
+        return min(max(seconds, LATENCIES * latency), 2 * seconds)
 
     def _watch(
         self, seen: Collected, ids: tuple[int, int], *, opened: float, seconds: float, rate: float, thorough: bool
@@ -175,7 +183,8 @@ class Prober:
     def closed_loop(self, outstanding: int, *, seconds: float) -> dict[str, Any]:
         """Keep ``outstanding`` samples in the system. Returns samples/s after a generation, and mean and p90 latency.
 
-        The window is ``seconds``, and at least as long as a sample takes.
+        The window is ``seconds``, and at least twice as long as a sample takes: samples that began together end
+        together, in waves.
         """
         began = time.perf_counter()
         self._drain(0)
@@ -192,7 +201,7 @@ class Prober:
                     opened = now
                     latency_ns = float(np.median(complete - self._scheduled(ids)))
                 inside = complete >= opened * NS
-                if opened and inside.sum() > 1 and now - opened >= max(seconds, latency_ns / NS):
+                if opened and inside.sum() > 1 and now - opened >= max(seconds, 2 * latency_ns / NS):
                     break
         finally:
             self._refill = False

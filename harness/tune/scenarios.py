@@ -87,9 +87,7 @@ def _search(
 ) -> None:
     capacity = float(finding.fields["capacity"]["samples_per_second"])
     limits = LATENCY_LIMITS_NS[session.config.scenario]
-    ceiling = queueing_ceiling(
-        capacity, ttft_limit_s=limits[0] / 1e9, share=full_length_share(capacity), work_cv2=prober.work_cv2
-    )
+    ceiling = queueing_ceiling(capacity, ttft_limit_s=limits[0] / 1e9, share=full_length_share(capacity))
     ceiling = clean(ceiling)
     finding.fields["ceiling_qps"] = ceiling
     search = Search(
@@ -116,14 +114,16 @@ def _ask(prober: Prober, ask: Ask, options: Options) -> Probe:
 
 def _outcome(search: Search, options: Options) -> dict[str, Any]:
     found = search.estimate()
-    best = None if found.knee is None or found.low is None else min(found.low, found.knee * (1 - options.margin))
+    best = None
+    if found.knee is not None:
+        best = clean(min(found.knee * (1 - options.margin), max(p.target_qps for p in search.probes if p.valid)))
     return {
         "knee_qps": found.knee,
-        "best_qps": clean(best) if best else None,
+        "best_qps": best,
         "bracket": {
             "low": found.low,
             "high": found.high,
-            "width_percent": 100 * found.width if found.low else None,
+            "error_percent": 100 * found.error if found.error is not None else None,
             "limited_by": found.limited_by,
         },
         "confidence": _words(search, found),
@@ -131,18 +131,12 @@ def _outcome(search: Search, options: Options) -> dict[str, Any]:
 
 
 def _words(search: Search, found: Estimate) -> str:
-    if found.low is None:
-        return f"nothing valid in {len(search.probes)} probes: all were over the limits"
-    probe = search.known[found.low]
-    over = max(probe.ttft_over, probe.tpot_over)
-    top = "not valid" if found.high in search.known else "more than the engine's speed allows in a long run"
-    bracket = (
-        f"{found.low:g} samples/s was valid, {found.high:g} is {top}: a bracket of {100 * found.width:.2f} %"
-        if found.high > found.low
-        else f"{found.low:g} samples/s was valid, and more would be too much for the engine in a long run"
-    )
-    return (
-        f"{bracket}; at the valid rate {over} of {probe.queries} queries were over a limit, a full-length run may have "
-        f"{100 * probe.allowed_share:.2f} %"
-        + ("" if probe.early_stopping_met else "; too few queries for early stopping: lengthen --probe-seconds")
-    )
+    count = len(search.probes)
+    if found.knee is None:
+        return f"nothing valid in {count} probes: all were over the limits"
+    queries = sum(p.queries for p in search.probes if p.whole)
+    high = f"not valid from {found.high:g}" if found.high < search.ceiling else f"{found.high:g} is the ceiling"
+    seen = f"{count} probes, {queries} queries; valid up to {found.low or 0:g}, {high}"
+    if found.error is None:
+        return f"{found.knee:.5g} samples/s follows from the full engine's speed, {search.capacity:.5g} ({seen})"
+    return f"{found.knee:.5g} samples/s +- {100 * found.error:.2g} % (standard error of the line through {seen})"

@@ -21,7 +21,7 @@ class Options(Strict):
 
     probe_seconds: float = Field(20.0, gt=0)
     margin: float = Field(0.01, ge=0, lt=0.5)
-    tolerance: float = Field(0.005, gt=0, lt=0.5)
+    tolerance: float = Field(0.0075, gt=0, lt=0.5)
     max_probes: int = Field(12, ge=2)
     confirm: bool = True
     confirm_seconds: float | None = Field(None, gt=0)
