@@ -29,7 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "load_s": 0.0,
     "eos_token_id": 128009,
     "vocab_size": 128256,
-    # fault injection at the N-th sample: raise@N hang@N exit@N fail@N empty@N twice@N garbage@N; oom@0: at load
+    # fault injection at the N-th sample: raise@N hang@N exit@N fail@N empty@N twice@N garbage@N; at load: oom@0 exit@0
     "fault": "",
     "fault_worker": None,
     # every step of this worker takes so many times as long
@@ -69,6 +69,8 @@ class NullEngine(Engine):
     def load(self) -> EngineInfo:
         if self._fault == "oom":
             raise EnvironmentFault("null engine: out of memory (injected): lower engine.args.max_num_seqs")
+        if self._fault == "exit" and self._fault_at == 0:
+            os._exit(9)
         time.sleep(self.args["load_s"])
         return EngineInfo(
             name="null",

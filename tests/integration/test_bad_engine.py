@@ -90,16 +90,17 @@ def test_when_nobody_can_take_over_the_run_ends(
 
 
 @pytest.mark.parametrize(
-    ("settings", "words", "code"),
+    ("settings", "words"),
     [
-        ({"engine.args.fault": "oom@0"}, ("out of memory", "lower engine.args.max_num_seqs", "workers/*.log"), 3),
-        ({"engine.args.load_s": 60, "workers.start_timeout_s": 1}, ("not ready within 1 s", "start_timeout_s"), 3),
+        ({"engine.args.fault": "oom@0"}, ("out of memory", "lower engine.args.max_num_seqs", "workers/*.log")),
+        ({"engine.args.fault": "exit@0", "engine.args.fault_worker": 1}, ("worker 1", "status 9", "workers/*.log")),
+        ({"engine.args.load_s": 60, "workers.start_timeout_s": 1}, ("not ready within 1 s", "start_timeout_s")),
     ],
-    ids=["out of memory", "too slow"],
+    ids=["out of memory", "dead at start", "too slow"],
 )
 def test_an_engine_that_does_not_start(
-    tmp_path: Path, arguments: list[str | Path], settings: dict[str, object], words: tuple[str, ...], code: int
+    tmp_path: Path, arguments: list[str | Path], settings: dict[str, object], words: tuple[str, ...]
 ) -> None:
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     done = command("run", "--output", tmp_path / "run", *arguments, *sets, "--workers", "2")
-    assert_refused(done, *words, codes=(code,))
+    assert_refused(done, *words, codes=(3,))
