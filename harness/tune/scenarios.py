@@ -40,7 +40,8 @@ def explore(
         scenario = session.config.scenario
         if finding.fields["capacity"] is None:
             save(now="measuring the full engine's speed" if scenario is not Scenario.SINGLESTREAM else "single queries")
-            finding.fields["capacity"] = prober.closed_loop(_fill(session), seconds=options.probe_seconds)
+            # twice a probe: where queueing decides, the knee follows from this figure alone
+            finding.fields["capacity"] = prober.closed_loop(_fill(session), seconds=2 * options.probe_seconds)
             save(**finding.fields)
         if scenario in LATENCY_LIMITS_NS:
             _search(prober, session, options, finding=finding, save=save, coarse=coarse)

@@ -17,8 +17,9 @@ import numpy as np
 from harness.tune.verdict import Probe
 
 START = 0.85  # of the ceiling: near enough to tell, far enough not to drown
-FAR = 3.0  # headroom above which a probe says nothing of the knee
+NEAR, FAR = 0.5, 3.0  # headrooms outside of which a probe says nothing of the knee
 NEAR_CEILING = 0.97
+SLACK = 0.03  # that a line may leave the bracket by: verdicts near the knee are noise
 CURVATURE = 0.2  # error of the straight line, per unit of headroom away from the knee
 QUEUEING = "capacity: in a long run queueing alone would break the TTFT limit"
 
@@ -102,6 +103,8 @@ class Search:
             return self.ceiling if all(p.valid for p in self.probes) else math.sqrt((low or min(tried)) * max(tried))
         if all(p.valid for p in self.probes):
             return root.rate * (1 + self.tolerance) if root.rate > max(tried) else max(tried) * 1.02
+        if low is not None and high is not None and not low * (1 - SLACK) < root.rate < high * (1 + SLACK):
+            return math.sqrt(low * high)  # a line drawn from afar
         if root.error <= self.tolerance and low is not None and high is not None:
             return None
         # on both sides of the knee in turn, so that slope and place of the line are both well known
@@ -118,12 +121,12 @@ class Search:
         points = [
             (p.target_qps, room, getattr(p, f"error_{name}") or 0.1)
             for p in self.probes
-            if (room := getattr(p, f"headroom_{name}")) is not None and room < FAR and (p.whole or 0.5 < room < 1)
+            if (room := getattr(p, f"headroom_{name}")) is not None and NEAR < room < (FAR if p.whole else 1)
         ]
         if not points:
             return None
-        # beyond the full engine's speed there is no headroom left: what makes a line of a single probe
-        points.append((1.15 * self.capacity, 0.0, 0.5))
+        # beyond the full engine's speed there is no headroom left: what makes a line of a single probe, and little more
+        points.append((1.15 * self.capacity, 0.0, 0.5 * len(points)))
         rate, room, error = (np.array(column) for column in zip(*points, strict=True))
         weight = 1 / (error**2 + (CURVATURE * (room - 1)) ** 2)
         design = np.stack([np.ones_like(rate), rate / self.capacity], axis=1)
@@ -148,7 +151,8 @@ class Search:
             return Estimate(knee=self.ceiling, error=None, low=low, high=top, limited_by=QUEUEING)
         binding = self._line("ttft")
         name = "TTFT" if binding and binding.rate == root.rate else "TPOT"
-        return Estimate(knee=root.rate, error=root.error, low=low, high=top, limited_by=name)
+        knee = min(max(root.rate, (low or 0.0) * (1 - SLACK)), top * (1 + SLACK))
+        return Estimate(knee=knee, error=root.error, low=low, high=top, limited_by=name)
 
 
 def clean(rate: float) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.config import Benchmark
 from harness.early_stopping import allowed_over_limit, judge, percentile_of
 from harness.rules import MIN_DURATION_MS
 
@@ -106,8 +107,10 @@ def growth(times_s: Floats, backlog: Floats, rate: float) -> Growth:
 
 
 def full_length_share(rate: float) -> float:
-    """Share of queries over a limit that early stopping accepts in a run of 600 s at ``rate``."""
-    queries = max(int(rate * MIN_DURATION_MS / 1e3), 459)
+    """Share of queries over a limit that early stopping accepts in a full-length run at ``rate``: of 600 s, and of one
+    round of the data set at least (equal issue).
+    """
+    queries = max(int(rate * MIN_DURATION_MS / 1e3), Benchmark.DATACENTER.sample_count)
     return allowed_over_limit(queries) / queries
 
 
