@@ -31,7 +31,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(output: Path, dataset: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "harness", "tune", "--output", str(output), "--engine", "null",
-            "--dataset", str(dataset), "--set", f"engine.args={ENGINE}", "--probe-seconds", "0.5", "--max-probes", "4", "--skip-preflight",
+            "--dataset", str(dataset), "--set", f"engine.args={ENGINE}",
+            "--probe-seconds", "0.5", "--max-probes", "4", "--skip-preflight",
             *more]  # fmt: skip
 
 
