@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def summarize(
@@ -13,19 +16,18 @@ def summarize(
 ) -> None:
     """Print a row for each run, with the reasons why it is not valid, and the first why it cannot be submitted."""
     from rich.console import Console
-    from rich.table import Table
 
     from harness.result import build_result
 
     results = [(run, build_result(run)) for run in find_runs(run_dirs)]
     console = Console()
-    table = Table("run", "scenario", "mode", "valid", "submittable", *(head for head, _ in FIGURES))
+    rows = [("run", "scenario", "mode", "valid", "submittable", *(head for head, _ in FIGURES))]
     for run, result in results:
         cells = [_cell(value(result)) for _, value in FIGURES]
-        table.add_row(
-            run.name, result["scenario"], result["mode"], _yes(result["valid"]), _yes(result["submittable"]), *cells
+        rows.append(
+            (run.name, result["scenario"], result["mode"], _yes(result["valid"]), _yes(result["submittable"]), *cells)
         )
-    console.print(table)
+    print_table(console, rows)
     for run, result in results:
         for reason in result["invalid_reasons"]:
             console.print(f"{run.name}: not valid: {reason}", highlight=False, markup=False)
@@ -35,6 +37,29 @@ def summarize(
             console.print(f"{run.name}: not submittable: {others[0]}{more}", highlight=False, markup=False)
     if not all(result["valid"] for _, result in results):
         raise typer.Exit(1)
+
+
+def print_table(console: Console, rows: list[tuple[str, ...]]) -> None:
+    """Print ``rows``, the first of them the head, without empty columns; turned on its side where it is too wide.
+
+    No figure is ever cut off: if neither form fits, the table is wider than the terminal.
+    """
+    from rich.table import Table
+
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    forms = ([list(row) for row in zip(*columns, strict=True)], [list(column) for column in columns])
+    chosen = next((form for form in forms if _width(form) <= console.width), forms[0])
+    table = Table(*(chosen[0]))
+    for row in chosen[1:]:
+        table.add_row(*row)
+    width = console.width
+    console.width = max(width, _width(chosen))
+    console.print(table)
+    console.width = width
+
+
+def _width(rows: list[list[str]]) -> int:
+    return sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True)) + 1
 
 
 def find_runs(given: list[Path]) -> list[Path]:
