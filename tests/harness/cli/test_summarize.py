@@ -9,7 +9,7 @@ from rich.console import Console
 
 from harness.cli.summarize import print_table
 
-ROWS = [
+ROWS: list[tuple[str, ...]] = [
     ("run", "scenario", "tokens/s", "ROUGE-1"),
     ("offline-performance", "offline", "53,193.60", ""),
     ("server-performance", "server", "45,075.80", ""),
@@ -32,7 +32,10 @@ def test_a_row_a_run(width: int, heads: list[str]) -> None:
 
 
 def test_on_its_side_where_it_is_too_wide() -> None:
-    short = [("run", "scenario", "mode", "tokens/s", "TTFT p99 ms"), ("a", "server", "performance", "45,075.80", "1")]
+    short: list[tuple[str, ...]] = [
+        ("run", "scenario", "mode", "tokens/s", "TTFT p99 ms"),
+        ("a", "server", "performance", "45,075.80", "1"),
+    ]
     console = Console(file=io.StringIO(), width=40)
     print_table(console, short)
     assert isinstance(console.file, io.StringIO)
