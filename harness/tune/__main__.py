@@ -56,7 +56,7 @@ class Tuner:
         except Hopeless as problem:
             log.info("%s", problem)
             lower(state, options)
-            state.save(user_conf=fragment(chosen, state))
+            state.save(now=None, user_conf=fragment(chosen, state))
             session.close(grace_s=0.5)
             return START_AGAIN
         except BaseException:

@@ -23,7 +23,7 @@ from harness.tune.search import clean
 from harness.tune.state import Options, State
 
 START_AGAIN = 75
-MOST = 3
+MOST = 4
 LOOK_EVERY_S = 5.0
 
 
@@ -58,10 +58,15 @@ def confirming(config: RunConfig, state: State, options: Options) -> RunConfig:
 
 
 def lower(state: State, options: Options) -> None:
-    """After a failure: a margin less (Offline: more, since its run was too short)."""
-    step = max(options.margin, 0.01)
+    """After a failure: a margin less, then threefold each time (Offline: more, since its run was too short).
+
+    A long run may tip over where no probe did: one burst, and steps that are full from then on keep the system slow.
+    How far below such a rate lies, no probe tells, so the steps grow.
+    """
+    failed = sum(not c["valid"] for c in state.data["confirmations"])
+    step = max(options.margin, 0.01) * 3 ** max(failed - 1, 0)
     offline = state.data["scenario"] == Scenario.OFFLINE
-    state.save(best_qps=clean(state.data["best_qps"] * (1 + 5 * step if offline else 1 - step)))
+    state.save(best_qps=clean(state.data["best_qps"] * (1.05 if offline else max(1 - step, 0.5))))
 
 
 def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> dict[str, Any]:
