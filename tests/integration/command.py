@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -53,10 +52,6 @@ class Started:
         return [p for p in _marked(self.mark) if all(word in " ".join(_cmdline(p)) for word in words)]
 
 
-def _hear_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @contextmanager
 def started(*arguments: str | Path, env: dict[str, str] | None = None) -> Iterator[Started]:
     """Start ``mlperf-llama ARGUMENTS``. Fails if a process of it is still there 15 s after the block."""
@@ -69,8 +64,6 @@ def started(*arguments: str | Path, env: dict[str, str] | None = None) -> Iterat
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", MARK: mark} | (env or {}),
-        # a shell that starts the tests in the background makes them, and what they start, deaf to Ctrl-C
-        preexec_fn=_hear_ctrl_c,
     )
     one = Started(process, mark)
     try:
