@@ -66,7 +66,7 @@ def _figures(step: Step, result: dict[str, Any]) -> list[str]:
         return [str((result.get("invalid_reasons") or ["no reason given"])[0])]
     if step.kind is Kind.ACCURACY:
         scores = result.get("accuracy") or {}
-        return [f"{name} {scores[name]:g}" for name in ("rouge1", "rouge2", "rougeL", "gen_len") if name in scores]
+        return [f"{name} {scores[name]:,}" for name in ("rouge1", "rouge2", "rougeL", "gen_len") if name in scores]
     if step.kind is Kind.COMPLIANCE:
         return ["TEST06 passed"] if (result.get("compliance") or {}).get("passed") else []
     figures = [("tokens/s", result.get("tokens_per_second")), ("samples/s", result.get("samples_per_second"))]

@@ -122,13 +122,17 @@ def refusals(system: SystemRuns, *, closed: bool, allow_invalid: bool = False, r
     are valid but not submittable are taken (another model, a fake engine), to try the way.
     """
     reasons = list(_missing(system, closed=closed))
+    found: dict[str, list[str]] = {}  # the same reason of several runs is told once
     for run in system.all:
-        where = f"{run.name} ({run.path})"
-        reasons += [f"{where}: {text}" for text in run.altered()]
+        texts = list(run.altered())
         if not run.result["valid"] and not allow_invalid:
-            reasons += [f"{where} is not valid: {text}" for text in run.result["invalid_reasons"]]
+            texts += [f"not valid: {text}" for text in run.result["invalid_reasons"]]
         if closed and not rehearsal:
-            reasons += [f"{where} is not submittable: {text}" for text in run.result["not_submittable_reasons"]]
+            texts += [f"not submittable: {text}" for text in run.result["not_submittable_reasons"]]
+        for text in texts:
+            found.setdefault(text, []).append(run.name)
+    for text, names in found.items():
+        reasons.append(f"{text} [{'every run' if len(names) == len(system.all) > 1 else ', '.join(names)}]")
     for scenario in system.scenarios.values():
         reasons += list(_differences(scenario))
     return reasons

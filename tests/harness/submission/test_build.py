@@ -17,7 +17,7 @@ from harness.submission.build import Refused, build
 from harness.submission.check import check_submission
 from harness.submission.runs import SystemRuns, find_runs
 from tests.harness.submission.conftest import SYSTEM, order
-from tests.harness.submission.runs import copy, edit_log
+from tests.harness.submission.runs import agree, copy, edit_log
 
 BENCHMARK = "closed/ACME/results/acme_8x/llama3.1-8b"
 
@@ -104,11 +104,13 @@ def test_the_configurations_can_be_run_again(both: Path) -> None:
 
 
 def test_an_invalid_run_is_refused_with_loadgen_s_reason(campaign: Path, tmp_path: Path) -> None:
-    edit_log(campaign / "server" / "performance" / "mlperf_log_detail.txt", {"early_stopping_met": False})
-    edit_log(campaign / "server" / "performance" / "mlperf_log_detail.txt", {"result_validity": "INVALID"})
-    write_result(campaign / "server" / "performance")
+    run = campaign / "server" / "performance"
+    edit_log(run / "mlperf_log_detail.txt", {"early_stopping_met": False, "result_validity": "INVALID"})
+    agree(run)
+    write_result(run)
     reasons = refused(campaign, tmp_path)
-    assert any("server performance" in r and "is not valid: LoadGen says INVALID" in r for r in reasons)
+    (reason,) = reasons
+    assert reason.startswith("not valid: LoadGen says INVALID") and reason.endswith("[server performance]")
 
 
 def test_an_edited_result_json_helps_nobody(campaign: Path, tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_another_model_is_refused_in_closed_and_taken_as_a_rehearsal(campaign: P
         edit_json(session, model=model)
         write_result(session.parent)
     reasons = refused(campaign, tmp_path)
-    assert any("not submittable: the model is not Llama-3.1-8B-Instruct: 2 layers" in r for r in reasons)
+    assert reasons == ["not submittable: the model is not Llama-3.1-8B-Instruct: 2 layers [every run]"]
     build(find_runs([campaign]), order(tmp_path, rehearsal=True))
     submitter = tmp_path / "tree" / "closed" / "ACME"
     assert json.loads((submitter / "systems" / "acme_8x.json").read_text())["sw_notes"].startswith("REHEARSAL")
@@ -177,8 +179,9 @@ def test_open_takes_one_scenario_and_invalid_runs_if_told(campaign: Path, tmp_pa
         shutil.rmtree(campaign / name)
     run = campaign / "server" / "performance"
     edit_log(run / "mlperf_log_detail.txt", {"result_validity": "INVALID"})
+    agree(run)
     write_result(run)
-    with pytest.raises(Refused, match=r"server performance .* is not valid"):
+    with pytest.raises(Refused, match=r"not valid: LoadGen says INVALID.*\[server performance\]"):
         build(find_runs([campaign]), order(tmp_path, division="open"))
     build(find_runs([campaign]), order(tmp_path, division="open", allow_invalid=True))
     assert (tmp_path / "tree" / "open" / "ACME" / "results" / "acme_8x" / "llama3.1-8b" / "Server").is_dir()

@@ -104,7 +104,7 @@ def test_a_weak_model_is_refused_for_exactly_that(campaign: Path, material: Path
     with pytest.raises(Refused) as caught:
         build(find_runs([campaign]), order(tmp_path))
     assert caught.value.reasons
-    assert all(re.search(r"is not valid: accuracy: \w+ [\d.,]+ is below", reason) for reason in caught.value.reasons)
+    assert all(re.match(r"not valid: accuracy: \w+ [\d.,]+ is below", reason) for reason in caught.value.reasons)
     with pytest.raises(UserError, match="open division"):
         build(find_runs([campaign]), order(tmp_path, allow_invalid=True))
 
