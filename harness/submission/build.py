@@ -118,9 +118,8 @@ def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
     """The system description; writes the YAML and raises ``UserError`` while blanks are left."""
     run = system.all[0]
     if not order.system_yaml.exists():
-        hardware = run.result.get("hardware")
         described = describe(
-            hardware=hardware if isinstance(hardware, dict) and "cpu" in hardware else system_info.collect(),
+            hardware=_machine(run),
             engine=run.result.get("engine") or {},
             nodes=max(1, len(run.nodes)),
             accelerators=_accelerators(run),
@@ -137,6 +136,15 @@ def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
     if order.rehearsal:
         fields["sw_notes"] = f"{REHEARSAL}. {fields['sw_notes']}".strip()
     return fields
+
+
+def _machine(run: Run) -> dict[str, Any]:
+    """The machine as the run recorded it, in the form of ``system_info.collect``; this one if it recorded none."""
+    hardware, versions = run.result.get("hardware"), run.result.get("versions") or {}
+    if not isinstance(hardware, dict) or "cpu" not in hardware:
+        return system_info.collect()
+    software = {k: v for k, v in versions.items() if k not in ("git_revision", "loadgen") and " " not in k}
+    return hardware | {"software": software, "git_revision": versions.get("git_revision")}
 
 
 def _accelerators(run: Run) -> int | None:

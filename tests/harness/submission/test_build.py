@@ -18,6 +18,7 @@ from harness.submission.check import check_submission
 from harness.submission.runs import SystemRuns, find_runs
 from tests.harness.submission.conftest import SYSTEM, order
 from tests.harness.submission.runs import agree, copy, edit_log
+from tests.harness.submission.test_system_description import HARDWARE
 
 BENCHMARK = "closed/ACME/results/acme_8x/llama3.1-8b"
 
@@ -296,3 +297,16 @@ def test_code_other_than_that_of_the_runs_is_told(campaign: Path, tmp_path: Path
     write_result(campaign / "server" / "accuracy")
     built = build(find_runs([campaign]), order(tmp_path))
     assert any(note.startswith("runs were made with the code at 0123abc, src/ holds that at ") for note in built.notes)
+
+
+def test_the_description_is_of_the_machine_that_ran(campaign: Path, tmp_path: Path) -> None:
+    for run in campaign.glob("*/*"):
+        (run / "system.json").write_text(json.dumps(HARDWARE))
+        write_result(run)
+    path = tmp_path / "mine.yaml"
+    with pytest.raises(UserError, match="fill in its blanks"):
+        build(find_runs([campaign]), order(tmp_path, system_yaml=path))
+    fields = yaml.safe_load(path.read_text())
+    assert fields["host_processor_model_name"] == "Example 9000"
+    assert fields["other_software_stack"] == "driver 570.86, CUDA 12.8, python 3.12.3, torch 2.11.0"
+    assert fields["sw_notes"] == "mlperf-llama at 0123456789ab"
