@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,13 +103,22 @@ def _report(tree: Path, backup: Path | None, *, as_json: bool = False) -> None:
     if as_json:
         _print_json(findings)
     else:
-        for finding in findings:
-            typer.echo(f"{finding.severity.upper():<8}{finding.path}")
-            typer.echo(f"        {finding.message}\n        [{finding.rule}: {finding.source}]")
+        _print_text(findings)
         counts = {severity: sum(f.severity is severity for f in findings) for severity in Severity}
         typer.echo(f"{len(rules())} rules checked: {', '.join(f'{count} {name}s' for name, count in counts.items())}")
     if any(finding.severity is Severity.ERROR for finding in findings):
         raise typer.Exit(1)
+
+
+def _print_text(findings: list[Finding]) -> None:
+    """File, messages, rule and source; findings of one rule in one file together."""
+    for (severity, path, rule, source), group in groupby(
+        findings, key=lambda f: (f.severity, f.path, f.rule, f.source)
+    ):
+        typer.echo(f"{severity.upper():<8}{path}")
+        for finding in group:
+            typer.echo(f"        {finding.message}")
+        typer.echo(f"        [{rule}: {source}]")
 
 
 def _print_json(findings: list[Finding]) -> None:
