@@ -224,6 +224,9 @@ def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> Non
     )
     if result["valid"] and not result["submittable"]:
         console.print("  not submittable:", highlight=False)
-        for reason in result.get("not_submittable_reasons", []):
+        reasons = result.get("not_submittable_reasons", [])
+        for reason in reasons[:REASONS_SHOWN]:
             console.print(f"  - {reason}", highlight=False, markup=False)
+        if len(reasons) > REASONS_SHOWN:
+            console.print(f"  - and {len(reasons) - REASONS_SHOWN} more, in result.json", highlight=False)
     console.print(f"  everything is in {run_dir}", highlight=False)
