@@ -23,6 +23,7 @@ from harness.run_directory import prepare_directory
 from sut import engines
 
 SMALLEST_FREE_BYTES = 64 << 10
+REASONS_SHOWN = 3
 
 
 def execute(config: RunConfig, *, console: Console | None = None) -> int:
