@@ -20,14 +20,14 @@ PERCENTILES = {"p50": "50.00", "p90": "90.00", "p95": "95.00", "p97": "97.00", "
 
 
 class _Meta(msgspec.Struct):
-    is_error: bool = False
-    is_warning: bool = False
+    is_error: bool
+    is_warning: bool
 
 
 class _Line(msgspec.Struct):
     key: str
     value: Any
-    metadata: _Meta = msgspec.field(default_factory=_Meta)
+    metadata: _Meta
 
 
 @dataclass(frozen=True, kw_only=True)
