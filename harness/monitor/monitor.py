@@ -63,10 +63,14 @@ class Monitor:
             self._exporter = Exporter(*self._address)
         from harness.monitor.store import MetricsWriter
 
-        self._writer = MetricsWriter(self._run_dir, facts=self._facts, stem=self._stem)
-        self._sample(self._writer)
-        self._writer.flush()  # the first one makes pyarrow import pandas, 0.2 s of a core: now, not during the test
-        self._thread.start()
+        try:
+            self._writer = MetricsWriter(self._run_dir, facts=self._facts, stem=self._stem)
+            self._sample(self._writer)
+            self._writer.flush()  # the first one makes pyarrow import pandas, 0.2 s of a core: now, not during the test
+        except OSError as error:  # a full disk ends the record, never the run
+            log.warning("metrics are not recorded: %s", error)
+        else:
+            self._thread.start()
         return self
 
     def stop(self) -> None:
@@ -99,7 +103,7 @@ class Monitor:
                 self._stopping.wait(due - time.monotonic())
             self._sample(writer)
             writer.close()
-        except OSError as error:  # a full disk ends the record, never the run
+        except OSError as error:
             log.warning("metrics are not recorded any more: %s", error)
 
     def _sample(self, writer: MetricsWriter) -> None:
