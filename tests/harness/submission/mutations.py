@@ -174,6 +174,11 @@ PERFORMANCE = _group(
         "validity.complete",
         lambda s: s.log().write_text(s.log().read_text().replace('"key": "sut_name"', '"key": sut_name')),
     ),
+    (
+        "a bit flipped in a line's metadata",
+        "validity.complete",
+        lambda s: s.log().write_text(s.log().read_text().replace('"is_error"', '"is_erroz"', 1)),
+    ),
     ("an INVALID and a VALID log in one file", "validity.complete", two_logs),
     ("audit.config in the working directory", "validity.mode", audited),
     ("is the accuracy run's log", "validity.mode", lambda s: s.move(s.accuracy() / DETAIL, s.log())),
