@@ -30,9 +30,14 @@ BEFORE_THE_START = frozenset({CONFIG, SYSTEM, PREFLIGHT})
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it. Raises ``OSError``."""
+    write_whole(path, json.dumps(value, indent=1).encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; an earlier one stays until then. Raises ``OSError``."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_text(json.dumps(value, indent=1))
+        scratch.write_bytes(content)
         scratch.replace(path)
     except OSError:
         scratch.unlink(missing_ok=True)

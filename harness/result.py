@@ -13,7 +13,7 @@ import msgspec
 
 from common.errors import UserError
 from harness import rules
-from harness.artifacts import METRICS, RESULT
+from harness.artifacts import METRICS, RESULT, write_whole
 from harness.config import Mode, Scenario
 from harness.evidence import Evidence
 from harness.gate import Verdict, judge
@@ -49,9 +49,7 @@ def build_result(run_dir: Path) -> dict[str, Any]:
 def write_result(run_dir: Path) -> dict[str, Any]:
     """Build result.json, replace it in one step, and return it."""
     built = build_result(run_dir)
-    partial = run_dir / f".{RESULT}.partial"
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(built)) + b"\n")
-    partial.replace(run_dir / RESULT)
+    write_whole(run_dir / RESULT, msgspec.json.format(msgspec.json.encode(built)) + b"\n")
     return built
 
 

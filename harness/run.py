@@ -7,6 +7,7 @@ and takes its process along when it crashes. The parent stays free for Ctrl-C, t
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import signal
 import time
@@ -23,6 +24,7 @@ from harness.run_directory import prepare_directory
 from sut import engines
 
 SMALLEST_FREE_BYTES = 64 << 10
+LOG_PREFIX = re.compile(r"^[\d-]+ [\d:,]+ \S+ [A-Z]+ ")
 REASONS_SHOWN = 3
 
 
@@ -151,25 +153,23 @@ def _start_monitor(config: RunConfig, run_dir: Path) -> Any:
 
 def raise_for(code: int, run_dir: Path) -> None:
     """Raise what a child with this exit status reported: the error in session.json, or the last line of its log."""
+    log = run_dir / artifacts.SESSION_LOG
     session = artifacts.read_json(run_dir / artifacts.SESSION) or {}
-    message = session.get("error") or _last_line(run_dir / artifacts.SESSION_LOG) or _silent(run_dir)
+    message = session.get("error") or _last_line(log)
+    if not message and shutil.disk_usage(run_dir).free < SMALLEST_FREE_BYTES:  # nor was there room to say so
+        raise EnvironmentFault(f"the disk is full: free space at {run_dir} or choose another --output")
+    message = message or "the session ended without a message: look at workers/*.log and the system's log"
     if code < 0:
         message = f"the session was killed by {signal.Signals(-code).name}: {message}"
     kind = {2: UserError, 3: EnvironmentFault}.get(code, RunError)
-    raise kind(f"{message} [{run_dir / artifacts.SESSION_LOG}]")
-
-
-def _silent(run_dir: Path) -> str:
-    """Say why the session left no message: most often there was no room for one."""
-    if shutil.disk_usage(run_dir).free < SMALLEST_FREE_BYTES:
-        return f"the disk is full: free space at {run_dir} or choose another --output"
-    return "the session ended without a message: look at workers/*.log and the system's log"
+    raise kind(f"{message} [{log}]")
 
 
 def _last_line(path: Path) -> str | None:
+    """The last message of a log, without its time and level."""
     with contextlib.suppress(OSError):
         lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1] if lines else None
+        return LOG_PREFIX.sub("", lines[-1]) if lines else None
     return None
 
 

@@ -8,6 +8,7 @@ characters.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from harness.accuracy.decode import Decode
 from harness.accuracy.log import AccuracyLog
 from harness.accuracy.scorers import METRICS, Scores, scorer
 from harness.accuracy.sentences import split_lines
+from harness.artifacts import write_whole
 
 TEXT, DETAILS, SAMPLES = "accuracy.txt", "accuracy.json", "accuracy_samples.parquet"
 
@@ -137,9 +139,11 @@ def save(run_dir: Path, accuracy: Accuracy, scored: Scored) -> None:
     import pyarrow.parquet as pq
 
     columns = {"qsl_idx": scored.qsl_idx, **scored.scores, "n_tokens": scored.n_tokens, "chars": scored.chars}
-    pq.write_table(pa.table(columns), run_dir / SAMPLES)
-    (run_dir / DETAILS).write_bytes(msgspec.json.format(msgspec.json.encode(accuracy)) + b"\n")
-    (run_dir / TEXT).write_text(accuracy.text())
+    table = io.BytesIO()
+    pq.write_table(pa.table(columns), table)
+    write_whole(run_dir / SAMPLES, table.getvalue())
+    write_whole(run_dir / TEXT, accuracy.text().encode())
+    write_whole(run_dir / DETAILS, msgspec.json.format(msgspec.json.encode(accuracy)) + b"\n")
 
 
 def sha256_of(path: Path) -> str:

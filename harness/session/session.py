@@ -266,7 +266,9 @@ class Session:
         try:
             self.outcome.save(out_dir, self.hub)
         except OSError as problem:
-            raise EnvironmentFault(f"cannot write the result into {out_dir}: {problem}") from problem
+            raise EnvironmentFault(
+                f"cannot write into {out_dir} ({problem.strerror or problem}): free space there"
+            ) from problem
         self.status.write()
 
     def close(self, *, grace_s: float = 3.0) -> None:
