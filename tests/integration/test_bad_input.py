@@ -110,7 +110,7 @@ def test_duplicates_and_a_wrong_count_run_are_counted_and_cannot_be_submitted(tm
     assert (result["valid"], result["submittable"], result["samples"]["completed"]) == (True, False, 20)
     for reason in ("data set: 20 samples", "20 samples were issued; the benchmark has 13368"):
         assert any(reason in line for line in result["not_submittable_reasons"]), reason
-        assert reason in done.out
+    assert "not submittable" in done.out
 
 
 # -- user.conf ---------------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_a_model_that_is_no_llama_3_1_8b_runs_and_cannot_be_submitted(tmp_path: 
     result = read(tmp_path / "run", "result.json")
     assert (result["valid"], result["submittable"]) == (True, False)
     assert any("is not Llama-3.1-8B-Instruct: hidden_size is 64" in r for r in result["not_submittable_reasons"])
-    assert "is not Llama-3.1-8B-Instruct" in done.out
+    assert "not submittable" in done.out
 
 
 @pytest.mark.parametrize("skip", SKIPPING, ids=["preflight", "skip"])
