@@ -41,8 +41,8 @@ class Evidence:
         """Read ``run_dir``. Raises ``UserError`` if it is no run directory at all."""
         if not is_run_dir(run_dir):
             raise UserError(f"{run_dir} is not a run directory: it has no config.yaml, session.json or {DETAIL}")
-        config = _mapping(run_dir / CONFIG)
-        session = _mapping(run_dir / SESSION)
+        config = read_mapping(run_dir / CONFIG)
+        session = read_mapping(run_dir / SESSION)
         detail = parse_detail(run_dir / DETAIL)
         return cls(
             run_dir=run_dir,
@@ -50,8 +50,8 @@ class Evidence:
             session=session,
             detail=detail,
             summary=parse_summary(run_dir / SUMMARY),
-            preflight=_mapping(run_dir / PREFLIGHT),
-            system=_mapping(run_dir / SYSTEM),
+            preflight=read_mapping(run_dir / PREFLIGHT),
+            system=read_mapping(run_dir / SYSTEM),
         )
 
     def setting(self, *path: str) -> Any:
@@ -125,7 +125,8 @@ def is_run_dir(path: Path) -> bool:
     return any((path / name).is_file() for name in (CONFIG, SESSION, DETAIL))
 
 
-def _mapping(path: Path) -> dict[str, Any] | None:
+def read_mapping(path: Path) -> dict[str, Any] | None:
+    """Return a JSON or YAML mapping, ``None`` if there is no such file. Raises ``UserError`` if it is damaged."""
     if not path.is_file():
         return None
     try:

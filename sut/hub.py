@@ -39,7 +39,6 @@ from sut.record import SampleRecord
 from sut.workers.base import WorkerPool
 
 MAX_MESSAGE_BYTES = 64 << 20
-Report_ = tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]
 
 
 @dataclass(slots=True)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from common.errors import UserError
 from harness.config import Benchmark, Scenario
+from harness.evidence import read_mapping
 from harness.rules import LATENCY_LIMITS_NS
 
 Floats = npt.NDArray[np.float64]
@@ -134,9 +134,9 @@ def load(directory: Path) -> RunData:
     """Read a run directory. Raises ``UserError`` if it is none, or if a file in it is damaged."""
     if not directory.is_dir():
         raise UserError(f"{directory} is not a directory; give the --output of a run")
-    texts = {name: _mapping(directory / f"{name}.json") for name in
+    texts = {name: read_mapping(directory / f"{name}.json") or {} for name in
              ("result", "session", "status", "accuracy", "tune", "scaling")}
-    config = _mapping(directory / "config.yaml")
+    config = read_mapping(directory / "config.yaml") or {}
     if not (config or any(texts.values())):
         raise UserError(f"{directory} holds no run: it has no result.json, session.json, status.json or config.yaml")
     table, found = _read_metrics(directory), None
@@ -193,15 +193,3 @@ def _read_metrics(directory: Path) -> Any:
         return read_metrics(directory)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{directory}/metrics.parquet is damaged: {' '.join(str(error).split())[:120]}") from error
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text()) if path.suffix == ".json" else yaml.safe_load(path.read_text())
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is damaged: {' '.join(str(error).split())[:120]}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is damaged: expected a mapping, found {type(value).__name__}")
-    return value
