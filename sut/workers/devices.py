@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def _nvml() -> Iterator[Any]:
+    import pynvml
+
+    pynvml.nvmlInit()
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()
 
 
 def visible_gpus() -> list[int]:
@@ -12,13 +26,8 @@ def visible_gpus() -> list[int]:
     if listed is not None:
         return [int(part) for part in listed.split(",") if part.strip().isdigit()]
     try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        try:
-            return list(range(pynvml.nvmlDeviceGetCount()))
-        finally:
-            pynvml.nvmlShutdown()
+        with _nvml() as nvml:
+            return list(range(nvml.nvmlDeviceGetCount()))
     except Exception:  # noqa: BLE001  no library, no driver, no permission: all mean no GPU to use
         return []
 
@@ -26,14 +35,9 @@ def visible_gpus() -> list[int]:
 def gpu_name(index: int) -> str | None:
     """Marketing name of a GPU, or ``None``."""
     try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        try:
-            name = pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(index))
-            return name.decode() if isinstance(name, bytes) else str(name)
-        finally:
-            pynvml.nvmlShutdown()
+        with _nvml() as nvml:
+            name = nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(index))
+        return name.decode() if isinstance(name, bytes) else str(name)
     except Exception:  # noqa: BLE001  as above
         return None
 
@@ -41,13 +45,8 @@ def gpu_name(index: int) -> str | None:
 def near_cpus(gpu: int) -> set[int]:
     """CPUs of the GPU's NUMA node; empty where the machine does not tell or has one node only."""
     try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        try:
-            bus = pynvml.nvmlDeviceGetPciInfo(pynvml.nvmlDeviceGetHandleByIndex(gpu)).busId
-        finally:
-            pynvml.nvmlShutdown()
+        with _nvml() as nvml:
+            bus = nvml.nvmlDeviceGetPciInfo(nvml.nvmlDeviceGetHandleByIndex(gpu)).busId
         text = (bus.decode() if isinstance(bus, bytes) else str(bus)).lower()
         address = text[-12:]  # NVML writes the PCI domain with eight digits, sysfs with four
         node = int(Path(f"/sys/bus/pci/devices/{address}/numa_node").read_text())
