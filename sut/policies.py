@@ -107,7 +107,7 @@ class Credit(Policy):
             share = int((len(queue) + self._held) * (worker.speed or self._usual_speed) / self._total_speed + 0.999)
             room = min(worker.capacity + self.backlog, share) - len(worker.outstanding)
             # in groups, since a message costs more than a sample; ever smaller ones as the work runs out
-            if room < max(1, min(self.backlog // 4, share // 16)):
+            if room < max(1, min(self.backlog // 4, share // 16, len(queue) // len(workers))):
                 if not worker.outstanding:
                     self._changed[worker.id] = worker  # nothing else would bring it back
                 continue

@@ -48,6 +48,17 @@ def test_credit_gives_a_slow_worker_less_of_the_end() -> None:
     assert given == {0: 20, 1: 10}
 
 
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_credit_does_not_keep_the_last_samples_back_from_engines_with_room(count: int) -> None:
+    """On an H100 the last 16 of 2,000 waited until the engine was half empty: the run took half a second longer."""
+    policy = make_policy("credit", offline=True, backlog=128, prefill_weight=8)
+    pool = workers(*[60.0] * count, capacity=512)
+    for worker in pool.values():
+        worker.outstanding |= {-1 - i: Sample(-1 - i, 0, 10, 0) for i in range(558)}
+    given = book(policy, samples(16), pool)
+    assert given == dict.fromkeys(pool, 16 // count)
+
+
 def test_credit_hands_out_everything() -> None:
     policy = make_policy("credit", offline=True, backlog=16, prefill_weight=8)
     pool, queue = workers(3.0, 1.0, 0.5), samples(5000)
