@@ -48,7 +48,6 @@ def generate_with_vllm(
         os.environ.setdefault(name, value)
     known = {f.name for f in dataclasses.fields(EngineArgs)}
     args = vllm_args.complete(plan, settings, known=known, cpu=current_platform.is_cpu())
-    args.pop("worker_extension_cls", None)
     llm = LLM(**args)
     params = SamplingParams(
         temperature=0.0,

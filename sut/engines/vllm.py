@@ -71,6 +71,7 @@ class VllmEngine(Engine):
             plan.warnings.append(warning)
         self.concurrent = self._own_process(plan, cpu=cpu)
         config = self._configure(plan, version=version, cpu=cpu)
+        told = len(plan.warnings)
         for warning in plan.warnings:
             logger.warning(warning)
         self._start(config, version=version)
@@ -78,6 +79,8 @@ class VllmEngine(Engine):
         workers = self._llm.collective_rpc("mlperf_llama_describe") if self._watched else []
         info = vllm_facts.describe(config=config, settings=self.settings, plan=plan, version=version, params=params,
                                    workers=workers)
+        for warning in plan.warnings[told:]:
+            logger.warning(warning)
         self._max_prompt, self._vocab = info.max_prompt_tokens or 0, info.vocab_size or 0
         self._capacity = info.capacity
         info.facts["own_process"] = self.concurrent

@@ -30,6 +30,10 @@ def describe(*, config: Any, settings: EngineSettings, plan: Plan, version: str,
     """Build the engine's self-description from vLLM's final configuration and its workers' own words (JSON each)."""
     model, cache, scheduler = config.model_config, config.cache_config, config.scheduler_config
     observed: dict[str, Any] = json.loads(workers[0]) if workers else {}
+    gemm = (config.additional_config or {}).get("fp8_gemm")
+    if workers and gemm and not any("TorchScaledMM" in method for method in observed.get("layer_methods", [])):
+        plan.warnings.append(f"engine.args.fp8_gemm={gemm} had no effect: no layer of this model multiplies FP8 "
+                             f"matrices that way in vLLM {version}")
     weights = weight_dtype(config)
     compute = str(model.dtype).removeprefix("torch.")
     scheduler_class = scheduler.get_scheduler_cls()

@@ -145,6 +145,10 @@ def _exists(pid: int) -> bool:
 
 def _start() -> None:
     _count_kernels()
+    with suppress(ImportError):
+        from sut.engines import vllm_gemm
+
+        vllm_gemm.register()
     owner = int(os.environ.get(OWNER, "0"))
     if owner in (0, os.getpid()):
         return  # the engine runs in its owner's process

@@ -164,8 +164,9 @@ def test_what_it_says_of_itself(loaded: tuple[Engine, EngineInfo], tiny: TinyLla
     assert engine.live_facts() == {"compilations_after_warm_up": 0, "compiled_after_warm_up": {}}
 
 
-def test_ignore_eos_with_dummy_weights() -> None:
-    engine = engines.create(settings("shape:llama-3.1-8b", ignore_eos=True, max_new_tokens=8, hf_overrides={
+def test_ignore_eos_with_dummy_weights_and_a_product_that_nobody_computes() -> None:
+    engine = engines.create(settings("shape:llama-3.1-8b", ignore_eos=True, max_new_tokens=8, fp8_gemm="torch",
+                                     hf_overrides={
         "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
         "num_key_value_heads": 1, "head_dim": 32}))
     try:
@@ -177,6 +178,7 @@ def test_ignore_eos_with_dummy_weights() -> None:
     assert lengths == [8] * 4
     assert [reason.split(":")[0] for reason in info.not_submittable] == ["ignore_eos", "load_format dummy"]
     assert set(info.eos_token_ids) == {128_001, 128_008, 128_009}
+    assert "fp8_gemm=torch had no effect" in "; ".join(info.facts["warnings"])
 
 
 def test_a_killed_core_is_noticed(tiny: TinyLlama) -> None:
