@@ -35,8 +35,14 @@ DEFAULTS: dict[str, Any] = {"max_model_len": MAX_MODEL_LEN, "seed": 0}
 GPU_DEFAULTS: dict[str, Any] = {"max_num_seqs": 512, "max_num_batched_tokens": 8192}
 CPU_DEFAULTS: dict[str, Any] = {"max_num_seqs": 64}
 
-# vLLM captures CUDA graphs for up to this many sequences of its own accord.
-CUDAGRAPH_CAP = 512
+# Who multiplies FP8 matrices: see vllm_gemm.py.
+FP8_GEMM = ("vllm", "torch")
+
+# vLLM captures CUDA graphs for steps of up to 512 tokens. Launching a larger step kernel by kernel takes its process 30
+# to 40 ms (32 layers), more than an H100 needs for it until it has about 2,000 tokens. See docs/performance.md.
+OWN_GRAPHS = 512
+LARGEST_GRAPH = 4096
+GRAPH_STEP = 64
 
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -72,6 +78,10 @@ def split(settings: EngineSettings) -> Plan:
     plan = Plan({}, environment={str(k): str(v) for k, v in environment.items()})
     plan.ignore_eos = _flag(args, "ignore_eos") or False
     plan.multiprocessing = _flag(args, "multiprocessing")
+    if (gemm := args.pop("fp8_gemm", "vllm")) not in FP8_GEMM:
+        raise UserError(f"engine.args.fp8_gemm must be one of {', '.join(FP8_GEMM)} (got {gemm!r})")
+    if gemm != "vllm":
+        args["additional_config"] = {**(args.get("additional_config") or {}), "fp8_gemm": gemm}
     if shapes.is_shape(settings.model):
         args["load_format"] = "dummy"
     args["model"] = shapes.resolve(settings.model)
@@ -97,8 +107,9 @@ def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu:
         if name in plan.vllm and plan.vllm[name] != value:
             plan.overridden[name] = plan.vllm[name]
         args[name] = value
-    if not cpu and args["max_num_seqs"] > CUDAGRAPH_CAP and not _sizes_chosen(args):
-        args["max_cudagraph_capture_size"] = args["max_num_seqs"]
+    if not cpu and not args.get("enforce_eager") and not _sizes_chosen(args):
+        args["cudagraph_capture_sizes"] = capture_sizes(sequences=args["max_num_seqs"],
+                                                        tokens=args["max_num_batched_tokens"])
     stated = checkpoint_quantization(args["model"])
     if stated and args.get("quantization") not in (None, stated):
         given = args.pop("quantization")
@@ -110,6 +121,16 @@ def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu:
             plan.warnings.append(f"vLLM argument {name!r} is not known to the installed release and was dropped"
                                  f"{nearest(name, known)}")
     return args
+
+
+def capture_sizes(*, sequences: int, tokens: int) -> list[int]:
+    """Return the sizes of CUDA graphs, in tokens of a step, for at most ``sequences`` and ``tokens`` a step.
+
+    vLLM's own list up to the number of sequences, so that decoding is padded little; wider apart beyond.
+    """
+    fine = max(OWN_GRAPHS, sequences)
+    own = [1, 2, 4, *range(8, 256, 8), *range(256, fine + 1, 16)]
+    return [size for size in (*own, *range(fine + GRAPH_STEP, LARGEST_GRAPH + 1, GRAPH_STEP)) if size <= tokens]
 
 
 def check_version(version: str) -> str | None:

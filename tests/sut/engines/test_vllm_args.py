@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from sut.messages import EngineSettings
 KNOWN = {
     "model", "load_format", "enable_prefix_caching", "skip_tokenizer_init", "disable_log_stats", "max_model_len",
     "worker_extension_cls", "tensor_parallel_size", "max_num_seqs", "max_num_batched_tokens", "kv_cache_dtype",
-    "max_cudagraph_capture_size", "compilation_config", "seed",
+    "max_cudagraph_capture_size", "cudagraph_capture_sizes", "compilation_config", "enforce_eager", "additional_config",
+    "seed",
 }
 
 
@@ -43,23 +45,56 @@ def test_an_argument_unknown_to_the_release_is_dropped_and_named() -> None:
 
 
 def test_a_default_unknown_to_the_release_is_dropped_in_silence() -> None:
-    args, plan = completed(known=KNOWN - {"max_cudagraph_capture_size"}, max_num_seqs=1024)
-    assert "max_cudagraph_capture_size" not in args
+    args, plan = completed(known=KNOWN - {"cudagraph_capture_sizes"})
+    assert "cudagraph_capture_sizes" not in args
     assert plan.warnings == []
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("given", "largest"),
     [
-        ({"max_num_seqs": 1024}, 1024),
-        ({"max_num_seqs": 256}, None),  # vLLM's own sizes reach further
-        ({"max_num_seqs": 1024, "max_cudagraph_capture_size": 768}, 768),
-        ({"max_num_seqs": 1024, "compilation_config": {"cudagraph_capture_sizes": [1, 8]}}, None),
+        ({}, 4096),
+        ({"max_num_batched_tokens": 2048}, 2048),
+        ({"max_num_seqs": 1, "max_num_batched_tokens": 100}, 96),
+        ({"max_num_seqs": 8192}, 8192),
     ],
 )
-def test_cuda_graphs_reach_the_number_of_sequences(given: dict[str, Any], expected: int | None) -> None:
+def test_cuda_graphs_reach_well_beyond_the_sequences(given: dict[str, Any], largest: int) -> None:
+    sizes = completed(**given)[0]["cudagraph_capture_sizes"]
+    assert sizes == sorted(set(sizes))
+    assert sizes[:4] == [1, 2, 4, 8]
+    assert sizes[-1] == largest
+
+
+@pytest.mark.parametrize("sequences", [64, 512, 1024])
+def test_decoding_is_padded_by_less_than_16_sequences(sequences: int) -> None:
+    sizes = vllm_args.capture_sizes(sequences=sequences, tokens=8192)
+    fine = [0, *(size for size in sizes if size <= sequences)]
+    assert fine[-1] == sequences
+    assert max(b - a for a, b in itertools.pairwise(fine)) <= 16
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"max_cudagraph_capture_size": 768},
+        {"cudagraph_capture_sizes": [1, 8]},
+        {"compilation_config": {"cudagraph_capture_sizes": [1, 8]}},
+        {"enforce_eager": True},
+        {"cpu": True},
+    ],
+)
+def test_chosen_sizes_of_cuda_graphs_are_left_alone(given: dict[str, Any]) -> None:
     args, _ = completed(**given)
-    assert args.get("max_cudagraph_capture_size") == expected
+    assert args.get("cudagraph_capture_sizes") == given.get("cudagraph_capture_sizes")
+
+
+def test_who_multiplies_travels_where_vllm_hashes_it() -> None:
+    args, _ = completed(fp8_gemm="torch", additional_config={"other": 1})
+    assert args["additional_config"] == {"other": 1, "fp8_gemm": "torch"}
+    assert "additional_config" not in completed(fp8_gemm="vllm")[0]
+    with pytest.raises(UserError, match=r"engine\.args\.fp8_gemm must be one of vllm, torch"):
+        completed(fp8_gemm="cublas")
 
 
 def test_tensor_parallel_comes_from_the_worker() -> None:
