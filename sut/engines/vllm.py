@@ -57,6 +57,8 @@ class VllmEngine(Engine):
         self._state: Path | None = None
         self._baseline: dict[str, int] = {}
         self._watched = True
+        self._step_log = False
+        self._first_steps: dict[str, list[float]] = {}
         self._max_prompt = self._vocab = self._capacity = 0
 
     def load(self) -> EngineInfo:
@@ -121,7 +123,7 @@ class VllmEngine(Engine):
         args = vllm_args.complete(plan, self.settings, known=known, cpu=cpu)
         self._watched = args.get("worker_extension_cls") == vllm_args.FORCED["worker_extension_cls"]
         try:
-            return EngineArgs(**args).create_engine_config(UsageContext.LLM_CLASS)
+            config = EngineArgs(**args).create_engine_config(UsageContext.LLM_CLASS)
         except (ValueError, TypeError, KeyError, AttributeError, AssertionError, NotImplementedError, OSError,
                 RuntimeError, ImportError) as error:
             cause = vllm_facts.one_line(error)
@@ -129,6 +131,11 @@ class VllmEngine(Engine):
                 raise vllm_facts.explain(error, version=version, log_start=None) from error
             raise UserError(f"vLLM {version} rejects the model or an engine argument: {cause}; "
                             f"model {args['model']}, arguments {sorted(plan.vllm)}") from error
+        if plan.step_log:
+            name = "AsyncSteps" if config.scheduler_config.async_scheduling else "Steps"
+            config.scheduler_config.scheduler_cls = f"sut.engines.vllm_steps.{name}"
+        self._step_log = plan.step_log
+        return config
 
     def _start(self, config: Any, *, version: str) -> None:
         from vllm.v1.engine.llm_engine import LLMEngine
@@ -169,6 +176,7 @@ class VllmEngine(Engine):
     def warm_up(self, prompts: Sequence[IntArray]) -> None:
         super().warm_up(prompts)
         self._baseline = self._compilations(newer_than=time.time())
+        self._first_steps = self._steps()
 
     def submit(self, requests: Sequence[Request]) -> None:
         now = time.time()
@@ -280,11 +288,23 @@ class VllmEngine(Engine):
         return min(len(self._answers), self._capacity)
 
     def live_facts(self) -> dict[str, Any]:
-        if not self._watched:
-            return {"compilations_after_warm_up": None}
-        now = self._compilations()
-        grown = {name: n - self._baseline.get(name, 0) for name, n in now.items() if n > self._baseline.get(name, 0)}
-        return {"compilations_after_warm_up": sum(grown.values()), "compiled_after_warm_up": grown}
+        facts: dict[str, Any] = {"compilations_after_warm_up": None}
+        if self._watched:
+            now = self._compilations()
+            grown = {k: n - self._baseline.get(k, 0) for k, n in now.items() if n > self._baseline.get(k, 0)}
+            facts = {"compilations_after_warm_up": sum(grown.values()), "compiled_after_warm_up": grown}
+        if self._step_log:
+            from sut.engines import vllm_steps
+
+            facts["steps"] = vllm_steps.summary(self._steps(), self._first_steps)
+        return facts
+
+    def _steps(self) -> dict[str, list[float]]:
+        if not self._step_log or self._state is None:
+            return {}
+        from sut.engines import vllm_steps
+
+        return vllm_steps.read(self._state)
 
     def _compilations(self, newer_than: float | None = None) -> dict[str, int]:
         """Add up the counters of vLLM's processes, once they were all written after ``newer_than`` (Unix time)."""

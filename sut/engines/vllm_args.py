@@ -58,6 +58,7 @@ class Plan:
 
     vllm: dict[str, Any]
     ignore_eos: bool = False
+    step_log: bool = False
     multiprocessing: bool | None = None
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     dropped: list[str] = dataclasses.field(default_factory=list)
@@ -67,9 +68,9 @@ class Plan:
 
 
 def split(settings: EngineSettings) -> Plan:
-    """Separate our own arguments (``ignore_eos``, ``multiprocessing``, ``env``) from vLLM's, and check the model.
+    """Separate our own arguments (``ignore_eos``, ``multiprocessing``, ``step_log``, ``fp8_gemm``, ``env``).
 
-    Needs no vLLM. Raises ``UserError`` for a wrong type or a model folder without a model.
+    Checks the model too. Needs no vLLM. Raises ``UserError`` for a wrong type or a model folder without a model.
     """
     args = dict(settings.args)
     environment = args.pop("env", None) or {}
@@ -77,6 +78,9 @@ def split(settings: EngineSettings) -> Plan:
         raise UserError("engine.args.env must be a mapping of environment variables to values")
     plan = Plan({}, environment={str(k): str(v) for k, v in environment.items()})
     plan.ignore_eos = _flag(args, "ignore_eos") or False
+    plan.step_log = _flag(args, "step_log") or False
+    if plan.step_log and args.get("scheduler_cls"):
+        raise UserError("engine.args.step_log takes the place of vLLM's scheduler: leave engine.args.scheduler_cls out")
     plan.multiprocessing = _flag(args, "multiprocessing")
     if (gemm := args.pop("fp8_gemm", "vllm")) not in FP8_GEMM:
         raise UserError(f"engine.args.fp8_gemm must be one of {', '.join(FP8_GEMM)} (got {gemm!r})")

@@ -181,6 +181,32 @@ def test_ignore_eos_with_dummy_weights_and_a_product_that_nobody_computes() -> N
     assert "fp8_gemm=torch had no effect" in "; ".join(info.facts["warnings"])
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["in-process", "own-process"])
+def test_the_steps_are_counted_by_what_is_in_them(tiny: TinyLlama, own: bool) -> None:
+    engine = engines.create(settings(tiny.folder, multiprocessing=own, step_log=True, ignore_eos=True))
+    try:
+        info = engine.load()
+        engine.warm_up(tiny.prompts[:2])
+        engine.submit(requests(tiny.prompts))
+        answers = [len(ids(e.tokens)) for e in drain(engine) if isinstance(e, Completion)]
+        deadline = time.monotonic() + 10
+        while tokens(engine.live_facts()["steps"]) < sum(map(len, tiny.prompts)) + sum(answers) - len(answers):
+            assert time.monotonic() < deadline
+        steps = engine.live_facts()["steps"]
+    finally:
+        engine.close()
+    assert info.facts["scheduler"].startswith("sut.engines.vllm_steps.")
+    # the last token of an answer is computed by no further step
+    assert tokens(steps) == sum(map(len, tiny.prompts)) + sum(answers) - len(answers)
+    assert set(steps) >= {"decode"} and len(steps) > 1
+    assert all(k["mean_ms"] > 0 and k["mean_requests"] <= len(tiny.prompts) for k in steps.values())
+    assert steps["decode"]["mean_tokens"] == steps["decode"]["mean_requests"]
+
+
+def tokens(steps: dict[str, Any]) -> int:
+    return sum(round(k["count"] * k["mean_tokens"]) for k in steps.values())
+
+
 def test_a_killed_core_is_noticed(tiny: TinyLlama) -> None:
     engine = engines.create(settings(tiny.folder, multiprocessing=True, max_new_tokens=200))
     others = set(psutil.Process().children(recursive=True))

@@ -182,3 +182,9 @@ def test_the_reason_of_a_failed_start_decides_the_family(text: str, family: str)
     assert type(error).__name__ == family
     assert text in str(error)
     assert "\n" not in str(error)
+
+
+def test_a_record_of_the_steps_leaves_no_room_for_another_scheduler() -> None:
+    assert vllm_args.split(settings(step_log=True)).step_log
+    with pytest.raises(UserError, match=r"leave engine\.args\.scheduler_cls out"):
+        completed(step_log=True, scheduler_cls="some.Scheduler")
