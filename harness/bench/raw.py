@@ -7,6 +7,7 @@ end. Writes ``raw.json``. In a process of its own, so that its memory is free be
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -34,11 +35,7 @@ def generate_with_vllm(
     settings: EngineSettings, prompts: list[list[int]], *, warm_up: int, batch: int | None
 ) -> tuple[float, int]:
     """Return seconds and generated tokens of ``LLM.generate`` with exactly the arguments of our engine."""
-    import dataclasses
-    import os
-
     from vllm import LLM, SamplingParams
-    from vllm.engine.arg_utils import EngineArgs
     from vllm.platforms import current_platform
 
     from sut.engines import vllm_args
@@ -46,9 +43,9 @@ def generate_with_vllm(
     plan = vllm_args.split(settings)
     for name, value in (vllm_args.ENVIRONMENT | plan.environment).items():
         os.environ.setdefault(name, value)
-    known = {f.name for f in dataclasses.fields(EngineArgs)}
-    args = vllm_args.complete(plan, settings, known=known, cpu=current_platform.is_cpu())
-    llm = LLM(**args)
+    cpu = current_platform.is_cpu()
+    vllm_args.own_process(plan, cpu=cpu)
+    llm = LLM(**vllm_args.for_installed(plan, settings, cpu=cpu))
     params = SamplingParams(
         temperature=0.0,
         max_tokens=settings.max_new_tokens,

@@ -12,7 +12,6 @@ the cores) ``poll`` runs the step.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
 import logging
@@ -71,7 +70,7 @@ class VllmEngine(Engine):
         version, cpu = self._platform()
         if warning := vllm_args.check_version(version):
             plan.warnings.append(warning)
-        self.concurrent = self._own_process(plan, cpu=cpu)
+        self.concurrent = vllm_args.own_process(plan, cpu=cpu)
         config = self._configure(plan, version=version, cpu=cpu)
         told = len(plan.warnings)
         for warning in plan.warnings:
@@ -107,20 +106,11 @@ class VllmEngine(Engine):
                 os.environ.setdefault(name, value)
         return str(vllm.__version__), bool(cpu)
 
-    def _own_process(self, plan: vllm_args.Plan, *, cpu: bool) -> bool:
-        """Decide where the core runs: our argument, else vLLM's variable, else by device."""
-        choice = plan.multiprocessing
-        if choice is None:
-            choice = os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING", "0" if cpu else "1") == "1"
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(choice))
-        return choice
-
     def _configure(self, plan: vllm_args.Plan, *, version: str, cpu: bool) -> Any:
         from vllm.engine.arg_utils import EngineArgs
         from vllm.usage.usage_lib import UsageContext
 
-        known = {field.name for field in dataclasses.fields(EngineArgs)}
-        args = vllm_args.complete(plan, self.settings, known=known, cpu=cpu)
+        args = vllm_args.for_installed(plan, self.settings, cpu=cpu)
         self._watched = args.get("worker_extension_cls") == vllm_args.FORCED["worker_extension_cls"]
         try:
             config = EngineArgs(**args).create_engine_config(UsageContext.LLM_CLASS)

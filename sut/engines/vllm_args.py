@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -125,6 +126,22 @@ def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu:
             plan.warnings.append(f"vLLM argument {name!r} is not known to the installed release and was dropped"
                                  f"{nearest(name, known)}")
     return args
+
+
+def own_process(plan: Plan, *, cpu: bool) -> bool:
+    """Decide whether vLLM's core gets a process of its own: our argument, else vLLM's variable, else by device."""
+    choice = plan.multiprocessing
+    if choice is None:
+        choice = os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING", "0" if cpu else "1") == "1"
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = str(int(choice))
+    return choice
+
+
+def for_installed(plan: Plan, settings: EngineSettings, *, cpu: bool) -> dict[str, Any]:
+    """As :func:`complete`, for the vLLM that is installed."""
+    from vllm.engine.arg_utils import EngineArgs
+
+    return complete(plan, settings, known={field.name for field in dataclasses.fields(EngineArgs)}, cpu=cpu)
 
 
 def capture_sizes(*, sequences: int, tokens: int) -> list[int]:
