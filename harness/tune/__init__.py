@@ -12,7 +12,8 @@ it was. Rates are samples/s; fields that do not apply are null.
   ``samples_per_second`` completed, ``queries``, ``ttft_p50_ms`` .. ``tpot_p99_ms``, ``ttft_over``, ``tpot_over``,
   ``allowed`` (over-limit queries that early stopping allows in so many), ``allowed_share`` (in a full-length run),
   ``early_stopping_met`` (at the probe's own length), ``headroom_ttft``, ``headroom_tpot`` (limit / latency of a long
-  run; 1 is the knee) with ``error_ttft``, ``error_tpot``, ``backlog_growth`` (requests/s), ``valid``, ``reason``,
+  run; 1 is the knee) with ``error_ttft``, ``error_tpot``, ``tpot_room``, ``tpot_spread``, ``independent``
+  (:func:`harness.tune.verdict.tail_headroom`), ``backlog_growth`` (requests/s), ``valid``, ``reason``,
   ``ended`` (full length, clearly valid, hopeless and why), ``whole``, ``duration_s``, ``window_s``
 - ``knee_qps``: the estimate; ``bracket``: ``low`` (valid up to), ``high`` (not valid from), ``error_percent`` of the
   knee, ``limited_by``; ``best_qps``: the rate to run at: the knee less the margin, never above a valid probe, lowered

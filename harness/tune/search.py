@@ -10,9 +10,13 @@ believe it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.tune.verdict import Probe
 
@@ -20,6 +24,7 @@ START = 0.85  # of the ceiling: near enough to tell, far enough not to drown
 NEAR, FAR = 0.5, 3.0  # headrooms outside of which a probe says nothing of the knee
 NEAR_CEILING = 0.97
 SLACK = 0.03  # that a line may leave the bracket by: verdicts near the knee are noise
+FLOOR = 0.005  # least error of a headroom
 CURVATURE = 0.2  # error of the straight line, per unit of headroom away from the knee
 QUEUEING = "capacity: in a long run queueing alone would break the TTFT limit"
 
@@ -38,6 +43,23 @@ class Root:
 
     rate: float
     error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Headroom by rate, with the ``covariance`` of the level and of the slope for each ``unit`` samples/s."""
+
+    level: float
+    slope: float
+    unit: float
+    covariance: npt.NDArray[np.floating[Any]]
+
+    def at(self, rate: float) -> float:
+        return self.level + self.slope * rate
+
+    def error(self, rate: float) -> float:
+        direction = np.array([1.0, rate / self.unit])
+        return math.sqrt(direction @ self.covariance @ direction)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,31 +136,74 @@ class Search:
 
     def root(self) -> Root | None:
         """Where the first headroom reaches 1; ``None`` where nothing comes near."""
-        roots = [r for r in (self._line("ttft"), self._line("tpot")) if r]
+        roots = [r for r in (self._ttft(), self._tpot()) if r]
         return min(roots, key=lambda r: r.rate, default=None)
 
-    def _line(self, name: str) -> Root | None:
-        points = [
-            (p.target_qps, room, getattr(p, f"error_{name}") or 0.1)
-            for p in self.probes
-            if (room := getattr(p, f"headroom_{name}")) is not None and NEAR < room < (FAR if p.whole else 1)
-        ]
-        if not points:
+    def _near(self, name: str) -> list[Probe]:
+        """The probes that say something of the knee of ``name``."""
+        return [p for p in self.probes
+                if (room := getattr(p, f"headroom_{name}")) is not None and NEAR < room < (FAR if p.whole else 1)]
+
+    def _ttft(self) -> Root | None:
+        near = self._near("ttft")
+        line = self._line(near, [p.headroom_ttft or 0.0 for p in near], [p.error_ttft or 0.1 for p in near])
+        return self._reach(line, line.at, line.error) if line else None
+
+    def _tpot(self) -> Root | None:
+        """As :func:`harness.tune.verdict.tail_headroom` says it for one probe, with the spread of all probes together.
+
+        The spread comes from the arrivals: of ``rate * latency`` requests in the system, so relative to the headroom
+        it goes like sqrt(rate / headroom). One probe's own spread is known to a third only, that of all to a tenth.
+        """
+        near = [p for p in self._near("tpot") if p.tpot_room and p.tpot_spread is not None and p.independent]
+        if not near:
+            return None
+        rate, room, spread, independent, share = (np.array(column) for column in zip(*(
+            (p.target_qps, p.tpot_room, p.tpot_spread, p.independent, p.allowed_share) for p in near), strict=True))
+        scale, freedom = np.sqrt(rate / room), independent - 1
+        unit = math.sqrt(float((freedom * (spread / scale) ** 2).sum() / freedom.sum()))
+        line = self._line(near, list(room), list(room * unit * scale / np.sqrt(independent) + FLOOR))
+        if line is None:
+            return None
+        z = NormalDist().inv_cdf(1 - float(share.mean()))
+
+        def lost(at: float) -> float:
+            """The logarithm of what a long run's tail takes from the headroom."""
+            return z * unit * math.sqrt(at / line.at(at))
+
+        def tail(at: float) -> float:
+            return line.at(at) * math.exp(-lost(at))
+
+        def error(at: float) -> float:
+            return tail(at) * math.hypot(line.error(at) / line.at(at), lost(at) / math.sqrt(2 * float(freedom.sum())))
+
+        return self._reach(line, tail, error)
+
+    def _line(self, near: list[Probe], rooms: list[float], errors: list[float]) -> Line | None:
+        """The straight line through the headrooms, by rate; ``None`` if it does not fall through 1."""
+        if not near:
             return None
         # beyond the full engine's speed there is no headroom left: what makes a line of a single probe, and little more
-        points.append((1.15 * self.capacity, 0.0, 0.5 * len(points)))
-        rate, room, error = (np.array(column) for column in zip(*points, strict=True))
+        rate = np.array([*(p.target_qps for p in near), 1.15 * self.capacity]) / self.capacity
+        room, error = np.array([*rooms, 0.0]), np.array([*errors, 0.5 * len(near)])
         weight = 1 / (error**2 + (CURVATURE * (room - 1)) ** 2)
-        design = np.stack([np.ones_like(rate), rate / self.capacity], axis=1)
+        design = np.stack([np.ones_like(rate), rate], axis=1)
         covariance = np.linalg.inv(design.T @ (weight[:, None] * design))
         level, slope = covariance @ design.T @ (weight * room)
         if slope >= 0 or level <= 1:
             return None
-        at = (1 - level) / slope
-        direction = np.array([1.0, at])
-        return Root(
-            rate=float(at * self.capacity), error=float(math.sqrt(direction @ covariance @ direction) / abs(slope) / at)
-        )
+        return Line(level=float(level), slope=float(slope) / self.capacity, unit=self.capacity, covariance=covariance)
+
+    def _reach(self, line: Line, room: Callable[[float], float], error: Callable[[float], float]) -> Root | None:
+        """Where ``room``, nowhere above ``line``, falls to 1."""
+        low, high = 1e-3 * self.capacity, (1 - line.level) / line.slope
+        if room(low) <= 1:
+            return None
+        while high / low - 1 > 1e-6:
+            middle = (low + high) / 2
+            low, high = (middle, high) if room(middle) > 1 else (low, middle)
+        slope = (room(low) - room(0.999 * low)) / 0.001
+        return Root(rate=low, error=error(low) / abs(slope))
 
     def estimate(self) -> Estimate:
         """What is known now."""
@@ -149,7 +214,7 @@ class Search:
         root = self.root()
         if root is None or root.rate >= self.ceiling or (low or 0) >= self.ceiling * (1 - self.tolerance / 2):
             return Estimate(knee=self.ceiling, error=None, low=low, high=top, limited_by=QUEUEING)
-        binding = self._line("ttft")
+        binding = self._ttft()
         name = "TTFT" if binding and binding.rate == root.rate else "TPOT"
         knee = min(max(root.rate, (low or 0.0) * (1 - SLACK)), top * (1 + SLACK))
         return Estimate(knee=knee, error=root.error, low=low, high=top, limited_by=name)

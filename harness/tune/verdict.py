@@ -73,6 +73,9 @@ class Probe:
     headroom_tpot: float | None = None
     error_ttft: float | None = None
     error_tpot: float | None = None
+    tpot_room: float | None = None
+    tpot_spread: float | None = None
+    independent: float | None = None
     outstanding_mean: float = 0.0
     backlog_growth: float = 0.0
 
@@ -130,16 +133,16 @@ def measure(window: Window, limits_ns: tuple[int, int], share: float) -> dict[st
     out["early_stopping_met"] = all(v.met and v.within_limit for v in verdicts)
     room = limits_ns[0] / max(float(np.quantile(window.ttft, 1 - share)), 1.0)
     out |= {"headroom_ttft": room, "error_ttft": 0.15 * room}
-    out["headroom_tpot"], out["error_tpot"] = tail_headroom(window, limits_ns[1], share)
-    return out
+    return out | tail_headroom(window, limits_ns[1], share)
 
 
-def tail_headroom(window: Window, limit_ns: int, share: float) -> tuple[float, float]:
-    """Limit / TPOT at the quantile ``1 - share`` of a long run, and its standard error.
+def tail_headroom(window: Window, limit_ns: int, share: float) -> dict[str, float]:
+    """Limit / TPOT at the quantile ``1 - share`` of a long run (``headroom_tpot``, with its standard error).
 
-    Requests in the system at the same time share its steps, so a window holds only about as many independent samples
-    as it is long in latencies: too few to meet a 99th percentile, enough for a mean and a spread. The logarithm of the
-    TPOT is taken as normal, and the spread corrected for the few samples that it comes from.
+    Requests in the system at the same time share its steps, so a window holds only about as many ``independent``
+    samples as it is long in latencies: too few to meet a 99th percentile, enough for a mean and a spread. The logarithm
+    of the TPOT is taken as normal (``tpot_room``: the geometric mean of limit / TPOT; ``tpot_spread``: the standard
+    deviation of its logarithm), and the spread corrected for the few samples that it comes from.
     """
     logs = np.log(limit_ns / np.maximum(window.tpot, 1))
     span = float(window.scheduled.max() - window.scheduled.min())
@@ -148,7 +151,9 @@ def tail_headroom(window: Window, limit_ns: int, share: float) -> tuple[float, f
     z = NormalDist().inv_cdf(1 - share)
     spread = float(logs.std()) * math.sqrt(independent / (independent - 1))
     room = math.exp(float(logs.mean()) - z * spread)
-    return room, room * spread * math.sqrt(1 / independent + z * z / (2 * max(independent - 1, 0.5))) + 0.005
+    error = room * spread * math.sqrt(1 / independent + z * z / (2 * max(independent - 1, 0.5))) + 0.005
+    return {"headroom_tpot": room, "error_tpot": error, "tpot_room": math.exp(float(logs.mean())),
+            "tpot_spread": spread, "independent": independent}  # fmt: skip
 
 
 def decide(figures: dict[str, Any], grown: Growth, *, share: float) -> tuple[bool, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from tests.harness.tune.virtual import Virtual, true_knee
 # the time of a step binds long before the engine is full; the slots are full first and queueing decides; an H100's size
 STEP_BOUND = {"step_ms": 8, "sequence_us": 10, "prefill_us": 3, "output_tokens": 32, "max_num_seqs": 1024}
 SLOT_BOUND = {"step_ms": 5, "sequence_us": 31, "prefill_us": 2, "output_tokens": 32, "max_num_seqs": 128}
+H100_INTERACTIVE = {"step_ms": 5, "sequence_us": 31, "prefill_us": 13.6, "output_tokens": 128, "max_num_seqs": 512}
 LIKE_H100 = {"step_ms": 8, "sequence_us": 20, "prefill_us": 16, "output_tokens": 128, "max_num_seqs": 512}
 
 
@@ -21,6 +24,7 @@ LIKE_H100 = {"step_ms": 8, "sequence_us": 20, "prefill_us": 16, "output_tokens":
     ("scenario", "args", "seconds"),
     [
         (Scenario.INTERACTIVE, STEP_BOUND, 8.0),
+        (Scenario.INTERACTIVE, H100_INTERACTIVE, 20.0),
         (Scenario.SERVER, SLOT_BOUND, 4.0),
         (Scenario.SERVER, LIKE_H100, 20.0),
     ],
@@ -38,12 +42,24 @@ def test_lands_within_two_percent_of_the_knee_in_twelve_probes(
         assert len(search.probes) <= 12
 
 
+def test_short_probes_lean_to_neither_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An H100 called 49.7 and 49.2 samples/s not valid that probes of five latencies had said it would hold."""
+    engine = Virtual(scenario=Scenario.INTERACTIVE, args=H100_INTERACTIVE, monkeypatch=monkeypatch)
+    capacity = engine.capacity(seconds=40)
+    knee = true_knee(engine, low=0.6 * capacity, high=capacity)
+    found = [engine.search(seconds=20, seed=seed, capacity=capacity).estimate().knee or 0.0 for seed in range(12)]
+    assert sum(found) / len(found) == pytest.approx(knee, rel=0.01)
+    assert max(abs(f / knee - 1) for f in found) < 0.03
+
+
 def probe(rate: float, *, room: float, error: float = 0.02) -> Probe:
-    """A probe whose TPOT is ``1 / room`` of the limit."""
+    """A probe that says that the 99th percentile of a long run's TPOT would be ``1 / room`` of the limit."""
+    typical = room * math.exp(NormalDist().inv_cdf(1 - 0.009) * error)
     return Probe(target_qps=rate, achieved_qps=rate, samples_per_second=rate, queries=2000, valid=room >= 1, reason="",
                  ended="full length", whole=True, duration_s=1, window_s=1, allowed=10, allowed_share=0.009,
                  early_stopping_met=room >= 1, ttft_over=0, tpot_over=0, headroom_ttft=20.0, headroom_tpot=room,
-                 error_ttft=1.0, error_tpot=error)  # fmt: skip
+                 error_ttft=1.0, error_tpot=error, tpot_room=typical, tpot_spread=error,
+                 independent=10.0)  # fmt: skip
 
 
 def run(search: Search, knee: float, steepness: float = 4.0) -> list[float]:

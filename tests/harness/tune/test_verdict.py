@@ -57,16 +57,18 @@ def test_a_window_without_a_burst_is_not_taken_for_a_long_run() -> None:
 
 def test_the_predicted_tail_is_the_lognormals() -> None:
     drawn = 20 * np.exp(np.random.default_rng(1).normal(0, 0.1, 20_000))
-    room, error = tail_headroom(window(drawn, seconds=6000), LIMITS[1], SHARE)
-    assert room == pytest.approx(30 / np.quantile(drawn, 1 - SHARE), rel=0.02)
-    assert 0 < error < 0.05
+    found = tail_headroom(window(drawn, seconds=6000), LIMITS[1], SHARE)
+    assert found["headroom_tpot"] == pytest.approx(30 / np.quantile(drawn, 1 - SHARE), rel=0.02)
+    assert 0 < found["error_tpot"] < 0.05
+    assert found["tpot_room"] == pytest.approx(1.5, rel=0.01)
+    assert found["tpot_spread"] == pytest.approx(0.1, rel=0.05)
 
 
 def test_fewer_independent_samples_are_less_sure() -> None:
     drawn = 20 * np.exp(np.random.default_rng(1).normal(0, 0.1, 2000))
-    _, short = tail_headroom(window(drawn, seconds=2), LIMITS[1], SHARE)
-    _, long = tail_headroom(window(drawn, seconds=200), LIMITS[1], SHARE)
-    assert short > long
+    short, long = (tail_headroom(window(drawn, seconds=s), LIMITS[1], SHARE) for s in (2, 200))
+    assert short["error_tpot"] > long["error_tpot"]
+    assert short["independent"] < long["independent"]
 
 
 def test_a_growing_backlog_is_not_valid_however_good_the_latencies() -> None:
