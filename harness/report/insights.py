@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,10 +13,12 @@ from harness.gpu_info import THROTTLE_REASONS
 from harness.monitor.energy import window
 from harness.report.document import Tone
 from harness.report.load import Events, Floats, RunData
+from harness.report.steps import DECODE, steps
 
 NEAR = 0.9  # of a limit: this is what binds
 IMBALANCE = 0.05
 THROTTLED = 0.01  # share of the samples
+USUAL = 20  # steps of a class, for its mean to say something
 
 
 class Insight(NamedTuple):
@@ -30,6 +33,7 @@ def insights(run: RunData) -> list[Insight]:
         found += _queue(run.events, run.scenario)
         found += _first_token(run, run.events)
         found += _balance(run, run.events)
+    found += _steps(run)
     found += _gpus(run)
     found += _host(run)
     found += _faults(run)
@@ -104,6 +108,21 @@ def _balance(run: RunData, events: Events) -> Iterator[Insight]:
         busy = worker.get("busy_fraction")
         if isinstance(busy, int | float) and busy < NEAR:
             yield Insight(f"Worker {worker.get('id')} was busy {100 * busy:.0f} % of the time.", "warn")
+
+
+def _steps(run: RunData) -> Iterator[Insight]:
+    """Steps that take as long with half the tokens: computation is not what takes the time."""
+    usual = [s for s in steps(run) if s.count >= USUAL]
+    if not usual or usual[0].kind != DECODE:
+        return
+    decode = usual.pop(0)
+    for small, large in itertools.pairwise(usual):
+        if large.tokens > 1.5 * small.tokens and small.ms > 0.85 * large.ms and small.ms > 2 * decode.ms:
+            yield Insight(f"Steps of {small.tokens:,.0f} tokens took {small.ms:.1f} ms, nearly as long as those of "
+                          f"{large.tokens:,.0f} ({large.ms:.1f} ms); one that only decodes took {decode.ms:.1f} ms. "
+                          "Not computation takes this time but launching (no CUDA graph of that size: "
+                          "engine.args.cudagraph_capture_sizes) or the scheduler.", "warn")
+            return
 
 
 def _gpus(run: RunData) -> Iterator[Insight]:

@@ -10,6 +10,7 @@ from harness.progress import number
 from harness.report.document import Bar, Block, Cell, Items, Section, Table, Text
 from harness.report.insights import tokens_by_worker
 from harness.report.load import RunData
+from harness.report.steps import DECODE, steps
 
 
 def sections(run: RunData) -> list[Section]:
@@ -25,7 +26,7 @@ def sections(run: RunData) -> list[Section]:
         over, under = tokens.max() / tokens.mean() - 1, 1 - tokens.min() / tokens.mean()
         blocks.append(Text(text=f"Imbalance: the busiest worker generated {100 * over:.1f} % more than the mean, the "
                                 f"least busy one {100 * under:.1f} % less.{_finish(run)}"))
-    blocks += _faults(run)
+    blocks += _faults(run) + _steps(run)
     return [Section(title="Workers", blocks=blocks)]
 
 
@@ -66,6 +67,16 @@ def _finish(run: RunData) -> str:
         return ""
     ends = [float(run.events.complete[run.events.worker == i].max()) for i in ids]
     return f" Their last completions lie {max(ends) - min(ends):,.2f} s apart."
+
+
+def _steps(run: RunData) -> list[Block]:
+    rows: list[list[Cell]] = [
+        ["decode only" if s.kind == DECODE else f"up to {s.kind.removeprefix('<=')} tokens", f"{s.count:,}",
+         f"{s.ms:,.1f}", f"{s.tokens:,.0f}", f"{s.requests:,.0f}"] for s in steps(run)]
+    if not rows:
+        return []
+    return [Table(caption="Steps of the engines, by what was in them (means)", rows=rows,
+                  columns=["step", "count", "ms", "tokens", "requests"], numeric=frozenset({1, 2, 3, 4}))]
 
 
 def _faults(run: RunData) -> list[Block]:

@@ -67,6 +67,21 @@ def test_an_offline_drain(tmp_path: Path) -> None:
     assert "The drain took the last" in text
 
 
+def live(decode: float, small: float, large: float) -> dict[str, Any]:
+    """Steps as an H100 took them, with CUDA graphs of up to 512 tokens and with larger ones."""
+    return {"engine_live_facts": {"0": {"steps": {
+        "<=2048": {"count": 600, "mean_ms": large, "mean_tokens": 1399.0, "mean_requests": 179.0},
+        "<=1024": {"count": 25, "mean_ms": small, "mean_tokens": 743.0, "mean_requests": 95.0},
+        "decode": {"count": 160, "mean_ms": decode, "mean_tokens": 110.0, "mean_requests": 110.0}}}}}  # fmt: skip
+
+
+def test_steps_whose_launches_take_the_time(tmp_path: Path) -> None:
+    text = said(write_run(tmp_path / "slow", result=live(8.0, 32.7, 36.5)))
+    assert "Steps of 743 tokens took 32.7 ms, nearly as long as those of 1,399 (36.5 ms)" in text
+    assert "CUDA graph" not in said(write_run(tmp_path / "fast", result=live(7.4, 16.8, 24.5)))
+    assert "CUDA graph" not in said(write_run(tmp_path / "unknown"))
+
+
 def test_gpus_that_throttled_or_idled_during_the_test_only(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", samples=2000)
     assert "gpu" not in said(run_dir)
