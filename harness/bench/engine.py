@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from common.errors import RunError
+from common.source import python_path
 from harness import artifacts
-from harness.child import ROOT
 from harness.config import RunConfig, Scenario
 from harness.result import write_result
 from harness.run import supervise, with_defaults
@@ -62,13 +62,12 @@ def measure(
 
 def _raw(run_dir: Path, batch: int | None) -> Any:
     extra = ["--static-batches", str(batch)] if batch else []
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)}
     with (run_dir / "raw.log").open("ab") as log:
         code = subprocess.run(
             [sys.executable, "-m", "harness.bench.raw", str(run_dir), *extra],
             stdout=log,
             stderr=log,
-            env=env,
+            env=os.environ | {"PYTHONPATH": python_path()},
             check=False,
         ).returncode
     if code:

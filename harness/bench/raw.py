@@ -7,7 +7,6 @@ end. Writes ``raw.json``. In a process of its own, so that its memory is free be
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -41,8 +40,7 @@ def generate_with_vllm(
     from sut.engines import vllm_args
 
     plan = vllm_args.split(settings)
-    for name, value in (vllm_args.ENVIRONMENT | plan.environment).items():
-        os.environ.setdefault(name, value)
+    vllm_args.set_environment(plan)
     cpu = current_platform.is_cpu()
     vllm_args.own_process(plan, cpu=cpu)
     llm = LLM(**vllm_args.for_installed(plan, settings, cpu=cpu))

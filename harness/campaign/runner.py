@@ -18,9 +18,10 @@ from pathlib import Path
 from rich.console import Console
 
 from common.errors import EnvironmentFault, HarnessError, RunError, UserError
+from common.source import python_path
 from harness import artifacts
 from harness.campaign.plan import Kind, Step
-from harness.campaign.state import ROOT, Fingerprints, State, succeeded
+from harness.campaign.state import Fingerprints, State, succeeded
 
 LOCK = ".campaign.lock"
 LOCK_WAIT_S = 20.0
@@ -115,7 +116,7 @@ class Campaign:
 
     def _call(self, command: list[str], lock: int) -> int:
         """Run a command to its end. It holds the campaign's lock, and ends when this process is killed."""
-        env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)}
+        env = os.environ | {"PYTHONPATH": python_path()}
         child = subprocess.Popen(command, env=env, pass_fds=(lock,), preexec_fn=_die_with_parent)
         try:
             return child.wait()

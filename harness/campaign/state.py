@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.source import PACKAGES, ROOT
 from harness import artifacts
 from harness.accuracy.score import sha256_of
 from harness.campaign.plan import Kind, Step
 from harness.config import RunConfig
 
 STATE = "campaign.json"
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("common", "harness", "qsl", "sut")
 NOT_INPUTS = {"output", "overwrite", "skip_preflight", "monitor"}  # they change nothing that is measured
 
 

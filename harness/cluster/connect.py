@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from pathlib import Path
 
 from common.errors import EnvironmentFault, UserError
+from common.source import python_path
 from harness.config import RunConfig
 
-ROOT = Path(__file__).resolve().parents[2]
 REACH_S = 5.0
 OTHERS = ("object_store_memory", "memory")
 
@@ -32,13 +31,12 @@ def connect(address: str, *, bind: str | None = None) -> str:
         raise EnvironmentFault("a cluster needs Ray: pip install 'mlperf-llama[ray]'") from error
     if not ray.is_initialized():
         _check_reachable(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)
-        path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
         try:
             ray.init(
                 address=address,
                 log_to_driver=False,
                 logging_level=logging.WARNING,
-                runtime_env={"env_vars": {"PYTHONPATH": path}},
+                runtime_env={"env_vars": {"PYTHONPATH": python_path()}},
                 _node_ip_address=bind,
             )
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:

@@ -18,11 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from common.source import python_path
 from harness import artifacts
 from harness.config import build
 from harness.session import barrier
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Member:
@@ -37,12 +36,11 @@ class Member:
         self.folder.mkdir(parents=True, exist_ok=True)
         config.save(self.folder / artifacts.CONFIG)
         (self.folder / barrier.HOLD).touch()
-        path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
         with (self.folder / artifacts.SESSION_LOG).open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "harness.session", str(self.folder)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env=os.environ | {"PYTHONPATH": path, "MLPERF_LLAMA_NODE": name} | env,
+                env=os.environ | {"PYTHONPATH": python_path(), "MLPERF_LLAMA_NODE": name} | env,
             )  # fmt: skip
 
     def state(self) -> dict[str, Any]:

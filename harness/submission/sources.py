@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("common", "harness", "qsl", "sut")
+from common.source import PACKAGES, ROOT
+
 FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "user.conf", "mlperf.conf")
 NOT_CODE = ("__pycache__",)
 

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.tune.verdict import Probe
+from harness.tune.verdict import FLOOR, Probe
 
 START = 0.85  # of the ceiling: near enough to tell, far enough not to drown
 NEAR, FAR = 0.5, 3.0  # headrooms outside of which a probe says nothing of the knee
 NEAR_CEILING = 0.97
 SLACK = 0.03  # that a line may leave the bracket by: verdicts near the knee are noise
-FLOOR = 0.005  # least error of a headroom
 CURVATURE = 0.2  # error of the straight line, per unit of headroom away from the knee
 QUEUEING = "capacity: in a long run queueing alone would break the TTFT limit"
 

@@ -23,6 +23,7 @@ from harness.rules import MIN_DURATION_MS
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 GROWTH_SIGMAS = 4.0
+FLOOR = 0.005  # least error of a headroom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,7 @@ def tail_headroom(window: Window, limit_ns: int, share: float) -> dict[str, floa
     z = NormalDist().inv_cdf(1 - share)
     spread = float(logs.std()) * math.sqrt(independent / (independent - 1))
     room = math.exp(float(logs.mean()) - z * spread)
-    error = room * spread * math.sqrt(1 / independent + z * z / (2 * max(independent - 1, 0.5))) + 0.005
+    error = room * spread * math.sqrt(1 / independent + z * z / (2 * max(independent - 1, 0.5))) + FLOOR
     return {"headroom_tpot": room, "error_tpot": error, "tpot_room": math.exp(float(logs.mean())),
             "tpot_spread": spread, "independent": independent}  # fmt: skip
 

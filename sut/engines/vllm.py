@@ -62,11 +62,7 @@ class VllmEngine(Engine):
 
     def load(self) -> EngineInfo:
         plan = vllm_args.split(self.settings)
-        for name, value in {**vllm_args.ENVIRONMENT, **plan.environment}.items():
-            if name in plan.environment:
-                os.environ[name] = value
-            else:
-                os.environ.setdefault(name, value)
+        vllm_args.set_environment(plan)
         version, cpu = self._platform()
         if warning := vllm_args.check_version(version):
             plan.warnings.append(warning)

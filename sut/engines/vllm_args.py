@@ -128,6 +128,13 @@ def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu:
     return args
 
 
+def set_environment(plan: Plan) -> None:
+    """What vLLM reads from the environment: what the user says in the arguments, else what is there, else ours."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(plan.environment)
+
+
 def own_process(plan: Plan, *, cpu: bool) -> bool:
     """Decide whether vLLM's core gets a process of its own: our argument, else vLLM's variable, else by device."""
     choice = plan.multiprocessing

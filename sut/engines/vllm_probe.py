@@ -104,14 +104,19 @@ def _count_kernels() -> None:
     jit_monitor._handle_jit_event = counted
 
 
-def _publish(path: Path) -> None:
-    while True:
-        part = path.with_suffix(".part")
-        try:
-            part.write_text(json.dumps({"time": time.time(), "counters": counters()}))
-            part.replace(path)
-        except OSError:
-            return  # the owner has removed the folder: the engine is being closed
+def publish(path: Path, value: Any) -> bool:
+    """Replace a small JSON file. False if the owner has removed the folder: the engine is being closed."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(value))
+        part.replace(path)
+    except OSError:
+        return False
+    return True
+
+
+def _publish_counters(path: Path) -> None:
+    while publish(path, {"time": time.time(), "counters": counters()}):
         time.sleep(INTERVAL_S)
 
 
@@ -155,7 +160,7 @@ def _start() -> None:
     threading.Thread(target=_follow, args=(owner,), daemon=True, name="follow-owner").start()
     if state := os.environ.get(STATE):
         threading.Thread(
-            target=_publish, args=(Path(state) / f"{os.getpid()}.json",), daemon=True, name="publish-counters"
+            target=_publish_counters, args=(Path(state) / f"{os.getpid()}.json",), daemon=True, name="publish-counters"
         ).start()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
-from sut.engines.vllm_probe import STATE
+from sut.engines.vllm_probe import STATE, publish
 
 FILE = "steps"
 INTERVAL_S = 0.5
@@ -57,18 +57,9 @@ class _Steps:
                 sums[i] += value
         outputs = super().update_from_output(scheduler_output, model_runner_output)  # type: ignore[misc]
         if now - self._published > INTERVAL_S or not self.has_unfinished_requests():  # type: ignore[attr-defined]
-            self._publish()
+            publish(Path(os.environ[STATE]) / FILE, self._kinds)
             self._published = now
         return outputs
-
-    def _publish(self) -> None:
-        path = Path(os.environ[STATE]) / FILE
-        part = path.with_suffix(".part")
-        try:
-            part.write_text(json.dumps(self._kinds))
-            part.replace(path)
-        except OSError:
-            return  # the owner has removed the folder: the engine is being closed
 
 
 class Steps(_Steps, Scheduler):  # type: ignore[misc]

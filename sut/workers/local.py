@@ -14,16 +14,15 @@ from pathlib import Path
 
 import msgspec
 
+from common.source import python_path
 from sut.messages import WorkerSpec
 from sut.workers.base import Exit, WorkerPool
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def launch(spec: WorkerSpec) -> subprocess.Popen[bytes]:
     """Start one worker process. Its output goes to ``spec.log_file`` (appended)."""
     env = os.environ | spec.env
-    env["PYTHONPATH"] = os.pathsep.join(p for p in (str(ROOT), env.get("PYTHONPATH")) if p)
+    env["PYTHONPATH"] = python_path(env)
     env["MLPERF_LLAMA_WORKER_ID"] = str(spec.id)
     if spec.gpus:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec.gpus))
