@@ -76,7 +76,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["common", "common.*", "harness", "harness.*", "qsl", "qsl.*", "sut", "sut.*"]),
+    packages=find_packages(
+        include=["mlperf_llama_base", "mlperf_llama_base.*", "harness", "harness.*", "qsl", "qsl.*", "sut", "sut.*"]
+    ),
     package_data={
         "harness": ["profiles/*.yaml", "**/templates/*", "**/*.json", "**/*.config"],
         "qsl": ["samples/*"],

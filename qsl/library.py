@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from common.errors import RunError, UserError
+from mlperf_llama_base.errors import RunError, UserError
 from qsl.dataset import Dataset
 from qsl.rows import TOKEN
 
@@ -23,8 +23,10 @@ class SampleLibrary:
         self.total_count = dataset.count
         self.performance_count = dataset.count if performance_count is None else performance_count
         if not 1 <= self.performance_count <= self.total_count:
-            raise UserError(f"performance sample count {performance_count} is not within 1 to {self.total_count}, the "
-                            f"samples of {dataset.path}")
+            raise UserError(
+                f"performance sample count {performance_count} is not within 1 to {self.total_count}, the "
+                f"samples of {dataset.path}"
+            )
         self._dataset = dataset
         self._samples: dict[int, bytes] = {}
 

@@ -18,7 +18,7 @@ from typing import Annotated, TypeVar
 import msgspec
 import numpy as np
 
-from common.errors import UserError
+from mlperf_llama_base.errors import UserError
 from qsl.rows import TOKEN, Ids, Row
 
 
@@ -73,11 +73,13 @@ def _rows(path: Path) -> Iterator[list[msgspec.Raw]]:
     try:
         rows = msgspec.json.decode(mapped, type=list[msgspec.Raw])
     except msgspec.ValidationError as error:
-        raise UserError(f"data set {path} is not a JSON list of objects ({error}); make one with "
-                        "`mlperf-llama data prepare`") from error
+        raise UserError(
+            f"data set {path} is not a JSON list of objects ({error}); make one with `mlperf-llama data prepare`"
+        ) from error
     except msgspec.DecodeError as error:
-        raise UserError(f"data set {path} is not JSON, or is cut short ({error}); make it anew with "
-                        "`mlperf-llama data prepare`") from error
+        raise UserError(
+            f"data set {path} is not JSON, or is cut short ({error}); make it anew with `mlperf-llama data prepare`"
+        ) from error
     yield rows
 
 
@@ -86,8 +88,10 @@ def _decode(path: Path, number: int, raw: msgspec.Raw, kind: type[T]) -> T:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reason = str(error).replace("`$.", "`")
-        raise UserError(f"data set {path}, row {number} (counted from 0): {reason}; MLCommons' rows are objects with "
-                        "instruction, input, tok_input (a list of token ids), output") from error
+        raise UserError(
+            f"data set {path}, row {number} (counted from 0): {reason}; MLCommons' rows are objects with "
+            "instruction, input, tok_input (a list of token ids), output"
+        ) from error
 
 
 class JsonWriter:

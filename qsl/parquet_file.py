@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from common.errors import UserError
+from mlperf_llama_base.errors import UserError
 from qsl.rows import TOKEN, Ids, Row
 
 SCHEMA = pa.schema([("input", pa.string()), ("tok_input", pa.list_(pa.int32())), ("output", pa.string())])
@@ -50,8 +50,9 @@ def read_ids(path: Path, limit: int | None) -> Ids:
 def _refuse_gaps(path: Path, first: int, lists: Any, values: Any) -> None:
     if lists.null_count or values.null_count:
         row = next(i for i, ids in enumerate(lists.to_pylist(), first) if ids is None or None in ids)
-        raise UserError(f"data set {path}, row {row} (counted from 0): tok_input must be a list of "
-                        "token ids without gaps")
+        raise UserError(
+            f"data set {path}, row {row} (counted from 0): tok_input must be a list of token ids without gaps"
+        )
 
 
 def read_articles(path: Path, indices: Sequence[int]) -> list[str]:
@@ -78,8 +79,10 @@ def _open(path: Path) -> Any:
     for field in SCHEMA:
         if field.name not in file.schema_arrow.names or file.schema_arrow.field(field.name).type != field.type:
             file.close()
-            raise UserError(f"data set {path} has no column {field.name} of type {field.type}; make one with "
-                            "`mlperf-llama data prepare`")
+            raise UserError(
+                f"data set {path} has no column {field.name} of type {field.type}; make one with "
+                "`mlperf-llama data prepare`"
+            )
     return file
 
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import UserError
+from mlperf_llama_base.errors import UserError
 from qsl import prompt
 from qsl.articles import Article, ArticleSource
-from qsl.rows import Row, open_writer
+from qsl.formats import open_writer
+from qsl.rows import Row
 from qsl.tokenizer import LLAMA3_BOS
 
 BATCH = 64
@@ -77,8 +78,10 @@ def encode(tokenizer: Any, articles: Iterable[str]) -> list[list[int]]:
     for ids in encoded:
         leading = 0 if bos is None else int(ids[:1] == [bos]) + int(ids[:2] == [bos, bos])
         if leading == 2 or (leading == 0 and tokenizer.bos_token == LLAMA3_BOS):
-            raise UserError(f"the tokenizer puts {leading} BOS tokens in front of a prompt instead of 1; use the one "
-                            "that comes with the model, unchanged")
+            raise UserError(
+                f"the tokenizer puts {leading} BOS tokens in front of a prompt instead of 1; use the one "
+                "that comes with the model, unchanged"
+            )
     return encoded
 
 

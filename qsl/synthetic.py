@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import UserError
-from qsl.rows import IntArray, Row, open_writer
+from mlperf_llama_base.errors import UserError
+from qsl.formats import open_writer
+from qsl.rows import IntArray, Row
 
 Shape = Literal["gamma", "lognormal"]
 GAMMA_SHAPE, GAMMA_MEAN, GAMMA_RANGE = 4.0, 778.0, (68, 2540)

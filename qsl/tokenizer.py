@@ -11,14 +11,22 @@ import binascii
 from pathlib import Path
 from typing import Any
 
-from common.errors import EnvironmentFault, UserError
+from mlperf_llama_base.errors import EnvironmentFault, UserError
 
 LLAMA3_BOS = "<|begin_of_text|>"
 _LLAMA3_SPECIAL = [
-    LLAMA3_BOS, "<|end_of_text|>", "<|reserved_special_token_0|>", "<|reserved_special_token_1|>",
-    "<|finetune_right_pad_id|>", "<|reserved_special_token_2|>", "<|start_header_id|>", "<|end_header_id|>",
-    "<|eom_id|>", "<|eot_id|>", "<|python_tag|>",
-]  # fmt: skip
+    LLAMA3_BOS,
+    "<|end_of_text|>",
+    "<|reserved_special_token_0|>",
+    "<|reserved_special_token_1|>",
+    "<|finetune_right_pad_id|>",
+    "<|reserved_special_token_2|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eom_id|>",
+    "<|eot_id|>",
+    "<|python_tag|>",
+]
 _LLAMA3_SPECIAL += [f"<|reserved_special_token_{i}|>" for i in range(3, 3 + 256 - len(_LLAMA3_SPECIAL))]
 
 
@@ -42,10 +50,14 @@ def load_tokenizer(name: str, *, revision: str | None = None) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         if path.is_dir():
-            raise UserError(f"tokenizer {name}: the folder holds no tokenizer that transformers reads ({reason}); it "
-                            "needs tokenizer.json") from error
-        raise EnvironmentFault(f"tokenizer {name} did not come from the hub ({reason}); give a local folder, or log in "
-                               "with `hf auth login` where the model is gated") from error
+            raise UserError(
+                f"tokenizer {name}: the folder holds no tokenizer that transformers reads ({reason}); it "
+                "needs tokenizer.json"
+            ) from error
+        raise EnvironmentFault(
+            f"tokenizer {name} did not come from the hub ({reason}); give a local folder, or log in "
+            "with `hf auth login` where the model is gated"
+        ) from error
 
 
 def _is_tiktoken(path: Path) -> bool:

@@ -19,4 +19,4 @@ command -v ip >/dev/null || die 3 "the command ip is missing: install iproute2"
 cd -- "$ROOT"
 ensure_environment dev
 export MLPERF_LLAMA_MOMENTS=${MLPERF_LLAMA_MOMENTS:-5} OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
-exec "$VENV/bin/python" -m pytest tests/integration/test_cluster.py tests/sut/test_gate.py "$@"
+exec "$VENV/bin/python" -m pytest tests/integration/test_cluster.py tests/sut/test_curve.py "$@"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 
-from common.errors import RunError
+from mlperf_llama_base.errors import RunError
 from sut.messages import Completion, Failure, FirstToken
 from sut.policies import Order, Policy, Sample, WorkerLoad
 

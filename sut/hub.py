@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import zmq
 
-from common.errors import EnvironmentFault, HarnessError, RunError
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError
+from sut.curve import Gate
 from sut.dispatcher import Dispatcher
-from sut.gate import Gate
 from sut.messages import (
     Completion,
     EngineInfo,

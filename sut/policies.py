@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from common.errors import UserError, nearest
+from mlperf_llama_base.errors import UserError, nearest
 
 
 @dataclass(slots=True, eq=False)

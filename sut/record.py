@@ -36,8 +36,18 @@ class SampleRecord:
         return len(self.columns["complete_ns"])
 
     def add(self, sample: Sample, output_tokens: int, now_ns: int) -> None:
-        row = (sample.id, sample.index, sample.issue_ns, sample.dispatch_ns, sample.first_ns, now_ns, sample.length,
-               output_tokens, sample.worker, min(sample.attempts, 127))  # fmt: skip
+        row = (
+            sample.id,
+            sample.index,
+            sample.issue_ns,
+            sample.dispatch_ns,
+            sample.first_ns,
+            now_ns,
+            sample.length,
+            output_tokens,
+            sample.worker,
+            min(sample.attempts, 127),
+        )
         for append, value in zip(self._append, row, strict=True):
             append(value)
 

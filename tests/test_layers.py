@@ -9,22 +9,38 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("common", "qsl", "sut", "harness")
+PACKAGES = ("mlperf_llama_base", "qsl", "sut", "harness")
 MAY_IMPORT = {
-    "common": set(),
-    "qsl": {"common"},
-    "sut": {"common"},
-    "harness": {"common", "qsl", "sut"},
-}  # fmt: skip
-LOADGEN = {"sut/completions.py", "harness/session/loadgen.py"}
-HEAVY = {"torch", "transformers", "tokenizers", "vllm", "ray", "datasets", "pandas", "pyarrow", "matplotlib", "plotly",
-         "evaluate", "nltk", "optuna", "aiohttp", "gguf", "mlperf_loadgen"}  # fmt: skip
+    "mlperf_llama_base": set(),
+    "qsl": {"mlperf_llama_base"},
+    "sut": {"mlperf_llama_base"},
+    "harness": {"mlperf_llama_base", "qsl", "sut"},
+}
+LOADGEN = {"sut/completions.py", "harness/loadgen/driver.py"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "tokenizers",
+    "vllm",
+    "ray",
+    "datasets",
+    "pandas",
+    "pyarrow",
+    "matplotlib",
+    "plotly",
+    "evaluate",
+    "nltk",
+    "optuna",
+    "aiohttp",
+    "gguf",
+    "mlperf_loadgen",
+}
 ADAPTERS = {  # modules that are imported only by those who need the library
     "harness/cluster/node.py": {"ray"},
     "harness/monitor/energy.py": {"pyarrow"},
     "harness/monitor/store.py": {"pyarrow"},
     "harness/scaling/actor.py": {"ray"},
-    "harness/session/loadgen.py": {"mlperf_loadgen"},
+    "harness/loadgen/driver.py": {"mlperf_loadgen"},
     "qsl/parquet_file.py": {"pyarrow"},
     "sut/completions.py": {"mlperf_loadgen"},
     "sut/engines/kv_slots.py": {"torch", "transformers"},
@@ -37,10 +53,23 @@ ADAPTERS = {  # modules that are imported only by those who need the library
     "sut/workers/ray_host.py": {"ray"},
 }
 # What must start at once, or on a machine that lacks some of the libraries
-QUICK = ("harness/cli/*.py", "harness/run.py", "harness/config.py", "harness/result.py", "harness/gate/*.py",
-         "harness/preflight/*.py", "harness/progress.py", "harness/accuracy/*.py", "qsl/dataset.py", "qsl/library.py",
-         "sut/workers/main.py", "sut/workers/local.py", "sut/hub.py", "sut/engines/__init__.py",
-         "sut/engines/null.py")  # fmt: skip
+QUICK = (
+    "harness/cli/*.py",
+    "harness/run.py",
+    "harness/config.py",
+    "harness/verdict/result.py",
+    "harness/verdict/*.py",
+    "harness/preflight/*.py",
+    "harness/progress.py",
+    "harness/accuracy/*.py",
+    "qsl/dataset.py",
+    "qsl/library.py",
+    "sut/workers/main.py",
+    "sut/workers/local.py",
+    "sut/hub.py",
+    "sut/engines/__init__.py",
+    "sut/engines/null.py",
+)
 FILES = sorted(path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 KNOWN = frozenset(FILES)
 
@@ -74,8 +103,8 @@ def top(module: str) -> str:
 
 
 def test_there_is_something_to_look_at() -> None:
-    assert {"harness/run.py", "sut/hub.py", "qsl/dataset.py", "common/errors.py"} <= set(FILES)
-    assert "mlperf_loadgen" in set(imports("harness/session/loadgen.py", late=False))
+    assert {"harness/run.py", "sut/hub.py", "qsl/dataset.py", "mlperf_llama_base/errors.py"} <= set(FILES)
+    assert "mlperf_loadgen" in set(imports("harness/loadgen/driver.py", late=False))
     assert "transformers" in set(imports("qsl/tokenizer.py", late=True)) - set(imports("qsl/tokenizer.py", late=False))
     assert ADAPTERS.keys() <= KNOWN
 

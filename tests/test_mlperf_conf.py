@@ -17,8 +17,14 @@ ROOT = Path(__file__).parents[1]
 MODELS = ("llama3_1-8b", "llama3_1-8b-interactive", "llama3_1-8b-edge")
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 # LoadGen reads these from its compiled-in copy only (FromConfig with conf_type 0)
-SEEDS = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed",
-         "test05_qsl_rng_seed", "test05_sample_index_rng_seed", "test05_schedule_rng_seed")  # fmt: skip
+SEEDS = (
+    "qsl_rng_seed",
+    "sample_index_rng_seed",
+    "schedule_rng_seed",
+    "test05_qsl_rng_seed",
+    "test05_sample_index_rng_seed",
+    "test05_schedule_rng_seed",
+)
 
 READ_SETTINGS = """
 import json, sys

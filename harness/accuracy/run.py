@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from common.errors import UserError
 from harness.accuracy import score as scoring
 from harness.accuracy.decode import load_decoder
-from harness.accuracy.log import read_accuracy_log
-from harness.accuracy.scorers import METRICS
-from harness.evidence import Evidence
-from harness.loadgen_log import ACCURACY
+from harness.loadgen.accuracy_log import read_accuracy_log
+from harness.loadgen.log import ACCURACY
+from harness.rundir.record import Evidence
+from harness.rundir.scores import METRICS, Accuracy
+from mlperf_llama_base.errors import UserError
+from mlperf_llama_base.files import sha256_of
 from qsl.dataset import Dataset
 
 
@@ -23,7 +24,7 @@ def score_run(
     tokenizer: str | None = None,
     log: Path | None = None,
     on_step: Callable[[str], None] = lambda step: None,
-) -> scoring.Accuracy:
+) -> Accuracy:
     """Score a run and write accuracy.txt, accuracy.json and accuracy_samples.parquet into it.
 
     What is not given is taken from the run's own record. Raises ``UserError`` if the log is missing, cut off, of a
@@ -59,7 +60,7 @@ def score_run(
     name = scorer or run.setting("scorer") or "fast"
     scored = scoring.score(entries, loaded, decode, scorer_name=name, on_step=on_step)
     official = run.benchmark.sample_count
-    accuracy = scoring.Accuracy(
+    accuracy = Accuracy(
         **{metric: scored.mean(metric) for metric in METRICS},
         gen_len=int(scored.chars.sum()),
         gen_num=len(scored.chars),
@@ -76,7 +77,7 @@ def score_run(
         dataset=str(data_path),
         dataset_sha256=loaded.sha256,
         tokenizer=str(tokenizer_path),
-        log_sha256=scoring.sha256_of(log_path),
+        log_sha256=sha256_of(log_path),
     )
     scoring.save(run_dir, accuracy, scored)
     return accuracy

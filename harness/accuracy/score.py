@@ -7,25 +7,24 @@ characters.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import UserError
 from harness.accuracy.decode import Decode
-from harness.accuracy.log import AccuracyLog
-from harness.accuracy.scorers import METRICS, Scores, scorer
+from harness.accuracy.scorers import Scores, scorer
 from harness.accuracy.sentences import split_lines
-from harness.artifacts import write_whole
-
-TEXT, DETAILS, SAMPLES = "accuracy.txt", "accuracy.json", "accuracy_samples.parquet"
+from harness.loadgen.accuracy_log import AccuracyLog
+from harness.rundir.names import ACCURACY_JSON, ACCURACY_SAMPLES, ACCURACY_TEXT
+from harness.rundir.scores import Accuracy
+from mlperf_llama_base.errors import UserError
+from mlperf_llama_base.files import write_whole
 
 
 class References(Protocol):
@@ -35,43 +34,6 @@ class References(Protocol):
     def count(self) -> int: ...
 
     def references(self, indices: Sequence[int]) -> list[str]: ...
-
-
-class Accuracy(msgspec.Struct, kw_only=True):
-    """The scores of one accuracy log (ROUGE x 100, ``gen_len`` in characters) and what they are scores of.
-
-    ``expected``: samples that a complete log of this run has. ``partial``: why these are no scores of the benchmark,
-    or None.
-    """
-
-    rouge1: float
-    rouge2: float
-    rougeL: float
-    rougeLsum: float
-    gen_len: int
-    gen_num: int
-    expected: int
-    partial: str | None = None
-    repeated: int = 0
-    tokens_mean: float | None = None
-    scorer: str | None = None
-    dataset: str | None = None
-    dataset_sha256: str | None = None
-    tokenizer: str | None = None
-    log_sha256: str | None = None
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """The five figures that have targets, by the names of accuracy.txt."""
-        return {name: getattr(self, name) for name in (*METRICS, "gen_len")}
-
-    def text(self) -> str:
-        """accuracy.txt: one line that the submission checker's patterns accept, and a second one that says what is
-        partial.
-        """
-        figures: dict[str, Any] = {name: str(getattr(self, name)) for name in METRICS}
-        figures |= {"gen_len": self.gen_len, "gen_num": self.gen_num}
-        return f"{figures}\n" + (f"partial: {self.partial}\n" if self.partial else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +103,6 @@ def save(run_dir: Path, accuracy: Accuracy, scored: Scored) -> None:
     columns = {"qsl_idx": scored.qsl_idx, **scored.scores, "n_tokens": scored.n_tokens, "chars": scored.chars}
     table = io.BytesIO()
     pq.write_table(pa.table(columns), table)
-    write_whole(run_dir / SAMPLES, table.getvalue())
-    write_whole(run_dir / TEXT, accuracy.text().encode())
-    write_whole(run_dir / DETAILS, msgspec.json.format(msgspec.json.encode(accuracy)) + b"\n")
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    write_whole(run_dir / ACCURACY_SAMPLES, table.getvalue())
+    write_whole(run_dir / ACCURACY_TEXT, accuracy.text().encode())
+    write_whole(run_dir / ACCURACY_JSON, msgspec.json.format(msgspec.json.encode(accuracy)) + b"\n")

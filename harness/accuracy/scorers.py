@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import EnvironmentFault, UserError, nearest
+from harness.rundir.scores import METRICS
+from mlperf_llama_base.errors import EnvironmentFault, UserError, nearest
 
-METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 Scores = dict[str, npt.NDArray[np.float64]]
 Scorer = Callable[[Sequence[str], Sequence[str]], Scores]
 

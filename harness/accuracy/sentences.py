@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from common.errors import EnvironmentFault
+from mlperf_llama_base.errors import EnvironmentFault
 
 
 @cache

@@ -10,13 +10,14 @@ from typing import Any
 
 from rich.console import Console
 
-from common.errors import RunError
-from common.source import python_path
-from harness import artifacts
 from harness.config import RunConfig, Scenario
-from harness.result import write_result
 from harness.run import supervise, with_defaults
-from harness.run_directory import prepare_directory
+from harness.rundir import names
+from harness.rundir.directory import prepare_directory
+from harness.verdict.result import write_result
+from mlperf_llama_base import files
+from mlperf_llama_base.errors import RunError
+from mlperf_llama_base.source import python_path
 
 
 def workload(path: Path, *, count: int) -> Path:
@@ -44,7 +45,7 @@ def measure(
     """Run the variants one after another. Returns their figures and the ratio harness / raw."""
     config = offline_once(with_defaults(config), samples=samples)
     run_dir = prepare_directory(config)
-    config.save(run_dir / artifacts.CONFIG)
+    config.save(run_dir / names.CONFIG)
     figures: dict[str, Any] = {"workers": config.workers.count or 1}
     if raw:
         figures["raw"] = _raw(run_dir, None)
@@ -56,7 +57,7 @@ def measure(
     figures["harness"] = {k: result[k] for k in ("tokens_per_second", "samples_per_second")}
     if raw:
         figures["ratio"] = figures["harness"]["tokens_per_second"] / figures["raw"]["tokens_per_second"]
-    artifacts.write_json(run_dir / "bench.json", figures)
+    files.write_json(run_dir / "bench.json", figures)
     return figures
 
 
@@ -72,4 +73,4 @@ def _raw(run_dir: Path, batch: int | None) -> Any:
         ).returncode
     if code:
         raise RunError(f"the raw engine ended with status {code}: see {run_dir / 'raw.log'}")
-    return artifacts.read_json(run_dir / (f"raw-batches-of-{batch}.json" if batch else "raw.json"))
+    return files.read_json(run_dir / (f"raw-batches-of-{batch}.json" if batch else "raw.json"))

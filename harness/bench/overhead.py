@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import artifacts
 from harness.config import Benchmark, RunConfig, Scenario
-from harness.result import write_result
 from harness.run import supervise, with_defaults
-from harness.run_directory import prepare_directory
+from harness.rundir import names
+from harness.rundir.directory import prepare_directory
+from harness.verdict.result import write_result
+from mlperf_llama_base import files
 from qsl.synthetic import synthesize
 
 
@@ -54,17 +55,17 @@ def measure(
             config.loadgen.min_duration_ms = 1
             config.loadgen.min_query_count = offline_samples if rate is None else max(1, int(rate * seconds))
             rows.append(_run(config, count, rate, console))
-    artifacts.write_json(output / "overhead.json", [asdict(row) for row in rows])
+    files.write_json(output / "overhead.json", [asdict(row) for row in rows])
     return rows
 
 
 def _run(config: RunConfig, workers: int, rate: float | None, console: Console) -> Row:
     config = with_defaults(config)
     run_dir = prepare_directory(config)
-    config.save(run_dir / artifacts.CONFIG)
+    config.save(run_dir / names.CONFIG)
     supervise(config, run_dir, Console(quiet=True))
     result: dict[str, Any] = write_result(run_dir)
-    session = artifacts.read_json(run_dir / artifacts.SESSION)
+    session = files.read_json(run_dir / names.SESSION)
     ttft = result.get("ttft_ms") or {}
     row = Row(
         workers=workers,
@@ -96,6 +97,13 @@ def table(rows: list[Row]) -> Table:
     for r in rows:
         ttft = [f"{v:.2f}" if v is not None else "-" for v in (r.ttft_p50_ms, r.ttft_p99_ms)]
         asked = "Offline" if r.rate is None else f"{r.rate:g}"
-        out.add_row(str(r.workers), asked, f"{r.samples_per_second:.0f}", *ttft, f"{r.cpu_us_per_sample:.1f}",
-                    f"{r.peak_rss_mb:.0f}", f"{r.worker_rss_mb:.0f}")  # fmt: skip
+        out.add_row(
+            str(r.workers),
+            asked,
+            f"{r.samples_per_second:.0f}",
+            *ttft,
+            f"{r.cpu_us_per_sample:.1f}",
+            f"{r.peak_rss_mb:.0f}",
+            f"{r.worker_rss_mb:.0f}",
+        )
     return out

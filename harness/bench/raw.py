@@ -17,8 +17,9 @@ import numpy as np
 import yaml
 
 from harness import config
-from harness.artifacts import CONFIG, write_json
-from harness.session.workers import engine_settings
+from harness.rundir.names import CONFIG
+from harness.workers import engine_settings
+from mlperf_llama_base.files import write_json
 from qsl.dataset import Dataset
 from sut import engines
 from sut.messages import Completion, EngineSettings, Request
@@ -92,8 +93,13 @@ def main(run_dir: Path, batch: int | None) -> None:
         seconds, tokens = generate_with_vllm(settings, prompts, warm_up=warm_up, batch=batch)
     else:
         seconds, tokens = generate_with_engine(settings, prompts, warm_up=warm_up)
-    figures = {"samples": len(prompts), "tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds,
-               "samples_per_second": len(prompts) / seconds}  # fmt: skip
+    figures = {
+        "samples": len(prompts),
+        "tokens": tokens,
+        "seconds": seconds,
+        "tokens_per_second": tokens / seconds,
+        "samples_per_second": len(prompts) / seconds,
+    }
     write_json(run_dir / (f"raw-batches-of-{batch}.json" if batch else "raw.json"), figures)
 
 

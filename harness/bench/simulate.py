@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import UserError
+from mlperf_llama_base.errors import UserError
 from qsl.synthetic import lengths
 from sut.dispatcher import Dispatcher
 from sut.messages import Completion

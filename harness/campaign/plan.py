@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from common.errors import UserError, nearest
-from harness.compliance import SAMPLES
 from harness.config import Benchmark, Mode, RunConfig, Scenario
+from harness.loadgen.rules import MIN_DURATION_MS, SCENARIOS
+from harness.loadgen.test06 import SAMPLES
 from harness.preflight.base import Context
 from harness.preflight.loadgen_conf import length, target
-from harness.rules import MIN_DURATION_MS, SCENARIOS
+from mlperf_llama_base.errors import UserError, nearest
 
 SMOKE_SAMPLES = 64
 SMOKE_MS = 2000

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from common.errors import EnvironmentFault, HarnessError, RunError, UserError
-from common.source import python_path
-from harness import artifacts
 from harness.campaign.plan import Kind, Step
 from harness.campaign.state import Fingerprints, State, succeeded
+from harness.rundir import names
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
+from mlperf_llama_base.source import python_path
 
 LOCK = ".campaign.lock"
 LOCK_WAIT_S = 20.0
@@ -112,7 +112,7 @@ class Campaign:
         if self.keep_going and kind is RunError:
             self.console.print(f"[bold red]{step.name} {how}[/]", highlight=False)
             return Outcome.NOT_VALID
-        raise kind(f"{step.name} {how}; the same command goes on from here ({output / artifacts.SESSION_LOG})")
+        raise kind(f"{step.name} {how}; the same command goes on from here ({output / names.SESSION_LOG})")
 
     def _call(self, command: list[str], lock: int) -> int:
         """Run a command to its end. It holds the campaign's lock, and ends when this process is killed."""

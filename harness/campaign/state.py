@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.source import PACKAGES, ROOT
-from harness import artifacts
-from harness.accuracy.score import sha256_of
 from harness.campaign.plan import Kind, Step
 from harness.config import RunConfig
+from harness.rundir import names
+from mlperf_llama_base import files
+from mlperf_llama_base.errors import UserError
+from mlperf_llama_base.files import sha256_of
+from mlperf_llama_base.source import PACKAGES, ROOT
 
 STATE = "campaign.json"
 NOT_INPUTS = {"output", "overwrite", "skip_preflight", "monitor"}  # they change nothing that is measured
@@ -64,7 +65,7 @@ class Fingerprints:
         if not path or config.engine.name == "null":
             return "none"
         if path not in self.models:
-            from harness.model_info import inspect_model
+            from harness.inventory.model import inspect_model
 
             self.models[path] = inspect_model(path, revision=config.model.revision).digest
         return self.models[path]
@@ -83,31 +84,31 @@ class State:
         path = directory / STATE
         if not path.exists():
             return cls(path)
-        saved = artifacts.read_json(path)
+        saved = files.read_json(path)
         if not isinstance(saved, dict) or not isinstance(saved.get("runs"), dict):
             raise UserError(f"{path} is damaged: remove it to start the campaign anew (finished runs are run again)")
         return cls(path, saved["runs"])
 
     def record(self, step: Step, *, inputs: dict[str, str], exit_code: int, seconds: float) -> None:
         """Note a run that ended by itself. A run that was killed is never noted."""
-        config = self.path.parent / step.name / artifacts.CONFIG
+        config = self.path.parent / step.name / names.CONFIG
         self.runs[step.name] = {
             "inputs": inputs,
             "exit_code": exit_code,
             "seconds": round(seconds, 1),
             "config_sha256": sha256_of(config) if config.is_file() else None,
         }
-        artifacts.write_json(self.path, {"schema_version": 1, "runs": self.runs})
+        files.write_json(self.path, {"schema_version": 1, "runs": self.runs})
 
     def why_run(self, step: Step, inputs: dict[str, str]) -> str | None:
         """Why this run must be made (again), or None if it is done."""
         directory, noted = self.path.parent / step.name, self.runs.get(step.name)
         if noted is None:
-            return "interrupted" if (directory / artifacts.CONFIG).exists() else "new"
+            return "interrupted" if (directory / names.CONFIG).exists() else "new"
         changed = [name for name, digest in inputs.items() if (noted.get("inputs") or {}).get(name) != digest]
         if changed:
             return f"{', '.join(changed)} changed"
-        config = directory / artifacts.CONFIG
+        config = directory / names.CONFIG
         if not config.is_file() or sha256_of(config) != noted.get("config_sha256"):
             return "its directory was changed"
         return None if succeeded(step, directory) else "was not valid"
@@ -118,11 +119,11 @@ def succeeded(step: Step, directory: Path) -> bool:
 
     A smoke run is too short for LoadGen's verdict: it shall end, lose no sample and log no error.
     """
-    result = artifacts.read_json(directory / artifacts.RESULT)
+    result = files.read_json(directory / names.RESULT)
     if not isinstance(result, dict):
         return False
     if step.kind is not Kind.SMOKE:
         return result.get("valid") is True
-    session = artifacts.read_json(directory / artifacts.SESSION) or {}
+    session = files.read_json(directory / names.SESSION) or {}
     samples, loadgen = result.get("samples") or {}, result.get("loadgen") or {}
     return session.get("outcome") == "completed" and not samples.get("lost") and not loadgen.get("errors")

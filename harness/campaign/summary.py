@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.table import Table
 
-from harness import artifacts
 from harness.campaign.plan import Kind, Step
 from harness.config import Scenario
+from harness.rundir import names
+from mlperf_llama_base import files
 
 
 def plan_table(steps: Sequence[Step], reasons: dict[str, str | None]) -> Table:
@@ -47,7 +48,7 @@ def summary_table(directory: Path, steps: Sequence[Step]) -> Table:
         table.add_column(name)
     for step in steps:
         if step.kind is not Kind.SMOKE:
-            result = artifacts.read_json(directory / step.name / artifacts.RESULT) or {}
+            result = files.read_json(directory / step.name / names.RESULT) or {}
             table.add_row(step.name, _verdict(result), "\n".join(_figures(step, result)))
     return table
 

@@ -8,8 +8,8 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
-from common.errors import HarnessError, UserError, nearest
 from harness import __version__
+from mlperf_llama_base.errors import HarnessError, UserError, nearest
 
 # command -> (attribute of harness.cli.<command>: a function, or a typer app with sub-commands; one line for --help)
 COMMANDS: dict[str, tuple[str, str]] = {

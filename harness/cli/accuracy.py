@@ -21,7 +21,7 @@ def accuracy(
     from rich.console import Console
 
     from harness.accuracy.run import score_run
-    from harness.result import write_result
+    from harness.verdict.result import write_result
 
     console = Console()
     with console.status("scoring") as status:

@@ -112,8 +112,8 @@ def simulate(
     """The real dispatcher in a simulated machine room, Offline: which part of the time GPUs have nothing to do."""
     from rich.console import Console
 
-    from harness import artifacts
     from harness.bench import simulate as bench
+    from mlperf_llama_base import files
 
     console = Console()
     rows = []
@@ -122,4 +122,4 @@ def simulate(
         rows.append(bench.Simulation(room).run())
         console.print(bench.line(rows[-1]), highlight=False)
         if output:
-            artifacts.write_json(output, rows)
+            files.write_json(output, rows)

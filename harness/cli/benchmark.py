@@ -157,8 +157,8 @@ def _preflight(steps: Sequence[Step], console: Console) -> None:
     """Check every scenario's long run before anything starts. Raises ``EnvironmentFault`` at the first that would
     fail.
     """
-    from common.errors import EnvironmentFault
     from harness.preflight import Status, run_preflight
+    from mlperf_llama_base.errors import EnvironmentFault
 
     shown = set()
     for step in steps:

@@ -19,8 +19,8 @@ def compare(
     from rich.table import Table
     from rich.text import Text
 
-    from harness.compare import compare as compare_dirs
     from harness.progress import number
+    from harness.report.compare import compare as compare_dirs
     from harness.report.flat import value_text
 
     found, console = compare_dirs(a, b), Console()
@@ -36,9 +36,14 @@ def compare(
         for name in ("figure", "A", "B", "change", "interval", "verdict"):
             table.add_column(name, justify="left" if name in ("figure", "verdict") else "right")
         for figure in found.figures:
-            table.add_row(f"{figure.name}, {figure.unit}", number(figure.a), number(figure.b),
-                          f"{100 * figure.change:+.2f} %", f"{100 * figure.low:+.2f} to {100 * figure.high:+.2f} %",
-                          Text(figure.verdict, style=_STYLES.get(figure.verdict, "")))
+            table.add_row(
+                f"{figure.name}, {figure.unit}",
+                number(figure.a),
+                number(figure.b),
+                f"{100 * figure.change:+.2f} %",
+                f"{100 * figure.low:+.2f} to {100 * figure.high:+.2f} %",
+                Text(figure.verdict, style=_STYLES.get(figure.verdict, "")),
+            )
         console.print(table)
     for note in found.notes:
         console.print(Text(note))

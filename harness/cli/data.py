@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from common.errors import UserError
+from mlperf_llama_base.errors import UserError
 
 if TYPE_CHECKING:
     from qsl.dataset import Dataset
@@ -49,9 +49,7 @@ def prepare(
     from qsl.tokenizer import load_tokenizer
 
     loaded = load_tokenizer(tokenizer)
-    articles = open_source(
-        source, config=config, split=split, text_column=text_column, summary_column=summary_column
-    )
+    articles = open_source(source, config=config, split=split, text_column=text_column, summary_column=summary_column)
     with _progress("Tokenising") as progress:
         made = make(articles, tokenizer=loaded, output=output, count=count, progress=progress)
     _say(output, made.count, made.tokens, made.longest)
@@ -100,9 +98,15 @@ def synthesize(
         vocab_size, avoid = len(loaded), loaded.all_special_ids
         bos = loaded.bos_token_id if loaded("a")["input_ids"][0] == loaded.bos_token_id else None
     made = synthetic.synthesize(
-        output, count=count, seed=seed, shape=lengths.value, vocab_size=vocab_size, avoid=avoid, bos_id=bos,
+        output,
+        count=count,
+        seed=seed,
+        shape=lengths.value,
+        vocab_size=vocab_size,
+        avoid=avoid,
+        bos_id=bos,
         summary_chars=summary_chars if summaries else None,
-    )  # fmt: skip
+    )
     _say(output, len(made), int(made.sum()), int(made.max()))
 
 
@@ -128,7 +132,7 @@ def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
     yield "length", f"mean {sizes.mean():.1f}, standard deviation {sizes.std():.1f}"
     points = (0, 5, 25, 50, 75, 95, 99, 100)
     for point, value in zip(points, np.percentile(sizes, points), strict=True):
-        yield f"  {({0: 'minimum', 50: 'median', 100: 'maximum'}.get(point, f'p{point}'))}", f"{value:,.0f}"
+        yield f"  { ({0: 'minimum', 50: 'median', 100: 'maximum'}.get(point, f'p{point}')) }", f"{value:,.0f}"
 
 
 def histogram(values: list[int], *, bins: int = 16, width: int = 50) -> list[str]:

@@ -32,8 +32,8 @@ def preflight(
     """Check machine, installation, model, data and configuration for a run. Exit code 3 if it would fail."""
     from rich.console import Console
 
-    from common.errors import EnvironmentFault, UserError
     from harness.preflight import Status, run_preflight
+    from mlperf_llama_base.errors import EnvironmentFault, UserError
 
     config = o.make_config(
         profile=profile,

@@ -13,8 +13,8 @@ def report(
     output: Annotated[Path | None, typer.Option(help="The HTML file [default: report.html in the first DIR]")] = None,
 ) -> None:
     """Write a report of one run, or of several beside each other, as HTML and Markdown."""
-    from common.errors import UserError
     from harness.report import write_report
+    from mlperf_llama_base.errors import UserError
 
     if output is not None and output.suffix not in (".html", ".htm"):
         raise UserError(f"--output {output} must end in .html; the Markdown twin is written beside it")

@@ -30,12 +30,22 @@ def scaling(
     """Offline with 1, 2, 4 ... all workers, against one of each kind alone: speed-up, efficiency, their uncertainty."""
     from rich.console import Console
 
-    from common.errors import UserError
     from harness.run import with_defaults
     from harness.scaling import measure
+    from mlperf_llama_base.errors import UserError
 
-    config = with_defaults(o.make_config(profile=profile, engine=engine, model=model, dataset=dataset, workers=workers,
-                                         cluster=cluster, output=output, settings=settings))  # fmt: skip
+    config = with_defaults(
+        o.make_config(
+            profile=profile,
+            engine=engine,
+            model=model,
+            dataset=dataset,
+            workers=workers,
+            cluster=cluster,
+            output=output,
+            settings=settings,
+        )
+    )
     _new(output)
     total = measure.total_workers(config)
     wanted = sorted(set(counts)) if counts else measure.default_counts(total)
@@ -68,9 +78,20 @@ def coordinated(
     from harness.scaling import coordinated as benchmark
     from harness.scaling.members import cluster_places, local_places
 
-    config = with_defaults(o.make_config(profile=profile, scenario=scenario, engine=engine, model=model,
-                                         dataset=dataset, workers=workers, target_qps=target_qps, cluster=cluster,
-                                         output=output, settings=settings))  # fmt: skip
+    config = with_defaults(
+        o.make_config(
+            profile=profile,
+            scenario=scenario,
+            engine=engine,
+            model=model,
+            dataset=dataset,
+            workers=workers,
+            target_qps=target_qps,
+            cluster=cluster,
+            output=output,
+            settings=settings,
+        )
+    )
     _new(output)
     places = local_places(config, groups=groups) if config.cluster.address == "local" else cluster_places(config)
     console = Console()
@@ -78,7 +99,7 @@ def coordinated(
 
 
 def _new(output: Path) -> None:
-    from common.errors import UserError
+    from mlperf_llama_base.errors import UserError
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"output directory {output} is not empty: choose another")

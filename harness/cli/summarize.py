@@ -17,7 +17,7 @@ def summarize(
     """Print a row for each run, with the reasons why it is not valid, and the first why it cannot be submitted."""
     from rich.console import Console
 
-    from harness.result import build_result
+    from harness.verdict.result import build_result
 
     results = [(run, build_result(run)) for run in find_runs(run_dirs)]
     console = Console()
@@ -64,8 +64,8 @@ def _width(rows: list[list[str]]) -> int:
 
 def find_runs(given: list[Path]) -> list[Path]:
     """The run directories among ``given`` and one level below. Raises ``UserError`` for one that holds none."""
-    from common.errors import UserError
-    from harness.evidence import is_run_dir
+    from harness.rundir.record import is_run_dir
+    from mlperf_llama_base.errors import UserError
 
     runs: list[Path] = []
     for path in given:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from common.errors import UserError
 from harness.cli import options as o
 from harness.config import Scenario
+from mlperf_llama_base.errors import UserError
 
 
 def tune(

@@ -18,8 +18,8 @@ def watch(
     """Show a running test live, until it ends. Ctrl-C leaves the run alone."""
     from rich.console import Console
 
-    from common.errors import UserError
     from harness import progress
+    from mlperf_llama_base.errors import UserError
 
     end = time.monotonic() + wait
     while progress.read_status(run_dir) is None:

@@ -6,9 +6,9 @@ import logging
 import os
 import socket
 
-from common.errors import EnvironmentFault, UserError
-from common.source import python_path
 from harness.config import RunConfig
+from mlperf_llama_base.errors import EnvironmentFault, UserError
+from mlperf_llama_base.source import python_path
 
 REACH_S = 5.0
 OTHERS = ("object_store_memory", "memory")

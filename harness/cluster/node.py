@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -21,13 +21,9 @@ class NodeActor:
         """Unix time on this node."""
         return time.time()
 
-    def preflight(self, tree: dict[str, Any], names: list[str], smoke: bool) -> dict[str, Any]:
-        """The report (as a dict) of the checks called ``names`` for the configuration ``tree``."""
-        from harness.config import build
-        from harness.preflight.runner import default_checks, run_preflight
-
-        checks = [check for check in default_checks(smoke=smoke) if check.name in names]
-        return run_preflight(build(tree), checks=checks).as_dict()
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What ``function``, which can be imported here too, returns on this node."""
+        return function(*arguments)
 
     def sample(self) -> Any:
         """A :class:`harness.monitor.NodeSample` of this node."""
@@ -38,12 +34,12 @@ class NodeActor:
 
 def actors(nodes: list[dict[str, Any]]) -> dict[str, Any]:
     """An actor on each of ``nodes`` (as ``ray.nodes()`` gives them), by the node's id."""
+
     def on(node: str) -> Any:
         options = NodeActor.options  # type: ignore[attr-defined]
         return options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
 
     return {n["NodeID"]: on(n["NodeID"]) for n in nodes}
-
 
 
 def ask(futures: Mapping[str, Any], timeout_s: float) -> tuple[dict[str, Any], dict[str, str]]:

@@ -21,8 +21,7 @@ def node_probes(config: RunConfig) -> list[Callable[[], NodeSample | None]]:
     from harness.cluster.node import actors
 
     here = ray.get_runtime_context().get_node_id()
-    return [_probe(actor) for actor in actors(
-        [n for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]).values()]  # fmt: skip
+    return [_probe(actor) for actor in actors([n for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]).values()]
 
 
 def _probe(actor: Any) -> Callable[[], NodeSample | None]:

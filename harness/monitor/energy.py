@@ -57,9 +57,14 @@ def energy_of(table: pa.Table, session: dict[str, Any]) -> Energy | None:
     total, longest = sum(per_gpu.values()), max(spans)
     tokens = (session.get("tokens") or {}).get("output_total")
     samples = (session.get("samples") or {}).get("completed")
-    return Energy(per_gpu=per_gpu, seconds=longest, total_j=total, mean_w=total / longest,
-                  output_tokens_per_joule=tokens / total if tokens and total else None,
-                  joules_per_sample=total / samples if samples else None)
+    return Energy(
+        per_gpu=per_gpu,
+        seconds=longest,
+        total_j=total,
+        mean_w=total / longest,
+        output_tokens_per_joule=tokens / total if tokens and total else None,
+        joules_per_sample=total / samples if samples else None,
+    )
 
 
 def window(session: dict[str, Any]) -> tuple[float, float]:

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from common.errors import EnvironmentFault
 from harness.monitor.node import NodeSample
+from mlperf_llama_base.errors import EnvironmentFault
 
 PREFIX = "mlperf_llama"
 
@@ -24,8 +24,10 @@ class Exporter(Collector):  # type: ignore[misc]  # prometheus_client's base is 
         try:
             self._server, self._thread = start_http_server(port, addr=host, registry=registry)
         except OSError as error:
-            raise EnvironmentFault(f"metrics endpoint {host}:{port} cannot be opened ({error.strerror or error}); "
-                                   "choose another --metrics-port") from error
+            raise EnvironmentFault(
+                f"metrics endpoint {host}:{port} cannot be opened ({error.strerror or error}); "
+                "choose another --metrics-port"
+            ) from error
         self.port: int = self._server.server_port
 
     def show(self, sample: NodeSample) -> None:
@@ -39,8 +41,9 @@ class Exporter(Collector):  # type: ignore[misc]  # prometheus_client's base is 
             kind = source.rstrip("0123456789")
             for name, value in readings.items():
                 full = f"{PREFIX}_{kind}_{name}"
-                family = families.setdefault(full, GaugeMetricFamily(full, f"{name} of {kind}",
-                                                                     labels=["node", "source"]))
+                family = families.setdefault(
+                    full, GaugeMetricFamily(full, f"{name} of {kind}", labels=["node", "source"])
+                )
                 family.add_metric([node, source], value)
         yield from families.values()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pynvml
 
-from harness.gpu_info import visible
+from harness.inventory.gpu import visible
 
 Readings = dict[str, float]
 
@@ -27,8 +27,10 @@ class GpuProbe:
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Return what does not change, by source: ``{"gpu0": {"name", "power_limit_w", "memory_bytes"}}``."""
-        return {f"gpu{i}": {name: _try(read, handle) for name, read in _FACTS.items()}
-                for i, handle in self._handles.items()}
+        return {
+            f"gpu{i}": {name: _try(read, handle) for name, read in _FACTS.items()}
+            for i, handle in self._handles.items()
+        }
 
     def read(self) -> dict[str, Readings]:
         """Return the readings by source. What a GPU does not support is left out."""

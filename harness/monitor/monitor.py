@@ -22,8 +22,17 @@ if TYPE_CHECKING:
     from harness.monitor.store import MetricsWriter
 
 FLUSH_EVERY_S = 5.0
-_RUN_COUNTERS = ("issued", "completed", "tokens", "tokens_per_s", "samples_per_s", "ttft_p99_ms", "tpot_p99_ms",
-                 "retried", "restarts")
+_RUN_COUNTERS = (
+    "issued",
+    "completed",
+    "tokens",
+    "tokens_per_s",
+    "samples_per_s",
+    "ttft_p99_ms",
+    "tpot_p99_ms",
+    "retried",
+    "restarts",
+)
 _WORKER_COUNTERS = ("outstanding", "running", "waiting", "samples", "tokens", "tokens_per_s", "restarts", "rss_bytes")
 log = logging.getLogger(__name__)
 
@@ -37,9 +46,18 @@ class Monitor:
     newest readings to Prometheus on ``metrics_host``. ``local``: sample this machine and ``status.json`` too.
     """
 
-    def __init__(self, run_dir: Path, *, interval_s: float = 1.0, probes: Sequence[Probe] = (),
-                 metrics_port: int | None = None, metrics_host: str = "127.0.0.1", node: str | None = None,
-                 local: bool = True, stem: str = "metrics") -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        interval_s: float = 1.0,
+        probes: Sequence[Probe] = (),
+        metrics_port: int | None = None,
+        metrics_host: str = "127.0.0.1",
+        node: str | None = None,
+        local: bool = True,
+        stem: str = "metrics",
+    ) -> None:
         self._run_dir = run_dir
         self._interval_s = interval_s
         self._stem = stem
@@ -85,8 +103,9 @@ class Monitor:
     def __enter__(self) -> Monitor:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def _work(self) -> None:

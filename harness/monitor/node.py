@@ -36,25 +36,36 @@ class NodeProbe:
         """Return what does not change during a run."""
         return self._gpus.describe() | {
             "cpu": {"cores": psutil.cpu_count(), "physical_cores": psutil.cpu_count(logical=False)},
-            "mem": {"total_bytes": psutil.virtual_memory().total}}
+            "mem": {"total_bytes": psutil.virtual_memory().total},
+        }
 
     def sample(self) -> NodeSample:
         """Read everything once. Counters (``*_bytes`` of ``net``, ``energy_j``) grow; the rest are momentary."""
         cores = psutil.cpu_percent(percpu=True)
         memory = psutil.virtual_memory()
-        return {"node": self.node, "t_s": time.time(), "metrics": {
-            **self._gpus.read(),
-            "cpu": {"utilisation_pct": sum(cores) / len(cores), "busiest_core_pct": max(cores),
-                    "load_1min": psutil.getloadavg()[0]},
-            "mem": {"used_bytes": float(memory.total - memory.available), "total_bytes": float(memory.total)},
-            "net": _network()}}
+        return {
+            "node": self.node,
+            "t_s": time.time(),
+            "metrics": {
+                **self._gpus.read(),
+                "cpu": {
+                    "utilisation_pct": sum(cores) / len(cores),
+                    "busiest_core_pct": max(cores),
+                    "load_1min": psutil.getloadavg()[0],
+                },
+                "mem": {"used_bytes": float(memory.total - memory.available), "total_bytes": float(memory.total)},
+                "net": _network(),
+            },
+        }
 
 
 def _network() -> dict[str, float]:
     """Bytes over every interface but loopback, where the workers of one machine talk to their dispatcher."""
     counters = [c for name, c in psutil.net_io_counters(pernic=True).items() if not name.startswith("lo")]
-    return {"sent_bytes": float(sum(c.bytes_sent for c in counters)),
-            "received_bytes": float(sum(c.bytes_recv for c in counters))}
+    return {
+        "sent_bytes": float(sum(c.bytes_sent for c in counters)),
+        "received_bytes": float(sum(c.bytes_recv for c in counters)),
+    }
 
 
 @functools.cache

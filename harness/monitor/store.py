@@ -18,8 +18,15 @@ import pyarrow.parquet as pq
 from harness.monitor.node import NodeSample
 
 METRICS_FILE = "metrics.parquet"
-COLUMNS = pa.schema([("t_s", pa.float64()), ("node", pa.string()), ("source", pa.string()), ("name", pa.string()),
-                     ("value", pa.float64())])
+COLUMNS = pa.schema(
+    [
+        ("t_s", pa.float64()),
+        ("node", pa.string()),
+        ("source", pa.string()),
+        ("name", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
 
 
 class MetricsWriter:
@@ -39,8 +46,11 @@ class MetricsWriter:
     def add(self, sample: NodeSample) -> None:
         """Keep the readings of one sample until the next flush."""
         at, node = sample["t_s"], sample["node"]
-        self._rows.extend((at, node, source, name, value) for source, readings in sample["metrics"].items()
-                          for name, value in readings.items())
+        self._rows.extend(
+            (at, node, source, name, value)
+            for source, readings in sample["metrics"].items()
+            for name, value in readings.items()
+        )
 
     def flush(self) -> None:
         """Append what was collected to the stream, whole, so that a kill cannot lose it."""

@@ -12,10 +12,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from common.errors import HarnessError
 from harness.config import RunConfig
-from harness.gpu_info import GpuInventory, read_gpus
+from harness.inventory.gpu import GpuInventory, read_gpus
 from harness.preflight.model_files import ModelFolder, read_folder
+from mlperf_llama_base.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.preflight.sources import Tokenizer

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.errors import HarnessError
 from harness.config import Mode
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
+from mlperf_llama_base.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.preflight.sources import Tokenizer

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from common.errors import HarnessError
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
 from harness.preflight.software import version_of
+from mlperf_llama_base.errors import HarnessError
 
 IMPORT_TIMEOUT_S = 60.0
 SMOKE_TIMEOUT_S = 900.0
@@ -150,7 +150,7 @@ class EngineSmoke(Check):
 
     def run(self, context: Context) -> Finding:
         from harness.preflight.sources import with_model
-        from harness.session.workers import engine_settings
+        from harness.workers import engine_settings
 
         data = context.dataset
         if data is None:

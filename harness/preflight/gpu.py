@@ -1,6 +1,6 @@
 """Are the GPUs there, free, and running at their full speed?
 
-Everything here reads NVML through :mod:`harness.gpu_info`; without a driver only :class:`GpuPresent` speaks.
+Everything here reads NVML through :mod:`harness.inventory.gpu`; without a driver only :class:`GpuPresent` speaks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import psutil
 
-from harness.gpu_info import Gpu
+from harness.inventory.gpu import Gpu
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
 
 GIB = 2**30

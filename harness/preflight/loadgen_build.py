@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 
 from packaging.version import Version
 
+from harness.loadgen.rules import MIN_LOADGEN
 from harness.preflight.base import Check, Context, Finding, combine, fail
 from harness.preflight.software import version_of
-from harness.rules import MIN_LOADGEN
 
 OLDEST = ".".join(map(str, MIN_LOADGEN))
 

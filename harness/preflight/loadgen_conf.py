@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from common.errors import nearest
 from harness.config import Mode, Scenario
+from harness.loadgen.conf_keys import KEYS, MODELS, NAMES, OTHER_MODELS, SCENARIOS, Key, Kind, Use, in_effect
+from harness.loadgen.conf_parser import Assignment, Conf, c_double, c_integer, parse
+from harness.loadgen.rules import MIN_DURATION_MS
 from harness.preflight.base import LOCAL_ENGINES, Check, Context, Finding, combine, fail, passed, skipped, warn
-from harness.preflight.conf_keys import KEYS, MODELS, NAMES, OTHER_MODELS, SCENARIOS, Key, Kind, Use, in_effect
-from harness.preflight.conf_parser import Assignment, Conf, c_double, c_integer, parse
-from harness.rules import MIN_DURATION_MS
+from mlperf_llama_base.errors import nearest
 
 # Beyond every published result of this model: MLPerf Inference v6.0's best systems reach about 315 samples/s an
 # accelerator (8 x B300) and 12 on two CPU sockets.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.errors import HarnessError
 from harness.config import Mode
-from harness.model_info import HUB_ID, HUB_REVISION, TOKENIZER_FILES, inspect_model
+from harness.inventory.model import HUB_ID, HUB_REVISION, TOKENIZER_FILES, inspect_model
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
 from harness.preflight.sources import FastTokenizer, locate, uses_model
+from mlperf_llama_base.errors import HarnessError
 
 GIVE_TOKENIZER = "copy tokenizer.json and tokenizer_config.json, or set model.tokenizer"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts import write_json
 from harness.preflight.base import Finding, Status
+from mlperf_llama_base.files import write_json
 
 if TYPE_CHECKING:
     from rich.table import Table

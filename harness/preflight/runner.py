@@ -6,27 +6,51 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from common.errors import HarnessError
 from harness.config import RunConfig
 from harness.preflight import clock, dataset, engine, gpu, host, loadgen_build, loadgen_conf, model, software, storage
 from harness.preflight.base import Check, Context, Finding, fail
 from harness.preflight.report import Report, now
+from mlperf_llama_base.errors import HarnessError
 
 
 def default_checks(*, smoke: bool = False) -> list[Check]:
     """All checks, in the order of the table."""
     checks: list[Check] = [
-        software.PythonVersion(), software.Packages(), software.TorchBuild(),
-        loadgen_build.LoadgenVersion(), loadgen_build.LoadgenEmbedded(),
-        gpu.GpuPresent(), gpu.GpuMemory(), gpu.GpuEcc(), gpu.GpuProcesses(), gpu.GpuThrottle(), gpu.GpuPower(),
+        software.PythonVersion(),
+        software.Packages(),
+        software.TorchBuild(),
+        loadgen_build.LoadgenVersion(),
+        loadgen_build.LoadgenEmbedded(),
+        gpu.GpuPresent(),
+        gpu.GpuMemory(),
+        gpu.GpuEcc(),
+        gpu.GpuProcesses(),
+        gpu.GpuThrottle(),
+        gpu.GpuPower(),
         gpu.GpuPersistence(),
-        host.Cpu(), host.Numa(), host.Memory(), host.Swap(), host.OpenFiles(), host.SharedMemory(),
-        clock.Clock(), clock.Ports(), storage.OutputWritable(), storage.DiskSpace(),
-        model.ModelFiles(), model.ModelIdentity(), model.ModelTokenizer(),
-        dataset.DatasetFile(), dataset.DatasetPrompts(), dataset.References(),
-        loadgen_conf.UserConf(), loadgen_conf.TargetRate(), loadgen_conf.Shortened(),
-        engine.EngineRules(), engine.EngineServer(), engine.EngineInstalled(),
-    ]  # fmt: skip
+        host.Cpu(),
+        host.Numa(),
+        host.Memory(),
+        host.Swap(),
+        host.OpenFiles(),
+        host.SharedMemory(),
+        clock.Clock(),
+        clock.Ports(),
+        storage.OutputWritable(),
+        storage.DiskSpace(),
+        model.ModelFiles(),
+        model.ModelIdentity(),
+        model.ModelTokenizer(),
+        dataset.DatasetFile(),
+        dataset.DatasetPrompts(),
+        dataset.References(),
+        loadgen_conf.UserConf(),
+        loadgen_conf.TargetRate(),
+        loadgen_conf.Shortened(),
+        engine.EngineRules(),
+        engine.EngineServer(),
+        engine.EngineInstalled(),
+    ]
     return [*checks, engine.EngineSmoke()] if smoke else checks
 
 
@@ -37,7 +61,7 @@ def run_preflight(config: RunConfig, *, smoke: bool = False, checks: Sequence[Ch
     the configuration (and no ``checks``), every node of it is checked, and they are compared.
     """
     if checks is None and config.cluster.address != "local":
-        from harness.cluster.preflight import cluster_preflight
+        from harness.preflight.cluster import cluster_preflight
 
         return cluster_preflight(config, smoke=smoke)
     context = Context(config)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from common.errors import HarnessError
+from mlperf_llama_base.errors import HarnessError
 from sut.engines import create
 from sut.engines.base import Engine
 from sut.messages import Completion, EngineInfo, EngineSettings, Failure, FirstToken, Request

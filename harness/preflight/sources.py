@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from common.errors import UserError
 from harness.config import RunConfig
 from harness.preflight.model_files import ModelFolder
+from mlperf_llama_base.errors import UserError
 from qsl.dataset import Dataset
 
 

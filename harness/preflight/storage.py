@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from harness import artifacts
 from harness.preflight.base import Check, Context, Finding, fail, passed, skipped, warn
 from harness.preflight.loadgen_conf import length, target
+from harness.rundir import names
 
 MIB = 2**20
 # Logs of a sample, measured generously: an accuracy log of 13,368 samples is about 8 MB, events.parquet some 60 bytes a
@@ -46,7 +46,7 @@ class OutputWritable(Check):
         except OSError as error:
             return fail(f"cannot write in {base}: {error.strerror}", "choose another --output, or change its owner")
         there = {p.name for p in output.iterdir()} if base == output.absolute() else set()
-        if there - artifacts.BEFORE_THE_START and not context.config.overwrite:
+        if there - names.BEFORE_THE_START and not context.config.overwrite:
             return fail(f"{output} is not empty", "choose another --output, or use --overwrite")
         return passed(f"{base} can be written")
 

@@ -22,8 +22,11 @@ def build(run_dirs: Sequence[Path]) -> Document:
     if len(runs) > 1:
         parts.insert(0, Part(title="Comparison", sections=comparison.sections(runs)))
     names = ", ".join(run.name for run in runs)
-    title = f"MLPerf Inference llama3.1-8b, {runs[0].scenario} {runs[0].mode}: {names}" if len(runs) == 1 else \
-        f"MLPerf Inference llama3.1-8b: {names}"
+    title = (
+        f"MLPerf Inference llama3.1-8b, {runs[0].scenario} {runs[0].mode}: {names}"
+        if len(runs) == 1
+        else f"MLPerf Inference llama3.1-8b: {names}"
+    )
     return Document(title=title, parts=parts)
 
 

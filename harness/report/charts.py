@@ -62,54 +62,79 @@ class _Frame:
         parts = []
         for value in self.y_ticks:
             y = float(self.py(value))
-            parts.append(f'<path class="grid" d="M{LEFT:g} {y:.1f}H{WIDTH - RIGHT:g}"/>'
-                         f'<text class="tick" x="{LEFT - 7:g}" y="{y + 4.5:.1f}" text-anchor="end">'
-                         f"{tick_text(value)}</text>")
+            parts.append(
+                f'<path class="grid" d="M{LEFT:g} {y:.1f}H{WIDTH - RIGHT:g}"/>'
+                f'<text class="tick" x="{LEFT - 7:g}" y="{y + 4.5:.1f}" text-anchor="end">'
+                f"{tick_text(value)}</text>"
+            )
         for value in self.x_ticks:
             x = float(self.px(value))
             if LEFT - 1 <= x <= WIDTH - RIGHT + 1:
-                parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 18:g}" text-anchor="middle">'
-                             f"{tick_text(value)}</text>")
+                parts.append(
+                    f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 18:g}" text-anchor="middle">'
+                    f"{tick_text(value)}</text>"
+                )
         parts.append(f'<path class="axis" d="M{LEFT:g} {HEIGHT - BOTTOM:g}H{WIDTH - RIGHT:g}"/>')
         middle = (TOP + HEIGHT - BOTTOM) / 2
-        parts.append(f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2:g}" y="{HEIGHT - 7:g}" text-anchor="middle">'
-                     f"{escape(self.x_label)}</text>")
-        parts.append(f'<text class="label" transform="translate(14 {middle:g}) rotate(-90)" text-anchor="middle">'
-                     f"{escape(self.y_label)}</text>")
+        parts.append(
+            f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2:g}" y="{HEIGHT - 7:g}" text-anchor="middle">'
+            f"{escape(self.x_label)}</text>"
+        )
+        parts.append(
+            f'<text class="label" transform="translate(14 {middle:g}) rotate(-90)" text-anchor="middle">'
+            f"{escape(self.y_label)}</text>"
+        )
         return "".join(parts)
 
 
-def line_chart(*, title: str, description: str, x_label: str, y_label: str, lines: Sequence[Line],
-               limits: Sequence[Limit] = ()) -> Chart:
-    """Draw lines over a common axis from zero up; ``limits`` are horizontal."""
+def line_chart(
+    *, title: str, description: str, x_label: str, y_label: str, lines: Sequence[Line], limits: Sequence[Limit] = ()
+) -> Chart:
+    """Draw lines over a mlperf_llama_base axis from zero up; ``limits`` are horizontal."""
     ys = [v for line in lines for v in (line.y, line.low, line.high) if v is not None]
     values = np.concatenate([*ys, [limit.value for limit in limits]])
     values = values[np.isfinite(values)]
     xs = np.concatenate([line.x for line in lines])
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     left, right = (float(xs.min()), float(xs.max())) if len(xs) else (0.0, 1.0)
-    frame = _Frame(x=(0.0 if 0 <= left < 0.1 * right else left, right), y=(min(low, 0.0), high), x_label=x_label,
-                   y_label=y_label)
+    frame = _Frame(
+        x=(0.0 if 0 <= left < 0.1 * right else left, right), y=(min(low, 0.0), high), x_label=x_label, y_label=y_label
+    )
     body = [frame.axes()]
     for line in lines:
         if line.low is not None and line.high is not None:
             body.append(_band(frame, line))
         body.append(f'<path class="line s{line.tone}" d="{_path(frame, line.x, line.y)}"/>')
         if line.points:
-            body += [f'<circle class="dot s{line.tone}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
-                     for x, y in zip(frame.px(line.x), frame.py(line.y), strict=True) if np.isfinite(y)]
+            body += [
+                f'<circle class="dot s{line.tone}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
+                for x, y in zip(frame.px(line.x), frame.py(line.y), strict=True)
+                if np.isfinite(y)
+            ]
     body += [_level(frame, limit) for limit in limits]
     legend = [(line.name, f"s{line.tone}") for line in lines] if len(lines) > 1 or lines[0].low is not None else []
     return Chart(title=title, svg=_svg(title, description, body), description=description, legend=legend)
 
 
-def histogram(*, title: str, description: str, x_label: str, counts: Floats, edges: Floats,
-              limits: Sequence[Limit] = (), overflow: int = 0) -> Chart:
+def histogram(
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    counts: Floats,
+    edges: Floats,
+    limits: Sequence[Limit] = (),
+    overflow: int = 0,
+) -> Chart:
     """Draw the share of samples in each bin; ``limits`` are vertical. ``overflow``: samples right of the last edge."""
     total = float(counts.sum()) + overflow
     share = 100 * counts / total if total else counts
-    frame = _Frame(x=(float(edges[0]), float(edges[-1])), y=(0, float(share.max()) or 1.0),
-                   x_label=x_label, y_label="share of samples (%)")
+    frame = _Frame(
+        x=(float(edges[0]), float(edges[-1])),
+        y=(0, float(share.max()) or 1.0),
+        x_label=x_label,
+        y_label="share of samples (%)",
+    )
     base = float(frame.py(0.0))
     body = [frame.axes()]
     for left, right, value in zip(frame.px(edges[:-1]), frame.px(edges[1:]), share, strict=True):
@@ -118,14 +143,18 @@ def histogram(*, title: str, description: str, x_label: str, counts: Floats, edg
             body.append(f'<path class="bar s1" d="M{left:.1f} {base:.1f}V{top:.1f}H{right:.1f}V{base:.1f}Z"/>')
     body += [_upright(frame, limit, at) for at, limit in enumerate(limits)]
     if overflow:
-        body.append(f'<text class="mark" x="{WIDTH - RIGHT - 5:g}" y="{TOP + 10 + 15 * len(limits):g}" '
-                    f'text-anchor="end">{overflow:,} further right</text>')
+        body.append(
+            f'<text class="mark" x="{WIDTH - RIGHT - 5:g}" y="{TOP + 10 + 15 * len(limits):g}" '
+            f'text-anchor="end">{overflow:,} further right</text>'
+        )
     return Chart(title=title, svg=_svg(title, description, body), description=description)
 
 
 def _svg(title: str, description: str, body: Sequence[str]) -> str:
-    return (f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title)}: {escape(description)}">'
-            f"<title>{escape(title)}</title><desc>{escape(description)}</desc>{''.join(body)}</svg>")
+    return (
+        f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title)}: {escape(description)}">'
+        f"<title>{escape(title)}</title><desc>{escape(description)}</desc>{''.join(body)}</svg>"
+    )
 
 
 def _path(frame: _Frame, x: Floats, y: Floats) -> str:
@@ -149,9 +178,11 @@ def _band(frame: _Frame, line: Line) -> str:
 
 def _level(frame: _Frame, limit: Limit) -> str:
     y = float(frame.py(limit.value))
-    return (f'<path class="{limit.tone}" d="M{LEFT:g} {y:.1f}H{WIDTH - RIGHT:g}"/>'
-            f'<text class="mark {limit.tone}" x="{WIDTH - RIGHT - 3:g}" y="{y - 5 if y > TOP + 12 else y + 15:.1f}" '
-            f'text-anchor="end">{escape(limit.label)}</text>')
+    return (
+        f'<path class="{limit.tone}" d="M{LEFT:g} {y:.1f}H{WIDTH - RIGHT:g}"/>'
+        f'<text class="mark {limit.tone}" x="{WIDTH - RIGHT - 3:g}" y="{y - 5 if y > TOP + 12 else y + 15:.1f}" '
+        f'text-anchor="end">{escape(limit.label)}</text>'
+    )
 
 
 def _upright(frame: _Frame, limit: Limit, row: int) -> str:
@@ -159,6 +190,8 @@ def _upright(frame: _Frame, limit: Limit, row: int) -> str:
     if not LEFT <= x <= WIDTH - RIGHT + 0.5:
         return ""
     left = x > WIDTH * 0.6
-    return (f'<path class="{limit.tone}" d="M{x:.1f} {TOP:g}V{HEIGHT - BOTTOM:g}"/>'
-            f'<text class="mark {limit.tone}" x="{x - 5 if left else x + 5:.1f}" y="{TOP + 10 + 15 * row:g}" '
-            f'text-anchor="{"end" if left else "start"}">{escape(limit.label)}</text>')
+    return (
+        f'<path class="{limit.tone}" d="M{x:.1f} {TOP:g}V{HEIGHT - BOTTOM:g}"/>'
+        f'<text class="mark {limit.tone}" x="{x - 5 if left else x + 5:.1f}" y="{TOP + 10 + 15 * row:g}" '
+        f'text-anchor="{"end" if left else "start"}">{escape(limit.label)}</text>'
+    )

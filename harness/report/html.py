@@ -15,15 +15,23 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 def render(document: Document) -> str:
     """Return the page. Every text is escaped; only the charts' SVG is embedded as it is."""
-    page: str = _environment().get_template("report.html").render(
-        document=document, css=Markup((_TEMPLATES / "report.css").read_text()))
+    page: str = (
+        _environment()
+        .get_template("report.html")
+        .render(document=document, css=Markup((_TEMPLATES / "report.css").read_text()))
+    )
     return page
 
 
 @functools.cache
 def _environment() -> Environment:
-    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["svg"] = Markup  # made by harness.report.charts, which escapes its texts
     environment.tests["bar"] = lambda cell: isinstance(cell, Bar)
     environment.globals["anchor"] = anchor

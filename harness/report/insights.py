@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.config import Scenario
-from harness.gpu_info import THROTTLE_REASONS
+from harness.inventory.gpu import THROTTLE_REASONS
 from harness.monitor.energy import window
 from harness.report.document import Tone
 from harness.report.load import Events, Floats, RunData
@@ -48,16 +48,23 @@ def _latency(run: RunData) -> Iterator[Insight]:
             shares[name.upper()] = (value / limit, value, limit)
     for name, (share, value, limit) in shares.items():
         if share > 1:
-            yield Insight(f"{name} p99 is {value:,.1f} ms, over its limit of {limit:,.0f} ms: "
-                          "lower target_qps, or make the system faster.", "bad")
+            yield Insight(
+                f"{name} p99 is {value:,.1f} ms, over its limit of {limit:,.0f} ms: "
+                "lower target_qps, or make the system faster.",
+                "bad",
+            )
     if shares and all(share <= 1 for share, _, _ in shares.values()):
         name, (share, value, limit) = max(shares.items(), key=lambda item: item[1][0])
         if share >= NEAR:
-            yield Insight(f"{name} binds: its p99 is {value:,.1f} ms, {100 * share:.0f} % of the limit of "
-                          f"{limit:,.0f} ms.", "")
+            yield Insight(
+                f"{name} binds: its p99 is {value:,.1f} ms, {100 * share:.0f} % of the limit of {limit:,.0f} ms.", ""
+            )
         else:
-            yield Insight(f"Neither latency is near its limit ({name} p99 at {100 * share:.0f} %): the offered rate "
-                          "limits this run; a higher target_qps may still be valid.", "warn")
+            yield Insight(
+                f"Neither latency is near its limit ({name} p99 at {100 * share:.0f} %): the offered rate "
+                "limits this run; a higher target_qps may still be valid.",
+                "warn",
+            )
 
 
 def _queue(events: Events, scenario: Scenario) -> Iterator[Insight]:
@@ -69,8 +76,11 @@ def _queue(events: Events, scenario: Scenario) -> Iterator[Insight]:
         depth = outstanding(events, at)
         early, late = float(depth[:10].mean()), float(depth[-10:].mean())
         if late > 1.5 * early + 5:
-            yield Insight(f"The queue grew to the end (from {early:,.0f} to {late:,.0f} samples outstanding): the "
-                          "offered rate is above what the system sustains.", "bad")
+            yield Insight(
+                f"The queue grew to the end (from {early:,.0f} to {late:,.0f} samples outstanding): the "
+                "offered rate is above what the system sustains.",
+                "bad",
+            )
     elif scenario is Scenario.OFFLINE and end > 0:
         last = float(np.nanmax(events.dispatch))
         tail = end - last
@@ -78,9 +88,12 @@ def _queue(events: Events, scenario: Scenario) -> Iterator[Insight]:
         if last > 0 and tail / end > 0.02:
             steady = done / last
             left = float(events.output_tokens[events.complete > last].sum())
-            yield Insight(f"The drain took the last {tail:,.1f} s ({100 * tail / end:.1f} % of the run): "
-                          f"{left / tail:,.0f} tokens/s there against {steady:,.0f} before. A "
-                          "longer run, or longest samples first at the end, makes it count less.", "")
+            yield Insight(
+                f"The drain took the last {tail:,.1f} s ({100 * tail / end:.1f} % of the run): "
+                f"{left / tail:,.0f} tokens/s there against {steady:,.0f} before. A "
+                "longer run, or longest samples first at the end, makes it count less.",
+                "",
+            )
 
 
 def _first_token(run: RunData, events: Events) -> Iterator[Insight]:
@@ -91,8 +104,11 @@ def _first_token(run: RunData, events: Events) -> Iterator[Insight]:
     slow = ttft >= np.nanpercentile(ttft, 99)
     queued, total = (float(np.nanmean(v[slow])) for v in (events.dispatch - events.issue, ttft))
     if total > 0 and queued / total > 0.5:
-        yield Insight(f"The slowest 1 % of first tokens waited {1000 * queued:,.0f} ms of {1000 * total:,.0f} ms in "
-                      "the dispatcher, before any worker had them: all workers were full.", "warn")
+        yield Insight(
+            f"The slowest 1 % of first tokens waited {1000 * queued:,.0f} ms of {1000 * total:,.0f} ms in "
+            "the dispatcher, before any worker had them: all workers were full.",
+            "warn",
+        )
 
 
 def _balance(run: RunData, events: Events) -> Iterator[Insight]:
@@ -102,8 +118,10 @@ def _balance(run: RunData, events: Events) -> Iterator[Insight]:
     spread = (tokens.max() - tokens.min()) / tokens.mean()
     if spread > IMBALANCE:
         slow, fast = workers[int(tokens.argmin())], workers[int(tokens.argmax())]
-        yield Insight(f"Worker {slow} generated {100 * (1 - tokens.min() / tokens.max()):.1f} % fewer tokens than "
-                      f"worker {fast}.", "warn")
+        yield Insight(
+            f"Worker {slow} generated {100 * (1 - tokens.min() / tokens.max()):.1f} % fewer tokens than worker {fast}.",
+            "warn",
+        )
     for worker in run.session.get("workers") or []:
         busy = worker.get("busy_fraction")
         if isinstance(busy, int | float) and busy < NEAR:
@@ -118,10 +136,13 @@ def _steps(run: RunData) -> Iterator[Insight]:
     decode = usual.pop(0)
     for small, large in itertools.pairwise(usual):
         if large.tokens > 1.5 * small.tokens and small.ms > 0.85 * large.ms and small.ms > 2 * decode.ms:
-            yield Insight(f"Steps of {small.tokens:,.0f} tokens took {small.ms:.1f} ms, nearly as long as those of "
-                          f"{large.tokens:,.0f} ({large.ms:.1f} ms); one that only decodes took {decode.ms:.1f} ms. "
-                          "Not computation takes this time but launching (no CUDA graph of that size: "
-                          "engine.args.cudagraph_capture_sizes) or the scheduler.", "warn")
+            yield Insight(
+                f"Steps of {small.tokens:,.0f} tokens took {small.ms:.1f} ms, nearly as long as those of "
+                f"{large.tokens:,.0f} ({large.ms:.1f} ms); one that only decodes took {decode.ms:.1f} ms. "
+                "Not computation takes this time but launching (no CUDA graph of that size: "
+                "engine.args.cudagraph_capture_sizes) or the scheduler.",
+                "warn",
+            )
             return
 
 
@@ -145,8 +166,9 @@ def _host(run: RunData) -> Iterator[Insight]:
         if len(every) and every.mean() > 100 * NEAR:
             yield Insight(f"{node}: the processor was {every.mean():.0f} % busy: the host may limit the run.", "warn")
         elif len(busiest) and np.median(busiest) > 98:
-            yield Insight(f"{node}: one core or another was full at half of all samples; a single thread may limit the "
-                          "run.", "")
+            yield Insight(
+                f"{node}: one core or another was full at half of all samples; a single thread may limit the run.", ""
+            )
         used, total = during(run, node, "mem", "used_bytes"), during(run, node, "mem", "total_bytes")
         if len(used) and used.max() > 0.95 * total.max():
             yield Insight(f"{node}: memory was {100 * used.max() / total.max():.0f} % full.", "warn")
@@ -166,8 +188,11 @@ def _faults(run: RunData) -> Iterator[Insight]:
 
 def outstanding(events: Events, at: Floats) -> Floats:
     """Samples issued and not completed at each time of ``at``."""
-    return np.asarray(np.searchsorted(np.sort(events.issue), at, side="right")
-                      - np.searchsorted(np.sort(events.complete), at, side="right"), dtype=np.float64)
+    return np.asarray(
+        np.searchsorted(np.sort(events.issue), at, side="right")
+        - np.searchsorted(np.sort(events.complete), at, side="right"),
+        dtype=np.float64,
+    )
 
 
 def tokens_by_worker(events: Events) -> tuple[list[int], Floats]:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import UserError
 from harness.config import Benchmark, Scenario
-from harness.evidence import read_mapping
-from harness.rules import LATENCY_LIMITS_NS
+from harness.loadgen.rules import LATENCY_LIMITS_NS
+from harness.rundir.record import read_mapping
+from mlperf_llama_base.errors import UserError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -124,8 +124,12 @@ class RunData:
     @property
     def gpu_names(self) -> list[str]:
         """Name of each GPU that was sampled, or else of each worker's."""
-        sampled = [str(fact["name"]) for node in self.facts.values() for source, fact in sorted(node.items())
-                   if source.startswith("gpu") and fact.get("name")]
+        sampled = [
+            str(fact["name"])
+            for node in self.facts.values()
+            for source, fact in sorted(node.items())
+            if source.startswith("gpu") and fact.get("name")
+        ]
         workers = self.session.get("workers") or self.result.get("workers") or []
         return sampled or [str(worker["gpu"]) for worker in workers if worker.get("gpu")]
 
@@ -134,8 +138,10 @@ def load(directory: Path) -> RunData:
     """Read a run directory. Raises ``UserError`` if it is none, or if a file in it is damaged."""
     if not directory.is_dir():
         raise UserError(f"{directory} is not a directory; give the --output of a run")
-    texts = {name: read_mapping(directory / f"{name}.json") or {} for name in
-             ("result", "session", "status", "accuracy", "tune", "scaling")}
+    texts = {
+        name: read_mapping(directory / f"{name}.json") or {}
+        for name in ("result", "session", "status", "accuracy", "tune", "scaling")
+    }
     config = read_mapping(directory / "config.yaml") or {}
     if not (config or any(texts.values())):
         raise UserError(f"{directory} holds no run: it has no result.json, session.json, status.json or config.yaml")
@@ -148,8 +154,16 @@ def load(directory: Path) -> RunData:
 
         facts = json.loads((table.schema.metadata or {}).get(b"facts", b"{}"))
         series, found = series_of(table), energy_of(table, texts["session"])
-    return RunData(directory=directory, config=config, events=read_events(directory / "events.parquet"), metrics=series,
-                   facts=facts, energy=found, scores=_columns(directory / "accuracy_samples.parquet"), **texts)
+    return RunData(
+        directory=directory,
+        config=config,
+        events=read_events(directory / "events.parquet"),
+        metrics=series,
+        facts=facts,
+        energy=found,
+        scores=_columns(directory / "accuracy_samples.parquet"),
+        **texts,
+    )
 
 
 def read_events(path: Path) -> Events | None:
@@ -161,14 +175,25 @@ def read_events(path: Path) -> Events | None:
         done = np.isfinite(np.asarray(columns["complete_ns"], dtype=np.float64))
         issue, dispatch, first_token, complete = (
             np.asarray(columns[name], dtype=np.float64)[done] / 1e9
-            for name in ("issue_ns", "dispatch_ns", "first_token_ns", "complete_ns"))
+            for name in ("issue_ns", "dispatch_ns", "first_token_ns", "complete_ns")
+        )
         qsl_idx, input_tokens, output_tokens, worker, attempts = (
             columns[name][done].astype(np.int64)
-            for name in ("qsl_idx", "input_tokens", "output_tokens", "worker", "attempts"))
+            for name in ("qsl_idx", "input_tokens", "output_tokens", "worker", "attempts")
+        )
     except KeyError as error:
         raise UserError(f"{path} has no column {error}; it is not of this program") from error
-    return Events(qsl_idx=qsl_idx, issue=issue, dispatch=dispatch, first_token=first_token, complete=complete,
-                  input_tokens=input_tokens, output_tokens=output_tokens, worker=worker, attempts=attempts)
+    return Events(
+        qsl_idx=qsl_idx,
+        issue=issue,
+        dispatch=dispatch,
+        first_token=first_token,
+        complete=complete,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        worker=worker,
+        attempts=attempts,
+    )
 
 
 def _columns(path: Path) -> dict[str, npt.NDArray[Any]] | None:

@@ -19,9 +19,17 @@ TABLE = Path(__file__).parent / "published.json"
 _TOKENS_PER_SAMPLE = {"Offline": 128.0, "Server": 129.0, "Interactive": 129.0}
 # What NVML, or a driver of another maker, calls an accelerator, to the name in the published tables; first match wins.
 _NAMES = [
-    (r"H100.*(HBM3|SXM)", "H100-SXM-80GB"), (r"H200.*NVL", "H200-NVL"), (r"H200", "H200-SXM-141GB"),
-    (r"\bB200", "B200-SXM-180GB"), (r"\bB300", "B300-SXM-270GB"), (r"RTX PRO 6000", "RTX PRO 6000"), (r"L40S", "L40S"),
-    (r"MI355X", "MI355X"), (r"MI350X", "MI350X"), (r"MI350P", "MI350P"), (r"Arc.*B70", "Arc Pro B70"),
+    (r"H100.*(HBM3|SXM)", "H100-SXM-80GB"),
+    (r"H200.*NVL", "H200-NVL"),
+    (r"H200", "H200-SXM-141GB"),
+    (r"\bB200", "B200-SXM-180GB"),
+    (r"\bB300", "B300-SXM-270GB"),
+    (r"RTX PRO 6000", "RTX PRO 6000"),
+    (r"L40S", "L40S"),
+    (r"MI355X", "MI355X"),
+    (r"MI350X", "MI350X"),
+    (r"MI350P", "MI350P"),
+    (r"Arc.*B70", "Arc Pro B70"),
     (r"Arc.*B50", "Arc Pro B50"),
 ]
 
@@ -65,11 +73,23 @@ def published() -> list[Published]:
     for row in table["results"]:
         known = row["samples_per_s"]
         total = known if known is not None else row["tokens_per_s"] / _TOKENS_PER_SAMPLE[row["scenario"]]
-        rows.append(Published(
-            round=row["round"], submitter=row["submitter"], system=row["system"], accelerator=row["accelerator"],
-            count=row["count"], scenario=row["scenario"], tokens_per_s=row["tokens_per_s"],
-            per_accelerator=total / row["count"], estimated=known is None, software=row["software"],
-            precision=row["precision"], source=table["sources"][row["round"]], note=row["note"]))
+        rows.append(
+            Published(
+                round=row["round"],
+                submitter=row["submitter"],
+                system=row["system"],
+                accelerator=row["accelerator"],
+                count=row["count"],
+                scenario=row["scenario"],
+                tokens_per_s=row["tokens_per_s"],
+                per_accelerator=total / row["count"],
+                estimated=known is None,
+                software=row["software"],
+                precision=row["precision"],
+                source=table["sources"][row["round"]],
+                note=row["note"],
+            )
+        )
     return rows
 
 
@@ -81,8 +101,11 @@ def accelerator_of(name: str) -> str | None:
 def place(run: RunData) -> Place | None:
     """Return the run's place, None where it has no samples/s or its scenario was never published."""
     rate = run.result.get("samples_per_second")
-    peers = sorted((row for row in published() if row.scenario == run.scenario.directory),
-                   key=lambda row: row.per_accelerator, reverse=True)
+    peers = sorted(
+        (row for row in published() if row.scenario == run.scenario.directory),
+        key=lambda row: row.per_accelerator,
+        reverse=True,
+    )
     if rate is None or not peers or run.benchmark is Benchmark.EDGE or run.mode == "accuracy":
         return None
     names = run.gpu_names
@@ -90,8 +113,14 @@ def place(run: RunData) -> Place | None:
     kind = kinds.pop() if len(kinds) == 1 else None
     count = max(len(names), 1)
     same = [row for row in peers if kind is not None and row.accelerator == kind]
-    return Place(accelerator=kind, count=count, per_accelerator=float(rate) / count, peers=peers, same=same,
-                 not_comparable=why_not_comparable(run, names))
+    return Place(
+        accelerator=kind,
+        count=count,
+        per_accelerator=float(rate) / count,
+        peers=peers,
+        same=same,
+        not_comparable=why_not_comparable(run, names),
+    )
 
 
 def why_not_comparable(run: RunData, names: list[str]) -> list[str]:

@@ -45,8 +45,7 @@ def binned_percentile(at: Floats, value: Floats, edges: Floats, percent: float) 
     at, value = at[inside], value[inside]
     order = np.argsort(at, kind="stable")
     cuts = np.searchsorted(at[order], edges[1:-1])
-    return np.array([np.percentile(part, percent) if len(part) else np.nan
-                     for part in np.split(value[order], cuts)])
+    return np.array([np.percentile(part, percent) if len(part) else np.nan for part in np.split(value[order], cuts)])
 
 
 def edges_over(start: float, end: float, bins: int = BINS) -> Floats:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import HarnessError
 from harness.report.load import RunData
+from mlperf_llama_base.errors import HarnessError
 
 LONGEST = 4000
 
@@ -27,7 +27,7 @@ class Example:
 
 def examples(run: RunData, indices: Sequence[int]) -> list[Example]:
     """Return the texts of samples, or nothing if any of the files that they need is missing or does not fit."""
-    from harness.loadgen_log import ACCURACY
+    from harness.loadgen.log import ACCURACY
 
     data = Path(str((run.session.get("dataset") or {}).get("path") or ""))
     asked, ran = run.config.get("model") or {}, run.session.get("model") or {}
@@ -36,7 +36,7 @@ def examples(run: RunData, indices: Sequence[int]) -> list[Example]:
     if not indices or not named or not (data.is_file() and tokenizer.exists() and log.is_file()):
         return []
     from harness.accuracy.decode import load_decoder
-    from harness.accuracy.log import read_accuracy_log
+    from harness.loadgen.accuracy_log import read_accuracy_log
     from qsl.dataset import Dataset
 
     try:
@@ -48,5 +48,7 @@ def examples(run: RunData, indices: Sequence[int]) -> list[Example]:
         references, articles = dataset.references(indices), dataset.articles(indices)
     except (HarnessError, KeyError, IndexError):
         return []
-    return [Example(index=index, generated=text.strip(), reference=reference, article=article[:LONGEST])
-            for index, text, reference, article in zip(indices, texts, references, articles, strict=True)]
+    return [
+        Example(index=index, generated=text.strip(), reference=reference, article=article[:LONGEST])
+        for index, text, reference, article in zip(indices, texts, references, articles, strict=True)
+    ]

@@ -25,7 +25,7 @@ def analyse(step: dict[str, Any], baselines: dict[str, dict[str, Any]]) -> dict[
     half = None
     used = {kind_of(worker) for worker in step["workers"]}
     if speed["ci95"] is not None and all(baselines[k]["tokens_per_second"]["ci95"] is not None for k in used):
-        # workers of one kind share one baseline: its error is common to them and does not average out
+        # workers of one kind share one baseline: its error is mlperf_llama_base to them and does not average out
         numbers = {k: sum(kind_of(w) == k for w in step["workers"]) for k in used}
         spread = sum((n * baselines[k]["tokens_per_second"]["ci95"]) ** 2 for k, n in numbers.items())
         half = efficiency * math.hypot(speed["ci95"] / speed["value"], math.sqrt(spread) / expected)
@@ -61,8 +61,10 @@ def issues(steps: list[dict[str, Any]]) -> list[str]:
             found.append(f"{name}: {s['issued']} issued, {s['completed']} completed, {s['lost']} lost")
         if s["retried"]:
             found.append(f"{name}: {s['retried']} samples were given to another worker after a fault")
-        found += [f"{name}: worker {w['worker']} on {w['node'] or 'no node'} was lost: {w['reason']}"
-                  for w in step["lost_workers"]]  # fmt: skip
+        found += [
+            f"{name}: worker {w['worker']} on {w['node'] or 'no node'} was lost: {w['reason']}"
+            for w in step["lost_workers"]
+        ]
         if step["imbalance"] is not None and step["imbalance"] > 0.1:
             found.append(f"{name}: the fastest and the slowest worker are {step['imbalance']:.0%} of the mean apart")
         found += [f"{name}: {note}" for note in (step.get("scaling") or {}).get("notes", [])]

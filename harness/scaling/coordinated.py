@@ -14,12 +14,12 @@ from typing import Any
 
 from rich.console import Console
 
-from common.errors import EnvironmentFault, RunError
 from harness.config import RunConfig
 from harness.scaling.analysis import analyse
 from harness.scaling.figures import Rate, describe
 from harness.scaling.members import Handle, Place
 from harness.scaling.report import save
+from mlperf_llama_base.errors import EnvironmentFault, RunError
 
 LEAD_S = 3.0  # from the order to the start: longer than the slowest call takes
 POLL_S = 0.5
@@ -41,8 +41,13 @@ def run(config: RunConfig, places: Sequence[Place], *, output: Path, console: Co
     members = [describe(folder, member=place.name) for folder, place in zip(folders, places, strict=True)]
     total = add_up(members)
     total["scaling"] = analyse(total, baselines)
-    facts = {"scenario": config.scenario.value, "engine": config.engine.name, "model": config.model.path,
-             "LoadGens": len(places), "start spread": f"{(max(starts) - min(starts)) * 1e3:.1f} ms"}  # fmt: skip
+    facts = {
+        "scenario": config.scenario.value,
+        "engine": config.engine.name,
+        "model": config.model.path,
+        "LoadGens": len(places),
+        "start spread": f"{(max(starts) - min(starts)) * 1e3:.1f} ms",
+    }
     return save(output, kind="coordinated", baselines=baselines, steps=[total], facts=facts)
 
 
@@ -118,9 +123,10 @@ def _until_ended(handles: Sequence[Handle]) -> None:
 def _began(folder: Path) -> float:
     import datetime
 
-    from harness import artifacts
+    from harness.rundir import names
+    from mlperf_llama_base import files
 
-    session = artifacts.read_json(folder / artifacts.SESSION) or {}
+    session = files.read_json(folder / names.SESSION) or {}
     return datetime.datetime.fromisoformat(session["test_started"]).timestamp()
 
 

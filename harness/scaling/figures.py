@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import RunError
-from harness import artifacts
-from harness.metrics_summary import summarize_metrics
+from harness.rundir import names
+from harness.rundir.metrics import summarize_metrics
+from mlperf_llama_base import files
+from mlperf_llama_base.errors import RunError
 
 SEGMENTS = 20
 T_975 = 2.093  # Student's t for 19 degrees of freedom, two-sided 95 %
@@ -48,19 +49,27 @@ class Events:
         """Raises ``RunError`` if the run left none."""
         import pyarrow.parquet as pq
 
-        path = run_dir / artifacts.EVENTS
+        path = run_dir / names.EVENTS
         if not path.is_file():
             raise RunError(f"{path} is missing: the run left no record of its samples")
         table = pq.read_table(path)
-        columns = {name: table.column(name).to_numpy() for name in
-                   ("complete_ns", "issue_ns", "output_tokens", "input_tokens", "worker")}  # fmt: skip
-        return cls(columns["complete_ns"] / 1e9, columns["issue_ns"] / 1e9, columns["output_tokens"],
-                   columns["input_tokens"], columns["worker"])  # fmt: skip
+        columns = {
+            name: table.column(name).to_numpy()
+            for name in ("complete_ns", "issue_ns", "output_tokens", "input_tokens", "worker")
+        }
+        return cls(
+            columns["complete_ns"] / 1e9,
+            columns["issue_ns"] / 1e9,
+            columns["output_tokens"],
+            columns["input_tokens"],
+            columns["worker"],
+        )
 
     def of(self, workers: list[int]) -> Events:
         mine = np.isin(self.worker, workers)
-        return Events(self.complete_s[mine], self.issue_s[mine], self.tokens[mine], self.inputs[mine],
-                      self.worker[mine])  # fmt: skip
+        return Events(
+            self.complete_s[mine], self.issue_s[mine], self.tokens[mine], self.inputs[mine], self.worker[mine]
+        )
 
     @property
     def seconds(self) -> float:
@@ -89,24 +98,37 @@ def describe(run_dir: Path, *, member: str | None = None) -> dict[str, Any]:
 
     ``member`` names the node in place of what the workers said (several LoadGens on one machine).
     """
-    session = artifacts.read_json(run_dir / artifacts.SESSION) or {}
-    result = artifacts.read_json(run_dir / artifacts.RESULT) or {}
+    session = files.read_json(run_dir / names.SESSION) or {}
+    result = files.read_json(run_dir / names.RESULT) or {}
     events = Events.load(run_dir)
     seconds = events.seconds
     workers = []
     for w in session.get("workers", []):
         mine = events.of([w["id"]])
-        workers.append({
-            "id": w["id"], "node": member or w["node"], "gpu": w["gpu"], "restarts": w["restarts"],
-            "rss_bytes": w["rss_bytes"], **_speed(mine, seconds),
-        })  # fmt: skip
-    resources = summarize_metrics(run_dir / artifacts.METRICS) or {}
+        workers.append(
+            {
+                "id": w["id"],
+                "node": member or w["node"],
+                "gpu": w["gpu"],
+                "restarts": w["restarts"],
+                "rss_bytes": w["rss_bytes"],
+                **_speed(mine, seconds),
+            }
+        )
+    resources = summarize_metrics(run_dir / names.METRICS) or {}
     nodes = []
     for name in dict.fromkeys(w["node"] for w in workers):
         here = [w for w in workers if w["node"] == name]
         mine = events.of([w["id"] for w in here])
-        nodes.append({"node": name, "workers": len(here), "gpus": sum(w["gpu"] is not None for w in here),
-                      "kinds": sorted({w["gpu"] or "CPU" for w in here}), **_speed(mine, seconds)})  # fmt: skip
+        nodes.append(
+            {
+                "node": name,
+                "workers": len(here),
+                "gpus": sum(w["gpu"] is not None for w in here),
+                "kinds": sorted({w["gpu"] or "CPU" for w in here}),
+                **_speed(mine, seconds),
+            }
+        )
     speeds = [w["tokens_per_second"]["value"] for w in workers]
     return {
         "directory": run_dir.name,
@@ -132,14 +154,25 @@ def _speed(events: Events, seconds: float) -> dict[str, Any]:
         "output_tokens": int(events.tokens.sum()),
         "samples_per_second": len(took) / seconds if seconds else 0.0,
         "tokens_per_second": rate(events, seconds=seconds).as_dict(),
-        "latency_s": {"mean": float(took.mean()), "p50": float(np.percentile(took, 50)),
-                      "p99": float(np.percentile(took, 99))} if len(took) else None,
-    }  # fmt: skip
+        "latency_s": {
+            "mean": float(took.mean()),
+            "p50": float(np.percentile(took, 50)),
+            "p99": float(np.percentile(took, 99)),
+        }
+        if len(took)
+        else None,
+    }
 
 
 def _tokens(events: Events) -> dict[str, dict[str, float]]:
     return {
-        name: {"mean": float(values.mean()), "min": int(values.min()), "p50": float(np.percentile(values, 50)),
-               "p99": float(np.percentile(values, 99)), "max": int(values.max()), "total": int(values.sum())}
+        name: {
+            "mean": float(values.mean()),
+            "min": int(values.min()),
+            "p50": float(np.percentile(values, 50)),
+            "p99": float(np.percentile(values, 99)),
+            "max": int(values.max()),
+            "total": int(values.sum()),
+        }
         for name, values in (("input", events.inputs), ("output", events.tokens))
-    }  # fmt: skip
+    }

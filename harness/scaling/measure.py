@@ -8,15 +8,15 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import artifacts
 from harness.config import RunConfig
-from harness.result import write_result
 from harness.run import supervise
-from harness.run_directory import prepare_directory
+from harness.rundir import names
+from harness.rundir.directory import prepare_directory
 from harness.scaling.analysis import analyse, kind_of
 from harness.scaling.figures import describe
 from harness.scaling.report import save
-from harness.session.workers import plan_workers
+from harness.verdict.result import write_result
+from harness.workers import plan_workers
 from sut.workers.devices import gpu_name
 
 
@@ -44,8 +44,8 @@ def kinds(config: RunConfig) -> list[tuple[str, dict[str, Any]]]:
     """The kinds of GPU, and for each what to change in a configuration to get one worker of it."""
     if config.cluster.address == "local":
         specs = plan_workers(config, run_dir=Path(config.output), endpoint="")
-        names = {(gpu_name(s.gpus[0]) if s.gpus else None) or "CPU": s for s in reversed(specs)}
-        return [(name, {"gpus": spec.gpus}) for name, spec in names.items()]
+        kinds = {(gpu_name(s.gpus[0]) if s.gpus else None) or "CPU": s for s in reversed(specs)}
+        return [(name, {"gpus": spec.gpus}) for name, spec in kinds.items()]
     from harness import cluster
 
     cluster.connect(config.cluster.address, bind=config.cluster.bind)
@@ -74,8 +74,12 @@ def measure(
         step = _one(config, count, output / f"workers-{count}", samples=samples * count, change={})
         step["scaling"] = analyse(step, baselines)
         steps.append(step)
-    facts = {"scenario": config.scenario.value, "engine": config.engine.name, "model": config.model.path,
-             "cluster": config.cluster.address}  # fmt: skip
+    facts = {
+        "scenario": config.scenario.value,
+        "engine": config.engine.name,
+        "model": config.model.path,
+        "cluster": config.cluster.address,
+    }
     return save(output, kind="scaling", baselines=baselines, steps=steps, facts=facts)
 
 
@@ -90,7 +94,7 @@ def _one(config: RunConfig, count: int, folder: Path, *, samples: int, change: d
 
         config.cluster.resources = worker_resources(config) | change["resources"]
     run_dir = prepare_directory(config)
-    config.save(run_dir / artifacts.CONFIG)
+    config.save(run_dir / names.CONFIG)
     supervise(config, run_dir, Console(quiet=True), env=_only(change.get("gpus")))
     write_result(run_dir)
     return describe(run_dir)

@@ -18,10 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common.source import python_path
-from harness import artifacts
 from harness.config import build
+from harness.rundir import names
 from harness.session import barrier
+from mlperf_llama_base import files
+from mlperf_llama_base.source import python_path
 
 
 class Member:
@@ -34,20 +35,23 @@ class Member:
         self._monitor: Any = None
         config = build(tree | {"output": str(self.folder)})
         self.folder.mkdir(parents=True, exist_ok=True)
-        config.save(self.folder / artifacts.CONFIG)
+        config.save(self.folder / names.CONFIG)
         (self.folder / barrier.HOLD).touch()
-        with (self.folder / artifacts.SESSION_LOG).open("wb") as log:
+        with (self.folder / names.SESSION_LOG).open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "harness.session", str(self.folder)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
                 env=os.environ | {"PYTHONPATH": python_path(), "MLPERF_LLAMA_NODE": name} | env,
-            )  # fmt: skip
+            )
 
     def state(self) -> dict[str, Any]:
         """``phase`` of the session, ``ended`` (exit status, None while it runs), ``error`` if it ended badly."""
         code = self._process.poll()
-        status = artifacts.read_json(self.folder / artifacts.STATUS) or {}
-        session = artifacts.read_json(self.folder / artifacts.SESSION) or {} if code else {}
+        status = files.read_json(self.folder / names.STATUS) or {}
+        session = files.read_json(self.folder / names.SESSION) or {} if code else {}
         return {
             "phase": status.get("phase", "starting"),
             "completed": status.get("completed", 0),
@@ -68,7 +72,7 @@ class Member:
 
     def finish(self) -> None:
         """Write result.json of a session that has ended."""
-        from harness.result import write_result
+        from harness.verdict.result import write_result
 
         if self._monitor is not None:
             self._monitor.stop()

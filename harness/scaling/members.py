@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from common.errors import EnvironmentFault, RunError
 from harness.config import RunConfig
 from harness.scaling.member import Member
+from mlperf_llama_base.errors import EnvironmentFault, RunError
 from sut.workers.devices import gpu_name, visible_gpus
 
 CALL_S = 60.0

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import artifacts
 from harness.scaling.analysis import issues
+from mlperf_llama_base import files
 
 SCALING, REPORT = "scaling.json", "report.md"
 
 
-def save(folder: Path, *, kind: str, baselines: dict[str, Any], steps: list[dict[str, Any]],
-         facts: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
+def save(
+    folder: Path, *, kind: str, baselines: dict[str, Any], steps: list[dict[str, Any]], facts: dict[str, Any]
+) -> dict[str, Any]:
     """Write both files. ``steps``: with ``scaling``; the last one is the whole machine. Returns the JSON's tree."""
     tree = {
         "schema_version": 1,
@@ -25,7 +26,7 @@ def save(folder: Path, *, kind: str, baselines: dict[str, Any], steps: list[dict
         "steps": steps,
         "issues": issues([*baselines.values(), *steps]),
     }
-    artifacts.write_json(folder / SCALING, tree)
+    files.write_json(folder / SCALING, tree)
     (folder / REPORT).write_text(markdown(tree))
     return tree
 
@@ -47,15 +48,36 @@ def markdown(tree: dict[str, Any]) -> str:
         "",
         *table(
             ("node", "workers", "GPUs", "samples", "tokens/s", "samples/s", "latency mean s", "p50 s", "p99 s"),
-            ((n["node"], n["workers"], ", ".join(n["kinds"]), n["samples_completed"], _speed(n["tokens_per_second"]),
-              f"{n['samples_per_second']:.2f}", *_latency(n)) for n in last["nodes"]),
+            (
+                (
+                    n["node"],
+                    n["workers"],
+                    ", ".join(n["kinds"]),
+                    n["samples_completed"],
+                    _speed(n["tokens_per_second"]),
+                    f"{n['samples_per_second']:.2f}",
+                    *_latency(n),
+                )
+                for n in last["nodes"]
+            ),
         ),
         "## Per-GPU results",
         "",
         *table(
             ("node", "worker", "GPU", "samples", "tokens/s", "latency p99 s", "restarts", "memory of the process MB"),
-            ((w["node"], w["id"], w["gpu"] or "CPU", w["samples_completed"], _speed(w["tokens_per_second"]),
-              _latency(w)[2], w["restarts"], f"{w['rss_bytes'] / 1e6:.0f}") for w in last["workers"]),
+            (
+                (
+                    w["node"],
+                    w["id"],
+                    w["gpu"] or "CPU",
+                    w["samples_completed"],
+                    _speed(w["tokens_per_second"]),
+                    _latency(w)[2],
+                    w["restarts"],
+                    f"{w['rss_bytes'] / 1e6:.0f}",
+                )
+                for w in last["workers"]
+            ),
         ),
         f"Imbalance, fastest to slowest worker against the mean: {_percent(last['imbalance'])}.",
         "",
@@ -65,15 +87,33 @@ def markdown(tree: dict[str, Any]) -> str:
         "",
         *table(
             ("kind", "tokens/s", "samples/s", "samples", "seconds"),
-            ((kind, _speed(b["tokens_per_second"]), f"{b['samples_per_second']:.2f}", b["samples_completed"],
-              f"{b['seconds']:.1f}") for kind, b in tree["baselines"].items()),
+            (
+                (
+                    kind,
+                    _speed(b["tokens_per_second"]),
+                    f"{b['samples_per_second']:.2f}",
+                    b["samples_completed"],
+                    f"{b['seconds']:.1f}",
+                )
+                for kind, b in tree["baselines"].items()
+            ),
         ),
         *table(
             ("run", "workers", "tokens/s", "speed-up", "efficiency", "issued", "completed", "lost", "imbalance"),
-            ((x["directory"], x["scaling"]["workers"], _speed(x["tokens_per_second"]),
-              _number(x["scaling"]["speed_up"]), _efficiency(x["scaling"]), x["samples"]["issued"],
-              x["samples"]["completed"], x["samples"]["lost"],
-              _percent(x["imbalance"])) for x in tree["steps"]),
+            (
+                (
+                    x["directory"],
+                    x["scaling"]["workers"],
+                    _speed(x["tokens_per_second"]),
+                    _number(x["scaling"]["speed_up"]),
+                    _efficiency(x["scaling"]),
+                    x["samples"]["issued"],
+                    x["samples"]["completed"],
+                    x["samples"]["lost"],
+                    _percent(x["imbalance"]),
+                )
+                for x in tree["steps"]
+            ),
         ),
         "± is half of the 95 % interval, from the scatter over 20 equal segments of a test (batch means). Speed-up is "
         "against the fastest baseline, efficiency against the sum of what the workers' kinds do alone.",
@@ -82,8 +122,10 @@ def markdown(tree: dict[str, Any]) -> str:
         "",
         *table(
             ("tokens of a sample", "mean", "min", "p50", "p99", "max", "total"),
-            ((name, f"{t['mean']:.1f}", t["min"], f"{t['p50']:.0f}", f"{t['p99']:.0f}", t["max"], t["total"])
-             for name, t in last["tokens"].items()),
+            (
+                (name, f"{t['mean']:.1f}", t["min"], f"{t['p50']:.0f}", f"{t['p99']:.0f}", t["max"], t["total"])
+                for name, t in last["tokens"].items()
+            ),
         ),
         "## Resource use",
         "",
@@ -92,7 +134,7 @@ def markdown(tree: dict[str, Any]) -> str:
         "",
         *([f"- {text}" for text in tree["issues"]] or ["None."]),
         "",
-    ]  # fmt: skip
+    ]
     return "\n".join(parts)
 
 

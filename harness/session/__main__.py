@@ -13,10 +13,12 @@ from typing import NoReturn
 
 import yaml
 
-from common.errors import EnvironmentFault, HarnessError
-from harness import artifacts, child, config
+from harness import config
+from harness.rundir import names
 from harness.session import barrier
 from harness.session.session import Interrupted, Session
+from mlperf_llama_base import child
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError
 from sut.workers.orphans import die_with_parent
 
 log = logging.getLogger("session")
@@ -27,7 +29,7 @@ def main(run_dir: Path) -> NoReturn:
     """Run the test that ``config.yaml`` describes. Exit status: 0 the test completed, else the error's code."""
     die_with_parent(child.parent())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    run_config = config.build(yaml.safe_load((run_dir / artifacts.CONFIG).read_text()))
+    run_config = config.build(yaml.safe_load((run_dir / names.CONFIG).read_text()))
     session = Session(run_config, run_dir)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: session.interrupt.set())

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import zmq
 
-from common.errors import EnvironmentFault
 from harness import cluster
 from harness.config import RunConfig
-from harness.session.workers import worker_spec
+from harness.workers import worker_spec
+from mlperf_llama_base.errors import EnvironmentFault
 from sut.messages import WorkerSpec
 from sut.workers.base import WorkerPool
 

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from harness.artifacts import EVENTS, SESSION, write_json
 from harness.config import RunConfig
+from harness.rundir.names import EVENTS, SESSION
+from mlperf_llama_base.files import write_json
 from sut.hub import Hub
 
 SCHEMA_VERSION = 1
@@ -70,10 +71,17 @@ def _process() -> dict[str, float]:
 
 _NO_HUB: dict[str, Any] = {
     "samples": {"issued": 0, "completed": 0, "lost": 0, "retried": 0, "duplicates": 0, "failed": 0},
-    "violations": {}, "violation_examples": [], "workers": [], "restarts": 0, "lost_workers": [], "refused_messages": 0,
+    "violations": {},
+    "violation_examples": [],
+    "workers": [],
+    "restarts": 0,
+    "lost_workers": [],
+    "refused_messages": 0,
     "refused_peers": 0,
-    "engine": None, "engine_live_facts": {}, "tokens": None,
-}  # fmt: skip
+    "engine": None,
+    "engine_live_facts": {},
+    "tokens": None,
+}
 
 
 def _of_hub(hub: Hub) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common.errors import EnvironmentFault, HarnessError, RunError
-from harness import artifacts
 from harness.config import Mode, RunConfig, Scenario
-from harness.session import loadgen
+from harness.loadgen import driver as loadgen
+from harness.rundir import names
 from harness.session.outcome import Outcome
 from harness.session.status import StatusWriter
-from harness.session.workers import plan_workers
+from harness.workers import plan_workers
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError
 from qsl.dataset import Dataset
 from qsl.library import SampleLibrary
 from sut.completions import Completions
@@ -150,7 +150,7 @@ class Session:
         hub = self.hub
         assert hub is not None
         out_dir.mkdir(parents=True, exist_ok=True)
-        user_conf = out_dir / artifacts.USER_CONF
+        user_conf = out_dir / names.USER_CONF
         loadgen.write_user_conf(config, user_conf)
         settings, rc, overrides = loadgen.make_settings(config, user_conf)
         if self.library.performance_count < settings.performance_sample_count_override:
@@ -166,9 +166,9 @@ class Session:
             smoke_overrides=overrides,
         )
         hub.new_test()
-        audit = out_dir / artifacts.AUDIT_CONF
+        audit = out_dir / names.AUDIT_CONF
         if config.mode is Mode.COMPLIANCE:
-            from harness.compliance import write_audit_config
+            from harness.loadgen.test06 import write_audit_config
 
             audit = write_audit_config(out_dir)
         sut = SystemUnderTest(hub)
@@ -290,7 +290,7 @@ class Session:
             return {}
         import dataclasses
 
-        from harness.model_info import inspect_model
+        from harness.inventory.model import inspect_model
 
         info = dataclasses.asdict(inspect_model(config.model.path or "", revision=config.model.revision))
         self.outcome.model = {"path": config.model.path} | info

@@ -8,8 +8,9 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from harness.artifacts import STATUS, write_json
 from harness.config import Mode, RunConfig, Scenario
+from harness.rundir.names import STATUS
+from mlperf_llama_base.files import write_json
 from sut.hub import Hub
 
 LIMITS_MS = {Scenario.SERVER: (2000.0, 100.0), Scenario.INTERACTIVE: (500.0, 30.0)}
@@ -114,7 +115,17 @@ class StatusWriter:
 
 def _nothing() -> dict[str, Any]:
     return {
-        "issued": 0, "completed": 0, "tokens": 0, "input_tokens": 0, "samples_per_s": None, "tokens_per_s": None,
-        "tokens_per_s_mean": None, "ttft_p99_ms": None, "tpot_p99_ms": None, "eta_s": None, "retried": 0, "restarts": 0,
+        "issued": 0,
+        "completed": 0,
+        "tokens": 0,
+        "input_tokens": 0,
+        "samples_per_s": None,
+        "tokens_per_s": None,
+        "tokens_per_s_mean": None,
+        "ttft_p99_ms": None,
+        "tpot_p99_ms": None,
+        "eta_s": None,
+        "retried": 0,
+        "restarts": 0,
         "workers": [],
-    }  # fmt: skip
+    }

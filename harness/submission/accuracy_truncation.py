@@ -10,10 +10,10 @@ import re
 import shutil
 from pathlib import Path
 
-from common.errors import RunError, UserError
-from harness.accuracy.score import sha256_of
-from harness.loadgen_log import ACCURACY
+from harness.loadgen.log import ACCURACY
 from harness.submission.rules import TRUNCATION_MARK, VIEWABLE_CHARACTERS
+from mlperf_llama_base.errors import RunError, UserError
+from mlperf_llama_base.files import sha256_of
 
 HASH_LINE = re.compile(r"^hash=\w+$\n?", re.MULTILINE)
 

@@ -17,17 +17,18 @@ from typing import Any
 
 import yaml
 
-from common.errors import UserError
-from harness import artifacts, system_info
-from harness.compliance import verify, write_test06
 from harness.config import Mode
-from harness.loadgen_log import ACCURACY, DETAIL, SUMMARY
+from harness.inventory.system import collect, git_revision
+from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
+from harness.loadgen.test06 import verify, write_test06
+from harness.rundir import names
 from harness.submission import calibration, documents, scrub
 from harness.submission.accuracy_truncation import truncate
 from harness.submission.measurements import measurements, starting_weights
 from harness.submission.runs import Run, ScenarioRuns, SystemRuns, refusals
 from harness.submission.sources import copy_sources
 from harness.submission.system_description import REHEARSAL, complete, describe, read_yaml, write_yaml
+from mlperf_llama_base.errors import UserError
 
 LOGS = (SUMMARY, DETAIL, ACCURACY)
 
@@ -139,10 +140,10 @@ def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
 
 
 def _machine(run: Run) -> dict[str, Any]:
-    """The machine as the run recorded it, in the form of ``system_info.collect``; this one if it recorded none."""
+    """The machine as the run recorded it, in the form of ``inventory.system.collect``; this one if it recorded none."""
     hardware, versions = run.result.get("hardware"), run.result.get("versions") or {}
     if not isinstance(hardware, dict) or "cpu" not in hardware:
-        return system_info.collect()
+        return collect()
     software = {k: v for k, v in versions.items() if k not in ("git_revision", "loadgen") and " " not in k}
     return hardware | {"software": software, "git_revision": versions.get("git_revision")}
 
@@ -180,18 +181,18 @@ def public_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def _scenario(system: SystemRuns, runs: ScenarioRuns, order: Order, target: Path) -> None:
     performance, accuracy = runs.runs[Mode.PERFORMANCE], runs.runs[Mode.ACCURACY]
-    for run, directory, names in (
+    for run, directory, wanted in (
         (performance, target / "performance" / "run_1", (SUMMARY, DETAIL)),
-        (accuracy, target / "accuracy", (SUMMARY, DETAIL, ACCURACY, artifacts.ACCURACY)),
+        (accuracy, target / "accuracy", (SUMMARY, DETAIL, ACCURACY, names.ACCURACY_TEXT)),
     ):
         directory.mkdir(parents=True)
-        for name in names:
+        for name in wanted:
             if not (run.path / name).is_file():
                 raise UserError(f"{run.path / name} is missing: run this scenario again")
             shutil.copyfile(run.path / name, directory / name)
     relative = _results(order).relative_to(order.tree) / system.rules.name / runs.scenario.directory
     truncate(target / "accuracy", backup=order.backup / relative / "accuracy" / ACCURACY)
-    shutil.copyfile(performance.path / artifacts.USER_CONF, target / "user.conf")
+    shutil.copyfile(performance.path / names.USER_CONF, target / "user.conf")
     described = measurements(performance)
     _write(target / "measurements.json", json.dumps(described, indent=2) + "\n")
     text = documents.readme(
@@ -226,7 +227,7 @@ def _documents(system: SystemRuns, order: Order, staged: Path, fields: dict[str,
 
 def _other_code(system: SystemRuns) -> Iterator[str]:
     """src/ gets the code that is here now; say so where the runs were made with another."""
-    here = system_info.git_revision()
+    here = git_revision()
     for revision in sorted({str((run.result.get("versions") or {}).get("git_revision")) for run in system.all}):
         if revision != here or revision.endswith("-dirty"):
             yield f"runs were made with the code at {revision}, src/ holds that at {here}"

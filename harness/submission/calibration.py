@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.errors import UserError
 from harness.submission.measurements import UNTRANSFORMED, short_format, starting_weights
 from harness.submission.runs import Run
+from mlperf_llama_base.errors import UserError
 
 TITLE = """\
 # Number formats and calibration

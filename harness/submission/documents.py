@@ -55,9 +55,15 @@ def readme(runs: ScenarioRuns, *, benchmark: str, system_id: str, weights: str, 
     )
     versions = "\n".join(f"- {name}: {version}" for name, version in performance["versions"].items())
     return README.format(
-        benchmark=benchmark, scenario=runs.scenario.directory, system_id=system_id, summary=summary, commands=commands,
-        weights=weights, samples=samples, versions=versions,
-    )  # fmt: skip
+        benchmark=benchmark,
+        scenario=runs.scenario.directory,
+        system_id=system_id,
+        summary=summary,
+        commands=commands,
+        weights=weights,
+        samples=samples,
+        versions=versions,
+    )
 
 
 def bandwidth_rows(system: SystemRuns, *, system_id: str, networking: str) -> list[str]:

@@ -1,7 +1,7 @@
 """What a v6.1 submission of llama3.1-8b or llama3.1-8b-edge must hold: names, fields, sizes, each with its public
 source.
 
-The numbers that judge a run (limits, seeds, targets) stand in ``harness.rules``.
+The numbers that judge a run (limits, seeds, targets) stand in ``harness.loadgen.rules``.
 """
 
 from __future__ import annotations

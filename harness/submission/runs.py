@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
-from common.errors import UserError
-from harness import artifacts
-from harness.accuracy.score import sha256_of
 from harness.config import Benchmark, Mode, Scenario
-from harness.result import build_result
+from harness.rundir import names
 from harness.submission.rules import DATACENTER, EDGE, Rules
+from harness.verdict.result import build_result
+from mlperf_llama_base import files
+from mlperf_llama_base.errors import UserError
+from mlperf_llama_base.files import sha256_of
 
 SAME_CODE = ("model", "engine", "dispatch", "workers")  # of config.yaml: what accuracy and performance must share
 SAME_FACTS = (("engine", "version"), ("engine", "weight_dtype"), ("model", "digest"), ("dataset", "sha256"))
@@ -32,9 +33,9 @@ class Run:
     @classmethod
     def load(cls, path: Path) -> Run:
         """Read a run directory. Raises ``UserError`` if it has no readable result.json."""
-        recorded = artifacts.read_json(path / artifacts.RESULT)
+        recorded = files.read_json(path / names.RESULT)
         if not isinstance(recorded, dict):
-            raise UserError(f"{path / artifacts.RESULT} is missing or damaged: the run did not end; run it again")
+            raise UserError(f"{path / names.RESULT} is missing or damaged: the run did not end; run it again")
         return cls(path, build_result(path), recorded)
 
     @property
@@ -48,7 +49,7 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """config.yaml as plain data."""
-        value = yaml.safe_load((self.path / artifacts.CONFIG).read_text())
+        value = yaml.safe_load((self.path / names.CONFIG).read_text())
         return value if isinstance(value, dict) else {}
 
     @property
@@ -97,7 +98,7 @@ def find_runs(directories: Iterable[Path]) -> SystemRuns:
     for directory in searched:
         if not directory.is_dir():
             raise UserError(f"{directory} is no directory: give the directory of a campaign")
-        for path in sorted({p.parent for p in directory.rglob(artifacts.RESULT)} - {directory / "smoke"}):
+        for path in sorted({p.parent for p in directory.rglob(names.RESULT)} - {directory / "smoke"}):
             if "smoke" in path.relative_to(directory).parts:
                 continue
             run = Run.load(path)
@@ -105,7 +106,7 @@ def find_runs(directories: Iterable[Path]) -> SystemRuns:
                 raise UserError(f"two {run.name} runs: {found[run.key].path} and {path}; give only one of them")
             found[run.key] = run
     if not found:
-        raise UserError(f"no run with a {artifacts.RESULT} in {', '.join(map(str, searched))}")
+        raise UserError(f"no run with a {names.RESULT} in {', '.join(map(str, searched))}")
     benchmarks = {benchmark for benchmark, _, _ in found}
     if len(benchmarks) > 1:
         raise UserError(f"runs of {' and '.join(sorted(benchmarks))} together: build one benchmark at a time")
@@ -131,8 +132,8 @@ def refusals(system: SystemRuns, *, closed: bool, allow_invalid: bool = False, r
             texts += [f"not submittable: {text}" for text in run.result["not_submittable_reasons"]]
         for text in texts:
             found.setdefault(text, []).append(run.name)
-    for text, names in found.items():
-        reasons.append(f"{text} [{'every run' if len(names) == len(system.all) > 1 else ', '.join(names)}]")
+    for text, runs in found.items():
+        reasons.append(f"{text} [{'every run' if len(runs) == len(system.all) > 1 else ', '.join(runs)}]")
     for scenario in system.scenarios.values():
         reasons += list(_differences(scenario))
     return reasons

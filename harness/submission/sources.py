@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from common.source import PACKAGES, ROOT
+from mlperf_llama_base.source import PACKAGES, ROOT
 
 FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "user.conf", "mlperf.conf")
 NOT_CODE = ("__pycache__",)

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from common.errors import UserError, nearest
 from harness.submission.rules import STATUSES, SYSTEM_FIELDS
+from mlperf_llama_base.errors import UserError, nearest
 
 BLANK = "FILL IN"
 REHEARSAL = "REHEARSAL, NOT A SUBMISSION"
@@ -36,7 +36,7 @@ HEADER = """\
 def describe(
     *, hardware: dict[str, Any], engine: dict[str, Any], nodes: int, accelerators: int | None
 ) -> dict[str, str]:
-    """Return the fields of a description, blanks included. ``hardware``: as ``harness.system_info.collect`` gives it.
+    """Return the fields of a description, blanks included. ``hardware``: what ``inventory.system.collect`` gives.
 
     ``accelerators``: GPUs a node that worked; None: all that are there.
     """

@@ -12,13 +12,15 @@ from typing import NoReturn
 
 import yaml
 
-from common.errors import HarnessError
-from harness import artifacts, child, config
+from harness import config
 from harness.config import RunConfig
+from harness.rundir import names
 from harness.session.session import Interrupted, Session
 from harness.tune.confirm import MOST, START_AGAIN, Hopeless, confirm, lower
 from harness.tune.scenarios import explore
 from harness.tune.state import State, with_settings
+from mlperf_llama_base import child
+from mlperf_llama_base.errors import HarnessError
 from sut.workers.orphans import die_with_parent
 
 log = logging.getLogger("tune")
@@ -29,7 +31,7 @@ class Tuner:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.config = config.build(yaml.safe_load((directory / artifacts.CONFIG).read_text()))
+        self.config = config.build(yaml.safe_load((directory / names.CONFIG).read_text()))
         self.state = State.load(directory)
         self.interrupt = threading.Event()
 
@@ -89,7 +91,7 @@ def fragment(run_config: RunConfig, state: State) -> str | None:
         text = f"{name}.target_qps = {data['best_qps']:g}\n"
     else:
         return None
-    (state.directory / artifacts.USER_CONF).write_text(text)
+    (state.directory / names.USER_CONF).write_text(text)
     return text
 
 

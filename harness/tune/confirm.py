@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import RunError
-from harness import artifacts, system_info
 from harness.config import RunConfig, Scenario
-from harness.early_stopping import allowed_over_limit
-from harness.result import write_result
-from harness.rules import LATENCY_LIMITS_NS
+from harness.inventory.system import collect
+from harness.loadgen.early_stopping import allowed_over_limit
+from harness.loadgen.rules import LATENCY_LIMITS_NS
+from harness.rundir import names
 from harness.session.session import Session
 from harness.tune.search import clean
 from harness.tune.state import Options, State
+from harness.verdict.result import write_result
+from mlperf_llama_base import files
+from mlperf_llama_base.errors import RunError
 
 START_AGAIN = 75
 MOST = 4
@@ -72,8 +74,8 @@ def lower(state: State, options: Options) -> None:
 def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> dict[str, Any]:
     run_dir.mkdir(parents=True, exist_ok=True)
     config = config.model_copy(update={"output": str(run_dir)})
-    config.save(run_dir / artifacts.CONFIG)
-    artifacts.write_json(run_dir / artifacts.SYSTEM, system_info.collect())
+    config.save(run_dir / names.CONFIG)
+    files.write_json(run_dir / names.SYSTEM, collect())
     began = time.monotonic()
     record: dict[str, Any] = {
         "directory": run_dir.name,

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from common.errors import EnvironmentFault, RunError
 from harness.config import RunConfig
 from harness.session.session import Session
 from harness.tune.scenarios import explore, score
 from harness.tune.state import State, with_settings
+from mlperf_llama_base.errors import EnvironmentFault, RunError
 
 log = logging.getLogger("tune")
 Settings = dict[str, Any]
@@ -112,5 +112,3 @@ def optimise(
         left.remove(settings)
         study.tell(trial, evaluate(settings))
         tried = True
-
-

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import RunError
-from harness.rules import LATENCY_LIMITS_NS
+from harness.loadgen.rules import LATENCY_LIMITS_NS
 from harness.session.session import Interrupted, Session
 from harness.tune.traffic import Traffic, balanced_order
 from harness.tune.verdict import Growth, Ints, Probe, Window, decide, full_length_share, growth, measure
+from mlperf_llama_base.errors import RunError
 from sut.record import SampleRecord
 
 TICK_S = 0.1
@@ -289,8 +289,9 @@ class Prober:
         """Number and figures of the samples in ``ids`` that are done."""
         all_ids, first, complete, tokens = seen.columns()
         mine = (all_ids >= ids[0]) & (all_ids < ids[1])
-        window = Window(scheduled=self._scheduled(all_ids)[mine], first=first[mine], complete=complete[mine],
-                        tokens=tokens[mine])  # fmt: skip
+        window = Window(
+            scheduled=self._scheduled(all_ids)[mine], first=first[mine], complete=complete[mine], tokens=tokens[mine]
+        )
         return int(mine.sum()), window
 
     @staticmethod

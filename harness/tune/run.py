@@ -8,12 +8,14 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from common.errors import UserError
-from harness import artifacts, child, run
+from harness import run
 from harness.config import Mode, RunConfig, Scenario
-from harness.run_directory import prepare_directory
+from harness.rundir import names
+from harness.rundir.directory import prepare_directory
 from harness.tune.confirm import START_AGAIN
 from harness.tune.state import TUNE, Options, State
+from mlperf_llama_base import child, files
+from mlperf_llama_base.errors import UserError
 from sut import engines
 
 POLL_S = 0.5
@@ -30,7 +32,7 @@ def execute(config: RunConfig, options: Options, *, console: Console) -> int:
         console.print(f"going on with the search in {directory}", highlight=False)
     else:
         directory = prepare_directory(config)
-        config.save(directory / artifacts.CONFIG)
+        config.save(directory / names.CONFIG)
         State.new(directory, scenario=config.scenario.value, options=options).save()
         if not config.skip_preflight:
             run.check_environment(config, directory, console)
@@ -42,7 +44,7 @@ def execute(config: RunConfig, options: Options, *, console: Console) -> int:
 def resume(config: RunConfig, options: Options, directory: Path) -> None:
     """Take up a search that was stopped. What decides its figures must be as it was, or ``UserError`` names it."""
     state = State.load(directory)
-    before = yaml.safe_load((directory / artifacts.CONFIG).read_text())
+    before = yaml.safe_load((directory / names.CONFIG).read_text())
     now = config.model_dump(mode="json")
     differ = [key for key in now if key not in FREE and now[key] != before.get(key)]
     earlier, asked = state.data["options"], options.model_dump(mode="json")
@@ -58,15 +60,15 @@ def resume(config: RunConfig, options: Options, directory: Path) -> None:
 def supervise(directory: Path, console: Console) -> int:
     """Run the child to its end, saying what it does. Returns 0 or ``START_AGAIN``; raises what it ended with."""
     with child.stop_on_signals() as stop:
-        tuner = child.start("harness.tune", directory, log=directory / artifacts.SESSION_LOG)
+        tuner = child.start("harness.tune", directory, log=directory / names.SESSION_LOG)
         try:
-            show = Lines(console, artifacts.read_json(directory / TUNE) or {})
+            show = Lines(console, files.read_json(directory / TUNE) or {})
             while tuner.poll() is None and not stop.wait(POLL_S):
-                show.new(artifacts.read_json(directory / TUNE) or {})
+                show.new(files.read_json(directory / TUNE) or {})
             code = stop.wait_for(
                 tuner, interrupted=f"interrupted; the same command goes on from what is in {directory}"
             )
-            show.new(artifacts.read_json(directory / TUNE) or {})
+            show.new(files.read_json(directory / TUNE) or {})
         finally:
             child.end(tuner)
     if code not in (0, START_AGAIN):
@@ -106,8 +108,11 @@ def capacity_line(data: dict[str, Any]) -> str:
 
 
 def probe_line(probe: dict[str, Any]) -> str:
-    figures = [f"{name.upper()} p99 {probe[f'{name}_p99_ms']:.4g} ms"
-               for name in ("ttft", "tpot") if probe.get(f"{name}_p99_ms") is not None]  # fmt: skip
+    figures = [
+        f"{name.upper()} p99 {probe[f'{name}_p99_ms']:.4g} ms"
+        for name in ("ttft", "tpot")
+        if probe.get(f"{name}_p99_ms") is not None
+    ]
     verdict = "valid    " if probe["valid"] else "not valid"
     return f"{probe['target_qps']:>9.5g} q/s  {verdict}  {', '.join(figures)}; {probe['reason']} " + (
         f"[{probe['queries']} queries, {probe['duration_s']:.0f} s, {probe['ended'].partition(':')[0]}]"
@@ -146,10 +151,8 @@ def tell(data: dict[str, Any], directory: Path, console: Console) -> int:
     else:
         lines.append("confirmed by LoadGen" if runs[-1]["valid"] else "LoadGen did not confirm it")
     if data["user_conf"]:
-        lines.append(f"user.conf: {data['user_conf'].strip()}  ({directory / artifacts.USER_CONF})")
+        lines.append(f"user.conf: {data['user_conf'].strip()}  ({directory / names.USER_CONF})")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     found = data["best_qps"] is not None or data["target_latency_ms"] is not None
     return 0 if found and (not runs or runs[-1]["valid"]) else 1
-
-

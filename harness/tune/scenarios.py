@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.config import Scenario
-from harness.rules import LATENCY_LIMITS_NS
+from harness.loadgen.rules import LATENCY_LIMITS_NS
 from harness.session.session import Session
 from harness.tune.probe import Prober
 from harness.tune.search import Ask, Estimate, Search, clean, queueing_ceiling

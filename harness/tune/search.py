@@ -140,8 +140,11 @@ class Search:
 
     def _near(self, name: str) -> list[Probe]:
         """The probes that say something of the knee of ``name``."""
-        return [p for p in self.probes
-                if (room := getattr(p, f"headroom_{name}")) is not None and NEAR < room < (FAR if p.whole else 1)]
+        return [
+            p
+            for p in self.probes
+            if (room := getattr(p, f"headroom_{name}")) is not None and NEAR < room < (FAR if p.whole else 1)
+        ]
 
     def _ttft(self) -> Root | None:
         near = self._near("ttft")
@@ -157,8 +160,12 @@ class Search:
         near = [p for p in self._near("tpot") if p.tpot_room and p.tpot_spread is not None and p.independent]
         if not near:
             return None
-        rate, room, spread, independent, share = (np.array(column) for column in zip(*(
-            (p.target_qps, p.tpot_room, p.tpot_spread, p.independent, p.allowed_share) for p in near), strict=True))
+        rate, room, spread, independent, share = (
+            np.array(column)
+            for column in zip(
+                *((p.target_qps, p.tpot_room, p.tpot_spread, p.independent, p.allowed_share) for p in near), strict=True
+            )
+        )
         scale, freedom = np.sqrt(rate / room), independent - 1
         unit = math.sqrt(float((freedom * (spread / scale) ** 2).sum() / freedom.sum()))
         line = self._line(near, list(room), list(room * unit * scale / np.sqrt(independent) + FLOOR))

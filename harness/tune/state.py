@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
-from common.errors import UserError
-from harness import artifacts, config
+from harness import config
 from harness.config import RunConfig, Strict
 from harness.tune.verdict import Probe
+from mlperf_llama_base import files
+from mlperf_llama_base.errors import UserError
 
 TUNE = "tune.json"
 SCHEMA_VERSION = 1
@@ -39,8 +40,20 @@ class State:
 
     @classmethod
     def new(cls, directory: Path, *, scenario: str, options: Options) -> State:
-        empty = dict.fromkeys(("now", "capacity", "ceiling_qps", "knee_qps", "bracket", "best_qps", "target_latency_ms",
-                               "confidence", "engine_settings", "user_conf"))  # fmt: skip
+        empty = dict.fromkeys(
+            (
+                "now",
+                "capacity",
+                "ceiling_qps",
+                "knee_qps",
+                "bracket",
+                "best_qps",
+                "target_latency_ms",
+                "confidence",
+                "engine_settings",
+                "user_conf",
+            )
+        )
         head = {"schema_version": SCHEMA_VERSION, "scenario": scenario, "state": "searching"}
         lists: dict[str, Any] = {"probes": [], "trials": [], "confirmations": []}
         return cls(directory, head | empty | lists | {"options": options.model_dump(mode="json")})
@@ -48,7 +61,7 @@ class State:
     @classmethod
     def load(cls, directory: Path) -> State:
         """Raises ``UserError`` if the file is missing or of another version."""
-        data = artifacts.read_json(directory / TUNE)
+        data = files.read_json(directory / TUNE)
         if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
             raise UserError(f"{directory / TUNE} is missing or of another version: use --overwrite or another --output")
         return cls(directory, data)
@@ -59,7 +72,7 @@ class State:
 
     def save(self, **changes: Any) -> None:
         self.data.update(changes)
-        artifacts.write_json(self.directory / TUNE, self.data)
+        files.write_json(self.directory / TUNE, self.data)
 
     def probes(self) -> list[Probe]:
         return [Probe(**p) for p in self.data["probes"]]

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.config import Benchmark
-from harness.early_stopping import allowed_over_limit, judge, percentile_of
-from harness.rules import MIN_DURATION_MS
+from harness.loadgen.early_stopping import allowed_over_limit, judge, percentile_of
+from harness.loadgen.rules import MIN_DURATION_MS
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -153,8 +153,13 @@ def tail_headroom(window: Window, limit_ns: int, share: float) -> dict[str, floa
     spread = float(logs.std()) * math.sqrt(independent / (independent - 1))
     room = math.exp(float(logs.mean()) - z * spread)
     error = room * spread * math.sqrt(1 / independent + z * z / (2 * max(independent - 1, 0.5))) + FLOOR
-    return {"headroom_tpot": room, "error_tpot": error, "tpot_room": math.exp(float(logs.mean())),
-            "tpot_spread": spread, "independent": independent}  # fmt: skip
+    return {
+        "headroom_tpot": room,
+        "error_tpot": error,
+        "tpot_room": math.exp(float(logs.mean())),
+        "tpot_spread": spread,
+        "independent": independent,
+    }
 
 
 def decide(figures: dict[str, Any], grown: Growth, *, share: float) -> tuple[bool, str]:

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING
 
-from common.errors import EnvironmentFault, UserError, nearest
+from mlperf_llama_base.errors import EnvironmentFault, UserError, nearest
 
 if TYPE_CHECKING:
     from sut.engines.base import Engine

@@ -73,8 +73,9 @@ class SlotCache(Cache):  # type: ignore[misc]
         mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device)
         return mask.masked_fill_(hidden, torch.finfo(dtype).min)[:, None, None, :]
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_args: Any,
-               **_kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_args: Any, **_kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write one position a row and return the rows in use, as views [n, kv_heads, longest + 1, head_dim]."""
         keys, values = self.keys[layer_idx], self.values[layer_idx]
         keys[self._row_ids, :, self._positions] = key_states[:, :, 0]

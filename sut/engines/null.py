@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from common.errors import EnvironmentFault, UserError, nearest
+from mlperf_llama_base.errors import EnvironmentFault, UserError, nearest
 from sut.engines.base import Engine
 from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
 

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from common.errors import EnvironmentFault, RunError, UserError
+from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from sut.engines import openai_args
 from sut.engines.base import Engine
 from sut.engines.openai_client import OPTIONAL, Answer, Client, Rejected, Retriable, kv_cache_dtype, prefix_caching
@@ -108,8 +108,10 @@ class OpenAIEngine(Engine):
             break
         if not answer.token_ids:
             if self.args.tokenizer is None:
-                raise UserError(f"endpoint {self.url} returns no token ids: set engine.args.tokenizer to encode its "
-                                "text again (the ids may then differ from those that the model chose)")
+                raise UserError(
+                    f"endpoint {self.url} returns no token ids: set engine.args.tokenizer to encode its "
+                    "text again (the ids may then differ from those that the model chose)"
+                )
             self._tokenizer = openai_args.load_tokenizer(self.args.tokenizer)
         return dropped
 
@@ -121,8 +123,9 @@ class OpenAIEngine(Engine):
         if caching:
             reasons.append("prefix caching is on at the server: the rules allow no reuse across queries")
         elif caching is None and not self.args.no_prefix_caching:
-            reasons.append("the server does not tell whether prefix caching is off: engine.args.no_prefix_caching=true "
-                           "states it")
+            reasons.append(
+                "the server does not tell whether prefix caching is off: engine.args.no_prefix_caching=true states it"
+            )
         if self._tokenizer is not None:
             reasons.append("token ids are the tokenizer's, not the model's: the server returns text only")
         if self.args.ignore_eos or self._client.body.get("ignore_eos"):
@@ -233,8 +236,13 @@ class OpenAIEngine(Engine):
         if not tokens:
             self._events.put(Failure(request.id, f"endpoint {self.url}: the answer is empty"))
         elif first is not None and tokens[0] != first:
-            self._events.put(Failure(request.id, f"endpoint {self.url}: asked again after a cut stream, the server "
-                                                 f"began with token {tokens[0]}, not with {first} as reported"))
+            self._events.put(
+                Failure(
+                    request.id,
+                    f"endpoint {self.url}: asked again after a cut stream, the server "
+                    f"began with token {tokens[0]}, not with {first} as reported",
+                )
+            )
         else:
             if answer.reported_length is not None and answer.reported_length != len(tokens):
                 self._length_mismatches += 1

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from common.errors import EnvironmentFault, UserError, nearest
+from mlperf_llama_base.errors import EnvironmentFault, UserError, nearest
 from sut.messages import EngineSettings
 
 WORKER_ID = "MLPERF_LLAMA_WORKER_ID"
@@ -96,8 +96,10 @@ def _check_url(url: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"engine.args.url {parts.hostname or url!r}: give http://HOST:PORT or https://HOST:PORT")
     if parts.password or parts.username:
-        raise UserError(f"engine.args.url of {parts.hostname}: no credentials in the URL, it is written to the result; "
-                        "use engine.args.api_key_env")
+        raise UserError(
+            f"engine.args.url of {parts.hostname}: no credentials in the URL, it is written to the result; "
+            "use engine.args.api_key_env"
+        )
 
 
 def _explain(error: Any) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 import transformers
 
-from common.errors import RunError, UserError, nearest
+from mlperf_llama_base.errors import RunError, UserError, nearest
 from sut.engines.base import Engine, IntArray
 from sut.engines.kv_slots import SlotCache
 from sut.engines.transformers_load import load_model, pick_device, pick_dtype
@@ -74,14 +74,20 @@ class TransformersEngine(Engine):
     def load(self) -> EngineInfo:
         """See ``Engine.load``. Any decoder-only model with ordinary attention loads, not only a Llama."""
         if self.settings.tensor_parallel != 1:
-            raise UserError("engine 'transformers' uses one device a worker: set workers.tensor_parallel=1, or take "
-                            "engine vllm")
+            raise UserError(
+                "engine 'transformers' uses one device a worker: set workers.tensor_parallel=1, or take engine vllm"
+            )
         if self.arguments.threads is not None:
             torch.set_num_threads(self.arguments.threads)
         self.device = pick_device(self.settings.device)
         dtype = pick_dtype(self.arguments.dtype, self.device)
-        self.model: Any = load_model(self.settings.model, revision=self.arguments.revision, device=self.device,
-                                     dtype=dtype, attention=self.arguments.attn_implementation)
+        self.model: Any = load_model(
+            self.settings.model,
+            revision=self.arguments.revision,
+            device=self.device,
+            dtype=dtype,
+            attention=self.arguments.attn_implementation,
+        )
         config = self.model.config.get_text_config()
         # transformers renamed the argument; both names are in use in the versions that we support
         parameters = inspect.signature(self.model.forward).parameters
@@ -106,9 +112,18 @@ class TransformersEngine(Engine):
         }
         if not on_cuda:
             facts["threads"] = torch.get_num_threads()
-        return EngineInfo(name="transformers", version=transformers.__version__, capacity=self.capacity,
-                          eos_token_ids=self.eos, vocab_size=self.vocab_size, max_prompt_tokens=self.max_prompt,
-                          prefix_caching=False, weight_dtype=number_format, kv_cache_dtype=number_format, facts=facts)
+        return EngineInfo(
+            name="transformers",
+            version=transformers.__version__,
+            capacity=self.capacity,
+            eos_token_ids=self.eos,
+            vocab_size=self.vocab_size,
+            max_prompt_tokens=self.max_prompt,
+            prefix_caching=False,
+            weight_dtype=number_format,
+            kv_cache_dtype=number_format,
+            facts=facts,
+        )
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue ``requests``; one that the model cannot take gets its ``Failure`` at the next ``poll``."""
@@ -124,8 +139,10 @@ class TransformersEngine(Engine):
         if not len(ids):
             return "the prompt is empty"
         if len(ids) > self.max_prompt:
-            return (f"the prompt has {len(ids)} tokens; the model takes {self.max_prompt} "
-                    f"(its context less {self.settings.max_new_tokens} new tokens)")
+            return (
+                f"the prompt has {len(ids)} tokens; the model takes {self.max_prompt} "
+                f"(its context less {self.settings.max_new_tokens} new tokens)"
+            )
         if ids.min() < 0 or ids.max() >= self.vocab_size:
             return f"the prompt has a token id outside the vocabulary of {self.vocab_size}"
         return None
@@ -141,8 +158,10 @@ class TransformersEngine(Engine):
                 elif self._running:
                     self._decode()
         except torch.OutOfMemoryError as error:
-            self._broken = (f"out of memory on {self.device} with {len(self._running)} requests running: lower "
-                            f"engine.args.max_batch (now {self.capacity})")
+            self._broken = (
+                f"out of memory on {self.device} with {len(self._running)} requests running: lower "
+                f"engine.args.max_batch (now {self.capacity})"
+            )
             raise RunError(self._broken) from error
         except Exception as error:
             self._broken = f"the model failed in a forward pass: {type(error).__name__}: {error}"
@@ -229,8 +248,10 @@ def _parse(args: dict[str, Any]) -> Arguments:
     known = Arguments.__struct_fields__
     for key in args:
         if key not in known:
-            raise UserError(f"engine.args.{key} is not known to engine 'transformers'{nearest(key, known)} "
-                            f"(arguments: {', '.join(known)})")
+            raise UserError(
+                f"engine.args.{key} is not known to engine 'transformers'{nearest(key, known)} "
+                f"(arguments: {', '.join(known)})"
+            )
     try:
         arguments = msgspec.convert(args, Arguments)
     except msgspec.ValidationError as error:
@@ -240,8 +261,10 @@ def _parse(args: dict[str, Any]) -> Arguments:
         if value is not None and value < 1:
             raise UserError(f"engine.args.{name} must be at least 1 (got {value})")
     if arguments.attn_implementation not in ATTENTION:
-        raise UserError(f"engine.args.attn_implementation {arguments.attn_implementation!r} is not supported by engine "
-                        f"'transformers': use {' or '.join(ATTENTION)}")
+        raise UserError(
+            f"engine.args.attn_implementation {arguments.attn_implementation!r} is not supported by engine "
+            f"'transformers': use {' or '.join(ATTENTION)}"
+        )
     return arguments
 
 

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from common.errors import EnvironmentFault, UserError
+from mlperf_llama_base.errors import EnvironmentFault, UserError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json")
@@ -32,8 +32,10 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda":
         if not torch.cuda.is_available():
             why = "this torch is built without CUDA" if torch.version.cuda is None else "no usable CUDA device is found"
-            raise EnvironmentFault(f"engine.device is {name}, but {why} (torch {torch.__version__}): use --set "
-                                   f"engine.device=cpu, or install a CUDA build of torch and the NVIDIA driver")
+            raise EnvironmentFault(
+                f"engine.device is {name}, but {why} (torch {torch.__version__}): use --set "
+                f"engine.device=cpu, or install a CUDA build of torch and the NVIDIA driver"
+            )
         if (device.index or 0) >= torch.cuda.device_count():
             raise EnvironmentFault(f"engine.device is {name}, but there are {torch.cuda.device_count()} CUDA devices")
     return device
@@ -48,8 +50,9 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype | str:
     return DTYPES[name]
 
 
-def load_model(path: str, *, revision: str | None, device: torch.device, dtype: torch.dtype | str,
-               attention: str) -> Any:
+def load_model(
+    path: str, *, revision: str | None, device: torch.device, dtype: torch.dtype | str, attention: str
+) -> Any:
     """Load the causal language model in folder (or hub id) ``path`` onto ``device``, ready for inference.
 
     Raises ``UserError`` for a folder that is none, or has no config, no weights, incomplete or broken weights, or not a
@@ -61,8 +64,8 @@ def load_model(path: str, *, revision: str | None, device: torch.device, dtype: 
         config = AutoConfig.from_pretrained(path, revision=revision)
         _check_causal(path, config)
         model, info = AutoModelForCausalLM.from_pretrained(
-            path, revision=revision, config=config, dtype=dtype, attn_implementation=attention,
-            output_loading_info=True)
+            path, revision=revision, config=config, dtype=dtype, attn_implementation=attention, output_loading_info=True
+        )
     except torch.OutOfMemoryError as error:
         raise _no_memory(path, device) from error
     except OSError as error:
@@ -76,8 +79,10 @@ def load_model(path: str, *, revision: str | None, device: torch.device, dtype: 
             raise _no_memory(path, device) from error
         raise UserError(f"model {path}: cannot be loaded: {type(error).__name__}: {_first_line(error)}") from error
     if missing := sorted(info["missing_keys"]):
-        raise UserError(f"model {path}: the weight files lack {len(missing)} tensors of {type(model).__name__} "
-                        f"(first: {missing[0]}): fetch the model again, complete")
+        raise UserError(
+            f"model {path}: the weight files lack {len(missing)} tensors of {type(model).__name__} "
+            f"(first: {missing[0]}): fetch the model again, complete"
+        )
     try:
         model = model.to(device).eval()
     except torch.OutOfMemoryError as error:
@@ -102,20 +107,26 @@ def _check_causal(path: str, config: Any) -> None:
     if names and not any(name.endswith(("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")) for name in names):
         raise UserError(f"model {path}: {', '.join(names)} is not a causal language model and cannot generate text")
     if not hasattr(config.get_text_config(), "max_position_embeddings"):
-        raise UserError(f"model {path}: {config.model_type} does not say how long a context it takes "
-                        f"(max_position_embeddings in config.json)")
+        raise UserError(
+            f"model {path}: {config.model_type} does not say how long a context it takes "
+            f"(max_position_embeddings in config.json)"
+        )
 
 
 def _unreadable(path: str, error: OSError) -> Exception:
     if Path(path).expanduser().is_dir():
         return UserError(f"model {path}: cannot be read: {_first_line(error)}")
-    return EnvironmentFault(f"model {path}: cannot be had from the Hugging Face hub ({_first_line(error)}): check the "
-                            f"name, the network and 'hf auth login', or give a folder")
+    return EnvironmentFault(
+        f"model {path}: cannot be had from the Hugging Face hub ({_first_line(error)}): check the "
+        f"name, the network and 'hf auth login', or give a folder"
+    )
 
 
 def _no_memory(path: str, device: torch.device) -> EnvironmentFault:
-    return EnvironmentFault(f"model {path}: not enough memory on {device} to load it: free some, choose a smaller "
-                            f"engine.args.dtype (bfloat16), or take a larger device")
+    return EnvironmentFault(
+        f"model {path}: not enough memory on {device} to load it: free some, choose a smaller "
+        f"engine.args.dtype (bfloat16), or take a larger device"
+    )
 
 
 def _first_line(error: Exception) -> str:

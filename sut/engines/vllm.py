@@ -28,7 +28,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from common.errors import EnvironmentFault, RunError, UserError
+from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from sut.engines import vllm_args, vllm_facts
 from sut.engines.base import Engine, IntArray
 from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
@@ -74,8 +74,9 @@ class VllmEngine(Engine):
         self._start(config, version=version)
         params = self._prepare(plan)
         workers = self._llm.collective_rpc("mlperf_llama_describe") if self._watched else []
-        info = vllm_facts.describe(config=config, settings=self.settings, plan=plan, version=version, params=params,
-                                   workers=workers)
+        info = vllm_facts.describe(
+            config=config, settings=self.settings, plan=plan, version=version, params=params, workers=workers
+        )
         for warning in plan.warnings[told:]:
             logger.warning(warning)
         self._max_prompt, self._vocab = info.max_prompt_tokens or 0, info.vocab_size or 0
@@ -92,11 +93,14 @@ class VllmEngine(Engine):
             raise EnvironmentFault(f"vLLM cannot be imported: {vllm_facts.one_line(error)}; reinstall it") from error
         cpu, wanted = current_platform.is_cpu(), self.settings.device
         if not cpu and not current_platform.is_cuda_alike():
-            raise EnvironmentFault(f"vLLM {vllm.__version__} sees no device: check the GPU's driver, "
-                                   "or install vLLM's CPU build")
+            raise EnvironmentFault(
+                f"vLLM {vllm.__version__} sees no device: check the GPU's driver, or install vLLM's CPU build"
+            )
         if wanted in ("cpu", "cuda") and cpu != (wanted == "cpu"):
-            raise EnvironmentFault(f"engine.device={wanted}, but the installed vLLM {vllm.__version__} runs on "
-                                   f"{'cpu' if cpu else 'cuda'}: install the other build, or set engine.device=auto")
+            raise EnvironmentFault(
+                f"engine.device={wanted}, but the installed vLLM {vllm.__version__} runs on "
+                f"{'cpu' if cpu else 'cuda'}: install the other build, or set engine.device=auto"
+            )
         if cpu:
             for name, value in vllm_args.CPU_ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
@@ -110,13 +114,24 @@ class VllmEngine(Engine):
         self._watched = args.get("worker_extension_cls") == vllm_args.FORCED["worker_extension_cls"]
         try:
             config = EngineArgs(**args).create_engine_config(UsageContext.LLM_CLASS)
-        except (ValueError, TypeError, KeyError, AttributeError, AssertionError, NotImplementedError, OSError,
-                RuntimeError, ImportError) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            AssertionError,
+            NotImplementedError,
+            OSError,
+            RuntimeError,
+            ImportError,
+        ) as error:
             cause = vllm_facts.one_line(error)
             if vllm_facts.DEVICE.search(cause):
                 raise vllm_facts.explain(error, version=version, log_start=None) from error
-            raise UserError(f"vLLM {version} rejects the model or an engine argument: {cause}; "
-                            f"model {args['model']}, arguments {sorted(plan.vllm)}") from error
+            raise UserError(
+                f"vLLM {version} rejects the model or an engine argument: {cause}; "
+                f"model {args['model']}, arguments {sorted(plan.vllm)}"
+            ) from error
         if plan.step_log:
             name = "AsyncSteps" if config.scheduler_config.async_scheduling else "Steps"
             config.scheduler_config.scheduler_cls = f"sut.engines.vllm_steps.{name}"
@@ -137,8 +152,10 @@ class VllmEngine(Engine):
             raise vllm_facts.explain(error, version=version, log_start=log_start) from error
         self._core = self._llm.engine_core
         if self.concurrent and not hasattr(self._core, "outputs_queue"):
-            raise EnvironmentFault(f"vLLM {version}: its client has no outputs_queue; use a release from 0.26 to 0.33, "
-                                   "or --set engine.args.multiprocessing=false")
+            raise EnvironmentFault(
+                f"vLLM {version}: its client has no outputs_queue; use a release from 0.26 to 0.33, "
+                "or --set engine.args.multiprocessing=false"
+            )
 
     def _prepare(self, plan: vllm_args.Plan) -> Any:
         """Let vLLM process one request, which becomes the template of all: same parameters, same stop tokens."""
@@ -174,9 +191,11 @@ class VllmEngine(Engine):
                     continue
                 key = str(request.id)
                 self._answers[key] = []
-                self._send(msgspec.structs.replace(
-                    self._template, request_id=key, prompt_token_ids=prompt.tolist(), arrival_time=now
-                ))
+                self._send(
+                    msgspec.structs.replace(
+                        self._template, request_id=key, prompt_token_ids=prompt.tolist(), arrival_time=now
+                    )
+                )
             wake = bool(self._refused)
         if wake and self.concurrent:
             self._core.outputs_queue.put_nowait(None)
@@ -184,8 +203,10 @@ class VllmEngine(Engine):
     def _problem(self, prompt: IntArray) -> str | None:
         """Refuse what vLLM would cut short or crash on: a token outside the vocabulary ends the whole CUDA context."""
         if not 0 < len(prompt) <= self._max_prompt:
-            return (f"prompt of {len(prompt)} tokens: this engine takes 1 to {self._max_prompt} "
-                    "(engine.args.max_model_len less engine.max_new_tokens)")
+            return (
+                f"prompt of {len(prompt)} tokens: this engine takes 1 to {self._max_prompt} "
+                "(engine.args.max_model_len less engine.max_new_tokens)"
+            )
         if prompt.min() < 0 or prompt.max() >= self._vocab:
             return f"prompt with a token id outside the vocabulary of {self._vocab}"
         return None

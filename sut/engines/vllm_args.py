@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError, nearest
+from mlperf_llama_base.errors import UserError, nearest
 from sut.engines import shapes
 from sut.messages import EngineSettings
 
@@ -113,8 +113,9 @@ def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu:
             plan.overridden[name] = plan.vllm[name]
         args[name] = value
     if not cpu and not args.get("enforce_eager") and not _sizes_chosen(args):
-        args["cudagraph_capture_sizes"] = capture_sizes(sequences=args["max_num_seqs"],
-                                                        tokens=args["max_num_batched_tokens"])
+        args["cudagraph_capture_sizes"] = capture_sizes(
+            sequences=args["max_num_seqs"], tokens=args["max_num_batched_tokens"]
+        )
     stated = checkpoint_quantization(args["model"])
     if stated and args.get("quantization") not in (None, stated):
         given = args.pop("quantization")
@@ -123,8 +124,9 @@ def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu:
         args.pop(name)
         if name in plan.vllm:
             plan.dropped.append(name)
-            plan.warnings.append(f"vLLM argument {name!r} is not known to the installed release and was dropped"
-                                 f"{nearest(name, known)}")
+            plan.warnings.append(
+                f"vLLM argument {name!r} is not known to the installed release and was dropped{nearest(name, known)}"
+            )
     return args
 
 
@@ -181,8 +183,10 @@ def check_model(model: str, *, dummy: bool) -> None:
         raise UserError(f"model folder {model}: no config.json; give the folder of a Hugging Face checkpoint")
     weights = ("*.safetensors", "*.bin", "*.pt")
     if not dummy and not any(path for pattern in weights for path in folder.glob(pattern)):
-        raise UserError(f"model folder {model}: no weights (*.safetensors); to measure speed without them: "
-                        "--set engine.args.load_format=dummy")
+        raise UserError(
+            f"model folder {model}: no weights (*.safetensors); to measure speed without them: "
+            "--set engine.args.load_format=dummy"
+        )
 
 
 def checkpoint_quantization(model: str) -> str | None:

@@ -9,31 +9,43 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from common.errors import EnvironmentFault, HarnessError, UserError
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError, UserError
 from sut.engines.vllm_args import Plan
 from sut.messages import EngineInfo, EngineSettings
 
-MEMORY = re.compile(r"out of memory|OutOfMemory|Free memory on device|available memory for the cache blocks"
-                    r"|KV cache memory|can't allocate memory|Cannot allocate memory", re.IGNORECASE)
+MEMORY = re.compile(
+    r"out of memory|OutOfMemory|Free memory on device|available memory for the cache blocks"
+    r"|KV cache memory|can't allocate memory|Cannot allocate memory",
+    re.IGNORECASE,
+)
 # Secrets, and names that vLLM makes up for each process.
 PRIVATE = re.compile(r"KEY|TOKEN|SECRET|_IDENT$|_BUFFER_NAME$")
-DEVICE = re.compile(r"infer device type|Device string must not be empty|No CUDA GPUs|no NVIDIA driver"
-                    r"|CUDA driver version|Found no NVIDIA|Invalid device id|invalid device ordinal", re.IGNORECASE)
-MODEL = re.compile(r"SafetensorError|safetensors.*(corrupt|incomplete|invalid)|size mismatch"
-                   r"|Cannot find any model weights|not initialized from checkpoint", re.IGNORECASE)
+DEVICE = re.compile(
+    r"infer device type|Device string must not be empty|No CUDA GPUs|no NVIDIA driver"
+    r"|CUDA driver version|Found no NVIDIA|Invalid device id|invalid device ordinal",
+    re.IGNORECASE,
+)
+MODEL = re.compile(
+    r"SafetensorError|safetensors.*(corrupt|incomplete|invalid)|size mismatch"
+    r"|Cannot find any model weights|not initialized from checkpoint",
+    re.IGNORECASE,
+)
 # The messages of the processes above the one that failed name no reason.
 EMPTY_CAUSE = re.compile(r"Engine core initialization failed|WorkerProc initialization failed")
 
 
-def describe(*, config: Any, settings: EngineSettings, plan: Plan, version: str, params: Any,
-             workers: list[str]) -> EngineInfo:
+def describe(
+    *, config: Any, settings: EngineSettings, plan: Plan, version: str, params: Any, workers: list[str]
+) -> EngineInfo:
     """Build the engine's self-description from vLLM's final configuration and its workers' own words (JSON each)."""
     model, cache, scheduler = config.model_config, config.cache_config, config.scheduler_config
     observed: dict[str, Any] = json.loads(workers[0]) if workers else {}
     gemm = (config.additional_config or {}).get("fp8_gemm")
     if workers and gemm and not any("TorchScaledMM" in method for method in observed.get("layer_methods", [])):
-        plan.warnings.append(f"engine.args.fp8_gemm={gemm} had no effect: no layer of this model multiplies FP8 "
-                             f"matrices that way in vLLM {version}")
+        plan.warnings.append(
+            f"engine.args.fp8_gemm={gemm} had no effect: no layer of this model multiplies FP8 "
+            f"matrices that way in vLLM {version}"
+        )
     weights = weight_dtype(config)
     compute = str(model.dtype).removeprefix("torch.")
     scheduler_class = scheduler.get_scheduler_cls()
@@ -105,11 +117,15 @@ def explain(error: BaseException, *, version: str, log_start: int | None) -> Har
     if EMPTY_CAUSE.search(cause):
         cause = root_cause(log_start) or f"{cause} (the reason is in the worker's log)"
     if MEMORY.search(cause):
-        return EnvironmentFault(f"vLLM {version} did not start for want of memory: {cause}; free the device, or lower "
-                                "engine.args.gpu_memory_utilization, max_num_batched_tokens or max_num_seqs")
+        return EnvironmentFault(
+            f"vLLM {version} did not start for want of memory: {cause}; free the device, or lower "
+            "engine.args.gpu_memory_utilization, max_num_batched_tokens or max_num_seqs"
+        )
     if DEVICE.search(cause):
-        return EnvironmentFault(f"vLLM {version} found no usable device: {cause}; check the driver, "
-                                "CUDA_VISIBLE_DEVICES and that this is vLLM's build for the device")
+        return EnvironmentFault(
+            f"vLLM {version} found no usable device: {cause}; check the driver, "
+            "CUDA_VISIBLE_DEVICES and that this is vLLM's build for the device"
+        )
     if MODEL.search(cause):
         return UserError(f"vLLM {version} cannot load the model: {cause}; check the model folder")
     return EnvironmentFault(f"vLLM {version} did not start: {cause}")

@@ -65,11 +65,21 @@ class TorchScaledMM(CutlassFP8ScaledMMLinearKernel):  # type: ignore[misc]
             columns = scale.float().reshape(1, -1).expand(1, weight.shape[1]).contiguous()
             replace_parameter(layer, self.layer_param_names[1], columns)
 
-    def apply_scaled_mm(self, *, A: torch.Tensor, B: torch.Tensor, out_dtype: torch.dtype, As: torch.Tensor,
-                        Bs: torch.Tensor, bias: torch.Tensor | None, output_shape: list[int]) -> torch.Tensor:
+    def apply_scaled_mm(
+        self,
+        *,
+        A: torch.Tensor,
+        B: torch.Tensor,
+        out_dtype: torch.dtype,
+        As: torch.Tensor,
+        Bs: torch.Tensor,
+        bias: torch.Tensor | None,
+        output_shape: list[int],
+    ) -> torch.Tensor:
         if bias is not None or self.logical_output_size != B.shape[1] or A.shape[1] != B.shape[0]:
-            return super().apply_scaled_mm(A=A, B=B, out_dtype=out_dtype, As=As, Bs=Bs, bias=bias,
-                                           output_shape=output_shape)
+            return super().apply_scaled_mm(
+                A=A, B=B, out_dtype=out_dtype, As=As, Bs=Bs, bias=bias, output_shape=output_shape
+            )
         return torch.ops.mlperf_llama.scaled_mm(A, B, As, Bs).view(*output_shape)
 
 
@@ -78,5 +88,6 @@ def register() -> None:
     kernels = _POSSIBLE_FP8_KERNELS[PlatformEnum.CUDA]
     if TorchScaledMM not in kernels:
         kernels.insert(0, TorchScaledMM)
-        direct_register_custom_op("scaled_mm", scaled_mm, fake_impl=_shape_of_result, target_lib=_library,
-                                  dispatch_key="CUDA")
+        direct_register_custom_op(
+            "scaled_mm", scaled_mm, fake_impl=_shape_of_result, target_lib=_library, dispatch_key="CUDA"
+        )

@@ -58,8 +58,11 @@ def describe(worker: Any) -> dict[str, Any]:
         facts["cudagraph_mode"] = getattr(compilation.cudagraph_mode, "name", str(compilation.cudagraph_mode))
         facts["cudagraph_sizes"] = list(compilation.cudagraph_capture_sizes or [])
     with suppress(AttributeError, TypeError):
-        kernels = {type(m.quant_method).__name__ + _kernel(m.quant_method) for m in runner.model.modules()  # type: ignore[union-attr]
-                   if getattr(m, "quant_method", None) is not None}
+        kernels = {
+            type(m.quant_method).__name__ + _kernel(m.quant_method)
+            for m in runner.model.modules()  # type: ignore[union-attr]
+            if getattr(m, "quant_method", None) is not None
+        }
         facts["layer_methods"] = sorted(kernels)
     with suppress(ImportError, AttributeError, RuntimeError):
         import torch

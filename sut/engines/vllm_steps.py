@@ -85,6 +85,10 @@ def summary(sums: dict[str, list[float]], before: dict[str, list[float]]) -> dic
     for name, now in sums.items():
         count, seconds, tokens, requests = (a - b for a, b in zip(now, before.get(name, [0.0] * 4), strict=True))
         if count:
-            found[name] = {"count": int(count), "mean_ms": round(1e3 * seconds / count, 3),
-                           "mean_tokens": round(tokens / count, 3), "mean_requests": round(requests / count, 3)}
+            found[name] = {
+                "count": int(count),
+                "mean_ms": round(1e3 * seconds / count, 3),
+                "mean_tokens": round(tokens / count, 3),
+                "mean_requests": round(requests / count, 3),
+            }
     return found

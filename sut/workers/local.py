@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from common.source import python_path
+from mlperf_llama_base.source import python_path
 from sut.messages import WorkerSpec
 from sut.workers.base import Exit, WorkerPool
 

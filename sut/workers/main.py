@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 import zmq
 
-from common.errors import EnvironmentFault, HarnessError, UserError
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError, UserError
 from sut import engines
 from sut.engines.base import Engine, IntArray
 from sut.messages import (

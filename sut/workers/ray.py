@@ -274,5 +274,3 @@ def _drain(queue: deque[Any]) -> list[Any]:
     while queue:
         out.append(queue.popleft())
     return out
-
-

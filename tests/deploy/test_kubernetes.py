@@ -87,8 +87,12 @@ def test_pods_are_confined_and_say_what_they_need(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_volumes_are_those_of_storage_yaml(path: Path) -> None:
     claims = {d["metadata"]["name"] for d in yaml.safe_load_all(STORAGE.read_text())}
-    used = {v["persistentVolumeClaim"]["claimName"] for pod in pods(path) for v in pod["volumes"]
-            if "persistentVolumeClaim" in v}  # fmt: skip
+    used = {
+        v["persistentVolumeClaim"]["claimName"]
+        for pod in pods(path)
+        for v in pod["volumes"]
+        if "persistentVolumeClaim" in v
+    }
     assert used == claims
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from common.errors import UserError
 from harness import config
 from harness.cli.options import make_config
 from harness.config import PROFILES, Benchmark, Mode, RunConfig, Scenario, build, load_profile, merge, parse_set
+from mlperf_llama_base.errors import UserError
 
 
 def profile(folder: Path, content: Any) -> str:
@@ -24,19 +24,27 @@ def profile(folder: Path, content: Any) -> str:
 
 
 def test_later_sources_win(tmp_path: Path) -> None:
-    path = profile(tmp_path, {
-        "workers": {"count": 1, "tensor_parallel": 2}, "loadgen": {"target_qps": 1.0}, "dispatch": {"backlog": 7},
-        "engine": {"args": {"a": 1, "b": {"c": 1, "d": 1}}},
-        "scenarios": {"server": {"loadgen": {"target_qps": 2.0}, "workers": {"count": 2}}},
-    })  # fmt: skip
+    path = profile(
+        tmp_path,
+        {
+            "workers": {"count": 1, "tensor_parallel": 2},
+            "loadgen": {"target_qps": 1.0},
+            "dispatch": {"backlog": 7},
+            "engine": {"args": {"a": 1, "b": {"c": 1, "d": 1}}},
+            "scenarios": {"server": {"loadgen": {"target_qps": 2.0}, "workers": {"count": 2}}},
+        },
+    )
     found = make_config(profile=path, scenario=Scenario.SERVER)
     assert (found.loadgen.target_qps, found.workers.count, found.workers.tensor_parallel) == (2.0, 2, 2)
     found = make_config(profile=path, scenario=Scenario.SERVER, target_qps=3.0)
     assert (found.loadgen.target_qps, found.workers.count) == (3.0, 2)
     found = make_config(
-        profile=path, scenario=Scenario.SERVER, target_qps=3.0, workers=3,
+        profile=path,
+        scenario=Scenario.SERVER,
+        target_qps=3.0,
+        workers=3,
         settings=["loadgen.target_qps=4", "engine.args.b.c=2", "loadgen.target_qps=5"],
-    )  # fmt: skip
+    )
     assert (found.loadgen.target_qps, found.workers.count, found.dispatch.backlog) == (5.0, 3, 7)
     assert found.engine.args == {"a": 1, "b": {"c": 2, "d": 1}}
 
@@ -62,8 +70,9 @@ def test_the_part_of_the_scenario_that_runs(
     tmp_path: Path, chosen: str | None, own: str | None, sets: list[str], wanted: str
 ) -> None:
     tree: dict[str, Any] = {
-        "scorer": "all", "scenarios": {"offline": {"scorer": "offline's"}, "server": {"scorer": "server's"}},
-    }  # fmt: skip
+        "scorer": "all",
+        "scenarios": {"offline": {"scorer": "offline's"}, "server": {"scorer": "server's"}},
+    }
     path = profile(tmp_path, tree | ({"scenario": own} if own else {}))
     found = make_config(profile=path, scenario=Scenario(chosen) if chosen else None, settings=sets)
     assert found.scorer == wanted
@@ -213,10 +222,15 @@ def test_every_profile_that_we_ship_fits_every_scenario(name: str, scenario: Sce
 
 
 def test_saved_and_read_again_it_is_the_same(tmp_path: Path) -> None:
-    before = build({
-        "scenario": "interactive", "mode": "accuracy", "overwrite": True, "engine": {"args": {"a": [1, None]}},
-        "loadgen": {"target_qps": 0.1},
-    })  # fmt: skip
+    before = build(
+        {
+            "scenario": "interactive",
+            "mode": "accuracy",
+            "overwrite": True,
+            "engine": {"args": {"a": [1, None]}},
+            "loadgen": {"target_qps": 0.1},
+        }
+    )
     before.save(tmp_path / "config.yaml")
     after = build(load_profile(str(tmp_path / "config.yaml"), None))
     assert after == before.model_copy(update={"overwrite": False})

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from common.errors import EnvironmentFault
 from harness import demo
+from mlperf_llama_base.errors import EnvironmentFault
 
 
 @pytest.fixture

@@ -16,14 +16,46 @@ from harness import progress
 
 def status(**changes: Any) -> dict[str, Any]:
     base: dict[str, Any] = {
-        "time": time.time(), "scenario": "server", "mode": "performance", "phase": "running", "issued": 20000,
-        "completed": 10026, "expected": 40104, "elapsed_s": 333.0, "tokens": 1, "input_tokens": 1,
-        "samples_per_s": 45.1, "tokens_per_s": 5777.1, "tokens_per_s_mean": 5650.4, "ttft_p99_ms": 2100.0,
-        "tpot_p99_ms": 25.1, "ttft_limit_ms": 2000, "tpot_limit_ms": 100, "eta_s": 555.0, "retried": 3, "restarts": 1,
-        "pid": 1, "message": None,
-        "workers": [{"id": i, "node": "n0", "gpu": f"H100 #{i}", "state": "running", "outstanding": 9, "running": 8,
-                     "waiting": 1, "samples": 100, "tokens": 1000, "tokens_per_s": 700.0 + i, "restarts": 0,
-                     "rss_bytes": 1} for i in range(2)]}
+        "time": time.time(),
+        "scenario": "server",
+        "mode": "performance",
+        "phase": "running",
+        "issued": 20000,
+        "completed": 10026,
+        "expected": 40104,
+        "elapsed_s": 333.0,
+        "tokens": 1,
+        "input_tokens": 1,
+        "samples_per_s": 45.1,
+        "tokens_per_s": 5777.1,
+        "tokens_per_s_mean": 5650.4,
+        "ttft_p99_ms": 2100.0,
+        "tpot_p99_ms": 25.1,
+        "ttft_limit_ms": 2000,
+        "tpot_limit_ms": 100,
+        "eta_s": 555.0,
+        "retried": 3,
+        "restarts": 1,
+        "pid": 1,
+        "message": None,
+        "workers": [
+            {
+                "id": i,
+                "node": "n0",
+                "gpu": f"H100 #{i}",
+                "state": "running",
+                "outstanding": 9,
+                "running": 8,
+                "waiting": 1,
+                "samples": 100,
+                "tokens": 1000,
+                "tokens_per_s": 700.0 + i,
+                "restarts": 0,
+                "rss_bytes": 1,
+            }
+            for i in range(2)
+        ],
+    }
     return base | changes
 
 
@@ -38,8 +70,15 @@ def shown(tmp_path: Path, state: dict[str, Any], *, terminal: bool, width: int =
 @pytest.mark.parametrize("terminal", [True, False])
 def test_shows_the_figures(tmp_path: Path, terminal: bool) -> None:
     text = shown(tmp_path, status(), terminal=terminal)
-    for expected in ("10,026 of 40,104 samples (25.0 %)", "5,777 tokens/s", "5,650", "2,100 ms of 2,000 ms OVER",
-                     "25.1 ms of 100 ms", "9 min 15 s", "running"):
+    for expected in (
+        "10,026 of 40,104 samples (25.0 %)",
+        "5,777 tokens/s",
+        "5,650",
+        "2,100 ms of 2,000 ms OVER",
+        "25.1 ms of 100 ms",
+        "9 min 15 s",
+        "running",
+    ):
         assert expected in text
     assert "25.1 ms of 100 ms OVER" not in text
 

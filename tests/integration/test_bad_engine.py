@@ -17,10 +17,16 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
     """Two null workers that answer 160 samples in half a second, and find out soon that one hangs."""
     data = write_rows(tmp_path_factory.mktemp("data") / "data.json", rows(16))
     settings = {
-        "loadgen.min_duration_ms": 0, "loadgen.min_query_count": SAMPLES, "loadgen.target_qps": 400,
-        "monitor.enabled": False, "workers.heartbeat_s": 0.2, "workers.stall_timeout_s": 3,
-        "engine.args.step_ms": 5, "engine.args.output_tokens": 16, "engine.args.max_num_seqs": 16,
-    }  # fmt: skip
+        "loadgen.min_duration_ms": 0,
+        "loadgen.min_query_count": SAMPLES,
+        "loadgen.target_qps": 400,
+        "monitor.enabled": False,
+        "workers.heartbeat_s": 0.2,
+        "workers.stall_timeout_s": 3,
+        "engine.args.step_ms": 5,
+        "engine.args.output_tokens": 16,
+        "engine.args.max_num_seqs": 16,
+    }
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     return ["--engine", "null", "--skip-preflight", "--dataset", data, *sets]
 

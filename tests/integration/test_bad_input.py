@@ -292,7 +292,7 @@ def test_a_directory_that_is_not_empty(tmp_path: Path, data: Path) -> None:
     run = (*NULL, "--dataset", data)
     refused(tmp_path, *run, words=(str(output), "not empty", "--overwrite"))
     refused(tmp_path, *run, "--overwrite", words=(str(output), "no run of ours", "choose another"))
-    (output / "config.yaml").write_text("logging: verbose\n")  # a common name makes no run
+    (output / "config.yaml").write_text("logging: verbose\n")  # a mlperf_llama_base name makes no run
     refused(tmp_path, *run, "--overwrite", words=(str(output), "no run of ours", "choose another"))
 
 
@@ -323,8 +323,19 @@ def test_an_attempt_that_never_started_does_not_bar_the_next(tmp_path: Path, dat
 @pytest.mark.parametrize("size", ["32k", "512k"])
 def test_a_disk_that_is_full_while_logging(tmp_path: Path, model: Path, size: str) -> None:
     path = write_rows(tmp_path / "data.json", prompts(800))
-    arguments = ("--engine", "null", *SHORT[:4], "--set", f"engine.args.eos_token_id={tiny_model.EOS}", "--mode",
-                 "accuracy", "--model", model, "--dataset", path)  # fmt: skip
+    arguments = (
+        "--engine",
+        "null",
+        *SHORT[:4],
+        "--set",
+        f"engine.args.eos_token_id={tiny_model.EOS}",
+        "--mode",
+        "accuracy",
+        "--model",
+        model,
+        "--dataset",
+        path,
+    )
     (tmp_path / "run").mkdir()
     with mounted(tmp_path / "run", f"size={size}"):
         refused(tmp_path, *arguments, words=("free space there", "--output"), codes=(3,))

@@ -49,15 +49,21 @@ def cluster(folder: Path) -> Iterator[TwoNodes]:
 
 def prepare(cluster: TwoNodes, folder: Path, name: str, scenario: str, mode: str = "accuracy") -> Path:
     """The directory of a run of the tiny model, one worker on each node. float32: tokens do not depend on the batch."""
-    config = build({
-        "scenario": scenario, "mode": mode, "output": str(folder / name), "stall_timeout_s": 90,
-        "cluster": {"address": cluster.address}, "model": {"path": str(folder / "model")},
-        "dataset": {"path": str(folder / "data.parquet")},
-        "engine": {"device": "cpu", "max_new_tokens": 24, "args": {"dtype": "float32"}},
-        "workers": {"count": 2, "heartbeat_s": 0.5, "heartbeat_timeout_s": 5, "warm_up_prompts": 1},
-        "dispatch": {"backlog": 8},
-        "loadgen": {"target_qps": 12, "min_duration_ms": 1, "min_query_count": SAMPLES},
-    })  # fmt: skip
+    config = build(
+        {
+            "scenario": scenario,
+            "mode": mode,
+            "output": str(folder / name),
+            "stall_timeout_s": 90,
+            "cluster": {"address": cluster.address},
+            "model": {"path": str(folder / "model")},
+            "dataset": {"path": str(folder / "data.parquet")},
+            "engine": {"device": "cpu", "max_new_tokens": 24, "args": {"dtype": "float32"}},
+            "workers": {"count": 2, "heartbeat_s": 0.5, "heartbeat_timeout_s": 5, "warm_up_prompts": 1},
+            "dispatch": {"backlog": 8},
+            "loadgen": {"target_qps": 12, "min_duration_ms": 1, "min_query_count": SAMPLES},
+        }
+    )
     run = folder / name
     run.mkdir()
     config.save(run / "config.yaml")
@@ -111,9 +117,25 @@ def when_completed(run: Path, count: int) -> None:
 def test_accuracy_pass_with_the_demo_model_and_preflight_of_both_nodes(cluster: TwoNodes, folder: Path) -> None:
     run = folder / "demo"
     cluster.python(
-        "harness", "run", "--profile", "cpu-demo", "--mode", "accuracy", "--cluster", cluster.address, "--workers", "2",
-        "--output", str(run), "--set", "dataset.limit=4", "--set", "engine.max_new_tokens=12", *SHORT, allowed=(0, 1),
-    )  # fmt: skip
+        "harness",
+        "run",
+        "--profile",
+        "cpu-demo",
+        "--mode",
+        "accuracy",
+        "--cluster",
+        cluster.address,
+        "--workers",
+        "2",
+        "--output",
+        str(run),
+        "--set",
+        "dataset.limit=4",
+        "--set",
+        "engine.max_new_tokens=12",
+        *SHORT,
+        allowed=(0, 1),
+    )
     assert session(run)["samples"]["completed"] == 4
     assert json.loads((run / "result.json").read_text())["accuracy"]["gen_num"] == 4
     facts = json.loads((run / "preflight.json").read_text())["facts"]
@@ -172,11 +194,22 @@ def test_a_node_that_comes_back_is_used(cluster: TwoNodes, folder: Path) -> None
         cluster.join()
 
     cluster.python(
-        "harness", "run", "--cluster", cluster.address, "--output", str(run), *NULL,
+        "harness",
+        "run",
+        "--cluster",
+        cluster.address,
+        "--output",
+        str(run),
+        *NULL,
         *(part for key, value in slow.items() for part in ("--set", f"engine.args.{key}={value}")),
-        "--set", "cluster.resources={CPU: 3}", "--set", "loadgen.min_query_count=600",
-        "--set", "loadgen.min_duration_ms=1", meanwhile=leave_and_return,
-    )  # fmt: skip
+        "--set",
+        "cluster.resources={CPU: 3}",
+        "--set",
+        "loadgen.min_query_count=600",
+        "--set",
+        "loadgen.min_duration_ms=1",
+        meanwhile=leave_and_return,
+    )
     state = session(run)
     assert state["samples"]["issued"] == state["samples"]["completed"] and state["samples"]["lost"] == 0
     (lost,) = (entry for entry in state["lost_workers"] if entry["node"] == cluster.other.name)
@@ -188,25 +221,62 @@ def test_a_node_that_comes_back_is_used(cluster: TwoNodes, folder: Path) -> None
 
 
 def test_a_cluster_without_room_says_what_its_nodes_have(cluster: TwoNodes, folder: Path) -> None:
-    output = cluster.python("harness", "run", "--cluster", cluster.address, "--output", str(folder / "full"), *NULL,
-                            "--workers", "9", allowed=(3,))  # fmt: skip
+    output = cluster.python(
+        "harness",
+        "run",
+        "--cluster",
+        cluster.address,
+        "--output",
+        str(folder / "full"),
+        *NULL,
+        "--workers",
+        "9",
+        allowed=(3,),
+    )
     assert "room for 8 worker(s)" in output and cluster.other.address in output
 
 
 def test_no_cluster_at_the_address(cluster: TwoNodes, folder: Path) -> None:
-    output = cluster.python("harness", "run", "--cluster", f"{cluster.head.address}:1", "--output",
-                            str(folder / "nowhere"), *NULL, allowed=(3,))  # fmt: skip
+    output = cluster.python(
+        "harness",
+        "run",
+        "--cluster",
+        f"{cluster.head.address}:1",
+        "--output",
+        str(folder / "nowhere"),
+        *NULL,
+        allowed=(3,),
+    )
     assert "no Ray cluster at" in output
 
 
 def test_coordinated_benchmark_of_both_nodes(cluster: TwoNodes, folder: Path) -> None:
     out = folder / "coordinated"
     cluster.python(
-        "harness", "benchmark", "coordinated", "--cluster", cluster.address, "--workers", "2", "--output", str(out),
-        "--engine", "null", "--set", "engine.args.step_ms=5", "--set", "engine.args.max_num_seqs=8",
-        "--set", "engine.args.output_tokens=8", "--set", "workers.warm_up_prompts=1",
-        "--set", "loadgen.min_query_count=720", "--set", "loadgen.min_duration_ms=1",
-    )  # fmt: skip
+        "harness",
+        "benchmark",
+        "coordinated",
+        "--cluster",
+        cluster.address,
+        "--workers",
+        "2",
+        "--output",
+        str(out),
+        "--engine",
+        "null",
+        "--set",
+        "engine.args.step_ms=5",
+        "--set",
+        "engine.args.max_num_seqs=8",
+        "--set",
+        "engine.args.output_tokens=8",
+        "--set",
+        "workers.warm_up_prompts=1",
+        "--set",
+        "loadgen.min_query_count=720",
+        "--set",
+        "loadgen.min_duration_ms=1",
+    )
     tree = json.loads((out / "scaling.json").read_text())
     (total,) = tree["steps"]
     assert total["samples"] == {"issued": 1440, "completed": 1440, "lost": 0, "retried": 0}

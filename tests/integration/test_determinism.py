@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import EnvironmentFault
 from harness import demo
+from mlperf_llama_base.errors import EnvironmentFault
 from tests.integration import tiny_model
 from tests.integration.command import answers, command, read, rows, write_rows
 from tests.integration.ties import Tokens, count_ties
@@ -28,10 +28,28 @@ def accuracy_run(
 ) -> dict[int, Tokens]:
     """Tokens by sample of an accuracy run in float32 on the CPU."""
     done = command(
-        "run", "--mode", "accuracy", "--output", output, "--model", model, "--dataset", data, "--skip-preflight",
-        "--set", "engine.device=cpu", "--set", "engine.args.dtype=float32", "--set", "engine.args.threads=1",
-        "--set", f"engine.max_new_tokens={new_tokens}", "--set", "monitor.enabled=false", *options,
-    )  # fmt: skip
+        "run",
+        "--mode",
+        "accuracy",
+        "--output",
+        output,
+        "--model",
+        model,
+        "--dataset",
+        data,
+        "--skip-preflight",
+        "--set",
+        "engine.device=cpu",
+        "--set",
+        "engine.args.dtype=float32",
+        "--set",
+        "engine.args.threads=1",
+        "--set",
+        f"engine.max_new_tokens={new_tokens}",
+        "--set",
+        "monitor.enabled=false",
+        *options,
+    )
     assert done.code == 0, done.err
     samples = read(output, "result.json")["samples"]
     found = answers(output)

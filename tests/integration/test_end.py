@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.artifacts import read_json
+from mlperf_llama_base.files import read_json
 from tests.integration.command import Done, Started, assert_refused, read, rows, started, until, write_rows
 
 Settings = dict[str, object]
@@ -120,7 +120,7 @@ def test_the_watchdog_ends_a_run_without_progress(tmp_path: Path) -> None:
 
 def test_a_run_that_broke_can_be_judged(tmp_path: Path) -> None:
     """What is left of it is evidence enough to say why it does not count."""
-    from harness.result import build_result
+    from harness.verdict.result import build_result
 
     with running(tmp_path, "server", {}, "running") as one:
         one.process.send_signal(signal.SIGINT)

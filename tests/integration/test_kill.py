@@ -35,16 +35,35 @@ class Undisturbed:
 
 def arguments(folder: Path, name: str, scenario: str) -> list[str]:
     settings = {
-        "engine.device": "cpu", "engine.args.dtype": "float32", "engine.args.threads": 1, "engine.args.max_batch": 2,
-        "engine.max_new_tokens": 64, "dispatch.backlog": 4, "loadgen.target_qps": 60,
-        "workers.heartbeat_s": 0.5, "workers.heartbeat_timeout_s": 6, "workers.warm_up_prompts": 1,
+        "engine.device": "cpu",
+        "engine.args.dtype": "float32",
+        "engine.args.threads": 1,
+        "engine.args.max_batch": 2,
+        "engine.max_new_tokens": 64,
+        "dispatch.backlog": 4,
+        "loadgen.target_qps": 60,
+        "workers.heartbeat_s": 0.5,
+        "workers.heartbeat_timeout_s": 6,
+        "workers.warm_up_prompts": 1,
         "monitor.enabled": False,
-    }  # fmt: skip
+    }
     return [
-        "run", "--scenario", scenario, "--mode", "accuracy", "--workers", "2", "--skip-preflight",
-        "--model", str(folder / "model"), "--dataset", str(folder / "data.json"), "--output", str(folder / name),
+        "run",
+        "--scenario",
+        scenario,
+        "--mode",
+        "accuracy",
+        "--workers",
+        "2",
+        "--skip-preflight",
+        "--model",
+        str(folder / "model"),
+        "--dataset",
+        str(folder / "data.json"),
+        "--output",
+        str(folder / name),
         *(part for key, value in settings.items() for part in ("--set", f"{key}={value}")),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -91,5 +110,7 @@ def test_a_struck_worker_costs_no_sample(undisturbed: Undisturbed, how: str, num
     found = answers(folder / name)  # fails if a sample is there twice
     prompts = [row["tok_input"] for row in read(folder, "data.json")]
     ties = count_ties(undisturbed.tokens, found, model=folder / "model", prompts=prompts)
-    print(f"{name}: {scenario}, worker {victim} after {at_s:.2f} s and {completed} samples: "  # noqa: T201
-          f"{samples['retried']} retried, {samples['lost']} lost, {ties} ties")  # fmt: skip
+    print(  # noqa: T201
+        f"{name}: {scenario}, worker {victim} after {at_s:.2f} s and {completed} samples: "
+        f"{samples['retried']} retried, {samples['lost']} lost, {ties} ties"
+    )

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from harness.config import RunConfig
-from harness.loadgen_log import parse_detail
-from harness.result_schema import Result, read_result
+from harness.loadgen.log import parse_detail
+from harness.rundir.result import Result, read_result
 from tests.integration import tiny_model
 from tests.integration.command import Done, answers, command, read, rows, write_rows
 
@@ -20,8 +20,20 @@ SCENARIOS = ("offline", "server", "interactive", "singlestream")
 MODES = ("performance", "accuracy", "compliance")
 ROWS, LENGTH, QUERIES = 24, 8, 480
 LOGS = ("mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json")
-FILES = {"config.yaml", "user.conf", "status.json", "session.json", "result.json", "system.json", "preflight.json",
-         "events.parquet", "metrics.parquet", "session.log", "workers", *LOGS}  # fmt: skip
+FILES = {
+    "config.yaml",
+    "user.conf",
+    "status.json",
+    "session.json",
+    "result.json",
+    "system.json",
+    "preflight.json",
+    "events.parquet",
+    "metrics.parquet",
+    "session.log",
+    "workers",
+    *LOGS,
+}
 # A figure of result.json, and the words of the summary for it, which gives ns and two to six digits
 SAID = {
     "samples_per_second": (r"Samples per second|Completed samples per second|QPS w/ loadgen overhead", 1.0),
@@ -34,10 +46,12 @@ SAID = {
 } | {
     f"{field}.p{name}": (rf"{text} percentile {words} \(ns\)", 1e6)
     for field, words in (
-        ("latency_ms", "latency"), ("ttft_ms", "first token latency"), ("tpot_ms", "time to output token"),
+        ("latency_ms", "latency"),
+        ("ttft_ms", "first token latency"),
+        ("tpot_ms", "time to output token"),
     )
     for name, text in (("50", "50.00"), ("90", "90.00"), ("99", "99.00"), ("99_9", "99.90"))
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +69,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, name: str, *options: str | Path) -> tuple[Done, Path]:
     """A short run of two null workers with a step of 1 ms; its lengths come from user.conf."""
     settings = {
-        "engine.args.step_ms": 1, "engine.args.output_tokens": LENGTH, "engine.args.eos_token_id": tiny_model.EOS,
+        "engine.args.step_ms": 1,
+        "engine.args.output_tokens": LENGTH,
+        "engine.args.eos_token_id": tiny_model.EOS,
         "monitor.interval_s": 0.2,
-    }  # fmt: skip
+    }
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     done = command(
-        "run", "--output", folder / name, "--engine", "null", "--workers", "2", "--dataset", folder / "data.json",
-        "--user-conf", folder / "user.conf", "--target-qps", "600", "--target-latency-ms", "9",
-        "--model", folder / "model", *sets, *options,
-    )  # fmt: skip
+        "run",
+        "--output",
+        folder / name,
+        "--engine",
+        "null",
+        "--workers",
+        "2",
+        "--dataset",
+        folder / "data.json",
+        "--user-conf",
+        folder / "user.conf",
+        "--target-qps",
+        "600",
+        "--target-latency-ms",
+        "9",
+        "--model",
+        folder / "model",
+        *sets,
+        *options,
+    )
     return done, folder / name
 
 

@@ -16,10 +16,18 @@ def make(folder: Path, *, positions: int = 256) -> Path:
 
     torch.manual_seed(1)
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=32, max_position_embeddings=positions, bos_token_id=6, eos_token_id=EOS,
+        vocab_size=VOCABULARY,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        max_position_embeddings=positions,
+        bos_token_id=6,
+        eos_token_id=EOS,
         initializer_range=0.2,
-    )  # fmt: skip
+    )
     LlamaForCausalLM(config).to(torch.float32).save_pretrained(folder)
     write_tokenizer(folder, VOCABULARY)
     return folder

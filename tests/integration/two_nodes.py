@@ -36,13 +36,37 @@ class Node:
         self.env = os.environ | env | {"MLPERF_LLAMA_NODE": name}
 
     def popen(self, *command: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(["ip", "netns", "exec", self.name, *command], env=self.env, cwd=ROOT, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        return subprocess.Popen(
+            ["ip", "netns", "exec", self.name, *command],
+            env=self.env,
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def ray_start(self, *arguments: str, cpus: int = 4) -> None:
-        sh("ip", "netns", "exec", self.name, PYTHON, "-m", "ray.scripts.scripts", "start", *arguments,
-           "--node-ip-address", self.address, "--num-cpus", str(cpus), "--num-gpus", "0",
-           "--object-store-memory", "80000000", "--disable-usage-stats", env=self.env)  # fmt: skip
+        sh(
+            "ip",
+            "netns",
+            "exec",
+            self.name,
+            PYTHON,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            *arguments,
+            "--node-ip-address",
+            self.address,
+            "--num-cpus",
+            str(cpus),
+            "--num-gpus",
+            "0",
+            "--object-store-memory",
+            "80000000",
+            "--disable-usage-stats",
+            env=self.env,
+        )
 
     def pids(self) -> list[int]:
         return [int(pid) for pid in sh("ip", "netns", "pids", self.name, check=False).split()]
@@ -69,8 +93,12 @@ class TwoNodes:
 
     def __init__(self, scratch: Path, *, cpus: int = 4) -> None:
         mark = f"{os.getpid() % 10000:04d}"
-        env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "OMP_NUM_THREADS": "1",
-               "PYTHONPATH": str(ROOT)}  # fmt: skip
+        env = {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+        }
         self.cpus = cpus
         self.scratch = scratch
         self.head = Node(f"mla{mark}", "10.77.1.1", env)
@@ -85,8 +113,9 @@ class TwoNodes:
             sh("ip", "-n", node.name, "addr", "add", f"{node.address}/24", "dev", node.name)
             node.link("up")
             sh("ip", "-n", node.name, "link", "set", "lo", "up")
-        self.head.ray_start("--head", "--port", str(PORT), "--include-dashboard=false",
-                            "--temp-dir", str(self.scratch), cpus=self.cpus)  # fmt: skip
+        self.head.ray_start(
+            "--head", "--port", str(PORT), "--include-dashboard=false", "--temp-dir", str(self.scratch), cpus=self.cpus
+        )
         self.join()
 
     @property
@@ -106,13 +135,15 @@ class TwoNodes:
 
     def until_two_are_alive(self) -> None:
         """Until Ray has noticed both the end of the old node and the new one."""
-        code = "\n".join([
-            "import logging, ray, time",
-            f"ray.init('{self.address}', log_to_driver=False, logging_level=logging.ERROR)",
-            "deadline = time.monotonic() + 60",
-            "while sum(n['Alive'] for n in ray.nodes()) != 2 and time.monotonic() < deadline: time.sleep(0.2)",
-            "assert sum(n['Alive'] for n in ray.nodes()) == 2",
-        ])  # fmt: skip
+        code = "\n".join(
+            [
+                "import logging, ray, time",
+                f"ray.init('{self.address}', log_to_driver=False, logging_level=logging.ERROR)",
+                "deadline = time.monotonic() + 60",
+                "while sum(n['Alive'] for n in ray.nodes()) != 2 and time.monotonic() < deadline: time.sleep(0.2)",
+                "assert sum(n['Alive'] for n in ray.nodes()) == 2",
+            ]
+        )
         sh("ip", "netns", "exec", self.head.name, PYTHON, "-c", code, env=self.head.env)
 
     def down(self) -> None:
@@ -154,4 +185,3 @@ def two_nodes(scratch: Path, *, cpus: int = 4) -> Iterator[TwoNodes]:
         yield nodes
     finally:
         nodes.down()
-

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.errors import EnvironmentFault, UserError
+from mlperf_llama_base.errors import EnvironmentFault, UserError
 from qsl.articles import Article, open_source
 
 LONG = "x" * 150_000  # longer than csv's own limit

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import UserError
+from mlperf_llama_base.errors import UserError
 from qsl.dataset import Dataset
-from qsl.rows import Row, open_writer
+from qsl.formats import open_writer
+from qsl.rows import Row
 
 ROWS = [
     Row("Ünïcode “quotes”, \\ and \u2028", [1, 2, 3], "first"),

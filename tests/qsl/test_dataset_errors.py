@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from common.errors import EnvironmentFault, UserError
+from mlperf_llama_base.errors import EnvironmentFault, UserError
 from qsl.dataset import Dataset
-from qsl.rows import Row, open_writer
+from qsl.formats import open_writer
+from qsl.rows import Row
 
 Write = Callable[..., Path]
 MakeRow = Callable[..., dict[str, Any]]
@@ -105,8 +106,16 @@ def test_damaged_or_foreign_parquet(tmp_path: Path) -> None:
     assert "no column input" in refused(path)
 
 
-@pytest.mark.parametrize(("ids", "reason"), [(None, "without gaps"), ([1, None], "without gaps"), ([], "empty"),
-                                             ([-1], "token id -1 is negative"), ([100], "beyond")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ids", "reason"),
+    [
+        (None, "without gaps"),
+        ([1, None], "without gaps"),
+        ([], "empty"),
+        ([-1], "token id -1 is negative"),
+        ([100], "beyond"),
+    ],
+)
 def test_bad_ids_in_parquet(tmp_path: Path, ids: Any, reason: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import RunError, UserError
+from mlperf_llama_base.errors import RunError, UserError
 from qsl.dataset import Dataset
 from qsl.library import SampleLibrary
 from qsl.synthetic import synthesize

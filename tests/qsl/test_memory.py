@@ -12,9 +12,10 @@ import pytest
 
 from qsl.articles import Article, ArticleSource
 from qsl.dataset import Dataset
+from qsl.formats import open_writer
 from qsl.library import SampleLibrary
 from qsl.prepare import prepare
-from qsl.rows import Row, open_writer
+from qsl.rows import Row
 from qsl.synthetic import lengths, prompts
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.errors import EnvironmentFault, UserError
+from mlperf_llama_base.errors import EnvironmentFault, UserError
 from qsl.articles import Article, ArticleSource
 from qsl.dataset import Dataset
 from qsl.prepare import prepare, subset

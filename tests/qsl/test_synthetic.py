@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from common.errors import UserError
+from mlperf_llama_base.errors import UserError
 from qsl import synthetic
 from qsl.dataset import Dataset
 from qsl.tokenizer import load_tokenizer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.errors import EnvironmentFault, UserError
+from mlperf_llama_base.errors import EnvironmentFault, UserError
 from qsl.tokenizer import load_tokenizer
 
 MERGES = [b"th", b"the", b" the", b"ar", b"arb", b"our"]

@@ -19,7 +19,7 @@ RUNS = {
     "run_singlestream.sh": ("singlestream", "performance"),
     "run_accuracy.sh": ("offline", "accuracy"),
 }
-OTHERS = sorted({path.name for path in SCRIPTS.glob("*.sh")} - {*RUNS, "common.sh"})
+OTHERS = sorted({path.name for path in SCRIPTS.glob("*.sh")} - {*RUNS, "mlperf_llama_base.sh"})
 
 
 def options(output: str) -> dict[str, str]:
@@ -62,19 +62,34 @@ def test_every_variable_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_variables_become_options(name: str, recorder: Path, tmp_path: Path) -> None:
     given = {
-        "PROFILE": "h100 one", "MODEL": "some/model", "DATASET": "a b.json", "ENGINE": "null", "WORKERS": "3",
-        "TARGET_QPS": "7.5", "TARGET_LATENCY_MS": "90", "USER_CONF": "user.conf", "OUTPUT": "out dir",
-    }  # fmt: skip
+        "PROFILE": "h100 one",
+        "MODEL": "some/model",
+        "DATASET": "a b.json",
+        "ENGINE": "null",
+        "WORKERS": "3",
+        "TARGET_QPS": "7.5",
+        "TARGET_LATENCY_MS": "90",
+        "USER_CONF": "user.conf",
+        "OUTPUT": "out dir",
+    }
     done = run(SCRIPTS / name, "--overwrite", cwd=tmp_path, MLPERF_LLAMA_VENV=str(recorder), **given)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "run"
     assert done.stdout.splitlines()[-1] == "--overwrite"
     scenario, mode = RUNS[name]
     assert options(done.stdout) == {
-        "--scenario": scenario, "--mode": mode, "--profile": "h100 one", "--model": "some/model",
-        "--dataset": "a b.json", "--engine": "null", "--workers": "3", "--target-qps": "7.5",
-        "--target-latency-ms": "90", "--user-conf": "user.conf", "--output": "out dir",
-    }  # fmt: skip
+        "--scenario": scenario,
+        "--mode": mode,
+        "--profile": "h100 one",
+        "--model": "some/model",
+        "--dataset": "a b.json",
+        "--engine": "null",
+        "--workers": "3",
+        "--target-qps": "7.5",
+        "--target-latency-ms": "90",
+        "--user-conf": "user.conf",
+        "--output": "out dir",
+    }
 
 
 def test_extra_arguments_pass_through_and_win(recorder: Path, tmp_path: Path) -> None:
@@ -119,12 +134,25 @@ def test_environment_that_is_none(tmp_path: Path) -> None:
 def test_a_run_from_another_directory(checkout: Path, tmp_path: Path) -> None:
     rows = [{"instruction": "", "input": "text", "tok_input": [1 + i, 2, 3], "output": "text"} for i in range(8)]
     (tmp_path / "data.json").write_text(json.dumps(rows))
-    smoke = ["--set", "loadgen.min_duration_ms=1", "--set", "loadgen.min_query_count=8", "--skip-preflight",
-             "--set", "engine.args.step_ms=1"]  # an answer takes 128 steps
+    smoke = [
+        "--set",
+        "loadgen.min_duration_ms=1",
+        "--set",
+        "loadgen.min_query_count=8",
+        "--skip-preflight",
+        "--set",
+        "engine.args.step_ms=1",
+    ]  # an answer takes 128 steps
     done = run(
-        SCRIPTS / "run_offline.sh", *smoke, cwd=tmp_path, MLPERF_LLAMA_VENV=str(checkout),
-        ENGINE="null", DATASET="data.json", OUTPUT="out", TARGET_QPS="1",
-    )  # fmt: skip
+        SCRIPTS / "run_offline.sh",
+        *smoke,
+        cwd=tmp_path,
+        MLPERF_LLAMA_VENV=str(checkout),
+        ENGINE="null",
+        DATASET="data.json",
+        OUTPUT="out",
+        TARGET_QPS="1",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["valid"] is True

@@ -7,7 +7,7 @@ from array import array
 
 import pytest
 
-from common.errors import RunError
+from mlperf_llama_base.errors import RunError
 from sut.dispatcher import Dispatcher
 from sut.messages import Completion, Failure, FirstToken
 from sut.policies import Sample, make_order, make_policy

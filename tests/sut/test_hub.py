@@ -15,7 +15,7 @@ import psutil
 import pytest
 import zmq
 
-from common.errors import EnvironmentFault, RunError
+from mlperf_llama_base.errors import EnvironmentFault, RunError
 from sut.dispatcher import Dispatcher
 from sut.hub import Hub, HubOptions
 from sut.messages import EngineSettings, WorkerSpec
@@ -26,8 +26,9 @@ from sut.workers.local import LocalPool
 class Rig:
     """A hub with null workers, and what it reported."""
 
-    def __init__(self, tmp_path: Path, *, workers: int, offline: bool = False, options: HubOptions | None = None,
-                 **args: Any) -> None:  # fmt: skip
+    def __init__(
+        self, tmp_path: Path, *, workers: int, offline: bool = False, options: HubOptions | None = None, **args: Any
+    ) -> None:
         self.first: dict[int, int] = {}
         self.done: dict[int, int] = {}
         self.order: list[str] = []
@@ -42,10 +43,16 @@ class Rig:
         )
         settings = EngineSettings(name="null", model="", first_tokens=not offline, args=args)
         specs = [
-            WorkerSpec(id=i, endpoint="", engine=settings, log_file=str(tmp_path / f"w{i}.log"), heartbeat_s=0.2,
-                       warm_up_lengths=[8])
+            WorkerSpec(
+                id=i,
+                endpoint="",
+                engine=settings,
+                log_file=str(tmp_path / f"w{i}.log"),
+                heartbeat_s=0.2,
+                warm_up_lengths=[8],
+            )
             for i in range(workers)
-        ]  # fmt: skip
+        ]
         self.hub = Hub(
             dispatcher=dispatcher,
             pool=self.pool,

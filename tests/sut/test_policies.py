@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from common.errors import UserError
+from mlperf_llama_base.errors import UserError
 from sut.policies import ORDERS, POLICIES, Policy, Sample, WorkerLoad, make_order, make_policy
 
 

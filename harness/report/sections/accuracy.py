@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.loadgen.rules import ACCURACY_TARGETS
 from harness.report.charts import Limit, histogram
 from harness.report.document import Bar, Beside, Block, Cell, Charts, Folded, Section, Table, Text
 from harness.report.load import RunData
 from harness.report.summaries import examples
-from harness.rules import ACCURACY_TARGETS
 
 SHOWN = 3
 
@@ -28,19 +28,43 @@ def sections(run: RunData) -> list[Section]:
         upper = target.maximum
         met = value >= target.minimum and (upper is None or value <= upper)
         bounds = f"at least {target.minimum:,.6g}" + (f", at most {upper:,.6g}" if upper is not None else "")
-        rows.append([name, f"{value:,.10g}", bounds,
-                     Bar(text=f"{100 * value / target.reference:.2f} % of the reference",
-                         share=min(value / target.reference / 1.2, 1.0)), "met" if met else "NOT met"])
-    blocks.append(Table(caption="Accuracy against the targets of the closed division", rows=rows,
-                        columns=["score", "value", "target", "share", "verdict"], numeric=frozenset({1})))
+        rows.append(
+            [
+                name,
+                f"{value:,.10g}",
+                bounds,
+                Bar(
+                    text=f"{100 * value / target.reference:.2f} % of the reference",
+                    share=min(value / target.reference / 1.2, 1.0),
+                ),
+                "met" if met else "NOT met",
+            ]
+        )
+    blocks.append(
+        Table(
+            caption="Accuracy against the targets of the closed division",
+            rows=rows,
+            columns=["score", "value", "target", "share", "verdict"],
+            numeric=frozenset({1}),
+        )
+    )
     if run.scores is not None and len(run.scores["rouge1"]):
         values = 100 * np.asarray(run.scores["rouge1"], dtype=np.float64)
         counts, edges = np.histogram(values, bins=50, range=(0, 100))
-        blocks.append(Charts(charts=[histogram(
-            title="ROUGE-1 of each summary", x_label="ROUGE-1 (F, × 100)", counts=counts.astype(np.float64),
-            edges=edges,
-            description=f"mean {values.mean():.2f}, from {values.min():.1f} to {values.max():.1f}",
-            limits=[Limit(value=float(values.mean()), label=f"mean {values.mean():.1f}", tone="note")])]))
+        blocks.append(
+            Charts(
+                charts=[
+                    histogram(
+                        title="ROUGE-1 of each summary",
+                        x_label="ROUGE-1 (F, × 100)",
+                        counts=counts.astype(np.float64),
+                        edges=edges,
+                        description=f"mean {values.mean():.2f}, from {values.min():.1f} to {values.max():.1f}",
+                        limits=[Limit(value=float(values.mean()), label=f"mean {values.mean():.1f}", tone="note")],
+                    )
+                ]
+            )
+        )
     blocks += _read_some(run)
     return [Section(title="Accuracy", blocks=blocks)]
 
@@ -56,10 +80,16 @@ def _read_some(run: RunData) -> list[Block]:
     blocks: list[Block] = []
     for title, first in (("Worst summaries by ROUGE-Lsum", 0), ("Best summaries by ROUGE-Lsum", count)):
         inner: list[Block] = []
-        for at, pair in list(zip(picked, pairs, strict=False))[first:first + count]:
-            inner.append(Beside(caption=f"Sample {pair.index}, ROUGE-Lsum {100 * run.scores['rougeLsum'][at]:.1f}",
-                                left_title="Generated", left=pair.generated,
-                                right_title="Reference", right=pair.reference))
+        for at, pair in list(zip(picked, pairs, strict=False))[first : first + count]:
+            inner.append(
+                Beside(
+                    caption=f"Sample {pair.index}, ROUGE-Lsum {100 * run.scores['rougeLsum'][at]:.1f}",
+                    left_title="Generated",
+                    left=pair.generated,
+                    right_title="Reference",
+                    right=pair.reference,
+                )
+            )
             if pair.article:
                 inner.append(Folded(summary=f"Article of sample {pair.index}", blocks=[Text(text=pair.article)]))
         if inner:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.compare import Comparison, compare_runs
 from harness.progress import number
+from harness.report.compare import Comparison, compare_runs
 from harness.report.document import Bar, Block, Cell, Items, Section, Table, Text
 from harness.report.flat import value_text
 from harness.report.load import RunData
@@ -25,13 +25,32 @@ def blocks(found: Comparison) -> list[Block]:
     names = [f"A: {found.a.name}", f"B: {found.b.name}"]
     out: list[Block] = [Items(items=[(note, "") for note in found.notes])]
     if found.figures:
-        out.append(Table(caption="Figures", numeric=frozenset(range(1, 5)),
-                         columns=["figure", *names, "change", "95 % interval", "verdict"],
-                         rows=[[f"{f.name}, {f.unit}", number(f.a), number(f.b), f"{100 * f.change:+.2f} %",
-                                f"{100 * f.low:+.2f} to {100 * f.high:+.2f} %", f.verdict] for f in found.figures]))
+        out.append(
+            Table(
+                caption="Figures",
+                numeric=frozenset(range(1, 5)),
+                columns=["figure", *names, "change", "95 % interval", "verdict"],
+                rows=[
+                    [
+                        f"{f.name}, {f.unit}",
+                        number(f.a),
+                        number(f.b),
+                        f"{100 * f.change:+.2f} %",
+                        f"{100 * f.low:+.2f} to {100 * f.high:+.2f} %",
+                        f.verdict,
+                    ]
+                    for f in found.figures
+                ],
+            )
+        )
     if found.settings:
-        out.append(Table(caption="Settings that differ", columns=["setting", *names],
-                         rows=[[key, value_text(a), value_text(b)] for key, a, b in found.settings]))
+        out.append(
+            Table(
+                caption="Settings that differ",
+                columns=["setting", *names],
+                rows=[[key, value_text(a), value_text(b)] for key, a, b in found.settings],
+            )
+        )
     else:
         out.append(Text(text="No setting differs."))
     return out
@@ -42,9 +61,21 @@ def _overview(runs: Sequence[RunData]) -> Table:
     rows: list[list[Cell]] = []
     for run in runs:
         tokens, scores = run.result.get("tokens_per_second"), run.result.get("accuracy") or run.accuracy
-        rows.append([run.name, f"{run.scenario} {run.mode}", verdict(run)[0],
-                     Bar(text=number(tokens), share=(tokens or 0) / most), number(run.result.get("samples_per_second")),
-                     number(run.percentile_ms("ttft")), number(run.percentile_ms("tpot")),
-                     "–" if scores.get("rouge1") is None else f"{scores['rouge1']:.2f}"])
-    return Table(caption="Runs", numeric=frozenset({4, 5, 6, 7}), rows=rows, columns=[
-        "run", "test", "verdict", "tokens/s", "samples/s", "TTFT p99, ms", "TPOT p99, ms", "ROUGE-1"])
+        rows.append(
+            [
+                run.name,
+                f"{run.scenario} {run.mode}",
+                verdict(run)[0],
+                Bar(text=number(tokens), share=(tokens or 0) / most),
+                number(run.result.get("samples_per_second")),
+                number(run.percentile_ms("ttft")),
+                number(run.percentile_ms("tpot")),
+                "–" if scores.get("rouge1") is None else f"{scores['rouge1']:.2f}",
+            ]
+        )
+    return Table(
+        caption="Runs",
+        numeric=frozenset({4, 5, 6, 7}),
+        rows=rows,
+        columns=["run", "test", "verdict", "tokens/s", "samples/s", "TTFT p99, ms", "TPOT p99, ms", "ROUGE-1"],
+    )

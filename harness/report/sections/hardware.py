@@ -14,11 +14,18 @@ from harness.report.insights import during
 from harness.report.load import Floats, RunData
 from harness.report.scale import BINS, binned, edges_over
 
-_GPU_CHARTS = [("utilisation_pct", "GPU utilisation", "%", 1.0), ("power_w", "GPU power", "W", 1.0),
-               ("sm_clock_mhz", "GPU clock (SM)", "MHz", 1.0), ("temperature_c", "GPU temperature", "°C", 1.0),
-               ("memory_used_bytes", "GPU memory", "GB", 1e9)]
-_HOST_CHARTS = [("cpu", "utilisation_pct", "Processor", "% of all cores", 1.0),
-                ("cpu", "busiest_core_pct", "Busiest core", "%", 1.0), ("mem", "used_bytes", "Memory", "GB", 1e9)]
+_GPU_CHARTS = [
+    ("utilisation_pct", "GPU utilisation", "%", 1.0),
+    ("power_w", "GPU power", "W", 1.0),
+    ("sm_clock_mhz", "GPU clock (SM)", "MHz", 1.0),
+    ("temperature_c", "GPU temperature", "°C", 1.0),
+    ("memory_used_bytes", "GPU memory", "GB", 1e9),
+]
+_HOST_CHARTS = [
+    ("cpu", "utilisation_pct", "Processor", "% of all cores", 1.0),
+    ("cpu", "busiest_core_pct", "Busiest core", "%", 1.0),
+    ("mem", "used_bytes", "Memory", "GB", 1e9),
+]
 
 
 def sections(run: RunData) -> list[Section]:
@@ -42,18 +49,30 @@ def _gpu_table(run: RunData) -> Table | None:
     rows = []
     for node, source in gpus:
         fact = (run.facts.get(node) or {}).get(source) or {}
-        means = [during(run, node, source, name) for name in
-                 ("utilisation_pct", "power_w", "sm_clock_mhz", "temperature_c", "memory_used_bytes")]
+        means = [
+            during(run, node, source, name)
+            for name in ("utilisation_pct", "power_w", "sm_clock_mhz", "temperature_c", "memory_used_bytes")
+        ]
         used, power, clock, heat, memory = means
-        rows.append([f"{node} {source}", str(fact.get("name") or "–"), _mean(used, "%"),
-                     _mean(power, "W") + (f" of {fact['power_limit_w']:,.0f}" if fact.get("power_limit_w") else ""),
-                     _mean(clock, "MHz"), f"{heat.max():.0f} °C" if len(heat) else "–",
-                     f"{memory.max() / 1e9:,.1f} GB" if len(memory) else "–"])
+        rows.append(
+            [
+                f"{node} {source}",
+                str(fact.get("name") or "–"),
+                _mean(used, "%"),
+                _mean(power, "W") + (f" of {fact['power_limit_w']:,.0f}" if fact.get("power_limit_w") else ""),
+                _mean(clock, "MHz"),
+                f"{heat.max():.0f} °C" if len(heat) else "–",
+                f"{memory.max() / 1e9:,.1f} GB" if len(memory) else "–",
+            ]
+        )
     if not rows:
         return None
-    return Table(caption="GPUs during the test: means, highest temperature and memory", rows=rows,
-                 columns=["GPU", "model", "used", "power", "clock", "temperature", "memory"],
-                 numeric=frozenset(range(2, 7)))
+    return Table(
+        caption="GPUs during the test: means, highest temperature and memory",
+        rows=rows,
+        columns=["GPU", "model", "used", "power", "clock", "temperature", "memory"],
+        numeric=frozenset(range(2, 7)),
+    )
 
 
 def _mean(values: Floats, unit: str) -> str:
@@ -62,8 +81,11 @@ def _mean(values: Floats, unit: str) -> str:
 
 def _gpu_charts(run: RunData) -> Iterator[Chart]:
     for name, title, unit, scale in _GPU_CHARTS:
-        found = {(node, source): pair for (node, source, which), pair in (run.metrics or {}).items()
-                 if which == name and source.startswith("gpu")}
+        found = {
+            (node, source): pair
+            for (node, source, which), pair in (run.metrics or {}).items()
+            if which == name and source.startswith("gpu")
+        }
         yield from _chart(run, title, unit, list(found.values()), scale, "GPUs")
 
 
@@ -71,13 +93,17 @@ def _host_charts(run: RunData) -> Iterator[Chart]:
     for source, name, title, unit, scale in _HOST_CHARTS:
         found = [pair for (_, where, which), pair in (run.metrics or {}).items() if (where, which) == (source, name)]
         yield from _chart(run, title, unit, found, scale, "nodes")
-    rates = [(at[1:], np.diff(value) / np.maximum(np.diff(at), 1e-9))
-             for (_, where, _), (at, value) in (run.metrics or {}).items() if where == "net" and len(at) > 1]
+    rates = [
+        (at[1:], np.diff(value) / np.maximum(np.diff(at), 1e-9))
+        for (_, where, _), (at, value) in (run.metrics or {}).items()
+        if where == "net" and len(at) > 1
+    ]
     yield from _chart(run, "Network, each direction of each node", "MB/s", rates, 1e6, "directions")
 
 
-def _chart(run: RunData, title: str, unit: str, found: list[tuple[Floats, Floats]], scale: float,
-           of_what: str) -> Iterator[Chart]:
+def _chart(
+    run: RunData, title: str, unit: str, found: list[tuple[Floats, Floats]], scale: float, of_what: str
+) -> Iterator[Chart]:
     """One line for one series; for several their mean inside a band from the lowest to the highest."""
     found = [(at, value / scale) for at, value in found if len(at)]
     if not found:
@@ -93,22 +119,34 @@ def _chart(run: RunData, title: str, unit: str, found: list[tuple[Floats, Floats
     said = f"mean {number(float(every.mean()))}, highest {number(float(every.max()))} {unit}"
     line = Line(name=title, x=middle, y=rows[0])
     if len(rows) > 1:
-        line = Line(name=f"mean of {len(rows)} {of_what}, and from the lowest to the highest", x=middle,
-                    y=np.nanmean(rows, axis=0), low=np.nanmin(rows, axis=0), high=np.nanmax(rows, axis=0))
+        line = Line(
+            name=f"mean of {len(rows)} {of_what}, and from the lowest to the highest",
+            x=middle,
+            y=np.nanmean(rows, axis=0),
+            low=np.nanmin(rows, axis=0),
+            high=np.nanmax(rows, axis=0),
+        )
     yield line_chart(title=title, description=said, x_label="seconds since the test began", y_label=unit, lines=[line])
 
 
 def _energy(run: RunData) -> list[Block]:
     energy = run.energy
-    rows = [[name, f"{joules / 1000:,.1f} kJ", f"{joules / energy.seconds:,.0f} W"]
-            for name, joules in sorted(energy.per_gpu.items())]
+    rows = [
+        [name, f"{joules / 1000:,.1f} kJ", f"{joules / energy.seconds:,.0f} W"]
+        for name, joules in sorted(energy.per_gpu.items())
+    ]
     rows.append(["together", f"{energy.total_j / 1000:,.1f} kJ", f"{energy.mean_w:,.0f} W"])
     said = []
     if energy.output_tokens_per_joule is not None:
         said.append(f"{energy.output_tokens_per_joule:.3f} output tokens per joule")
     if energy.joules_per_sample is not None:
         said.append(f"{energy.joules_per_sample:,.2f} joules per sample")
-    return [Text(text=f"{', '.join(said) or 'No tokens recorded'}, over {energy.seconds:,.0f} s of the test. As the "
-                      "GPUs report it: no processor, memory, fans or power supply, and no MLPerf Power result."),
-            Table(caption="Energy of the GPUs", columns=["GPU", "energy", "mean power"], rows=rows,
-                  numeric=frozenset({1, 2}))]
+    return [
+        Text(
+            text=f"{', '.join(said) or 'No tokens recorded'}, over {energy.seconds:,.0f} s of the test. As the "
+            "GPUs report it: no processor, memory, fans or power supply, and no MLPerf Power result."
+        ),
+        Table(
+            caption="Energy of the GPUs", columns=["GPU", "energy", "mean power"], rows=rows, numeric=frozenset({1, 2})
+        ),
+    ]

@@ -25,8 +25,12 @@ def sections(run: RunData) -> list[Section]:
     if run.events is not None and len(run.events.complete):
         blocks.append(Charts(charts=list(_distributions(run, run.events))))
         if blocks:
-            blocks.append(Text(text="The table holds LoadGen's figures. The pictures are drawn from the harness's own "
-                                    "clock, which starts when LoadGen hands a sample over."))
+            blocks.append(
+                Text(
+                    text="The table holds LoadGen's figures. The pictures are drawn from the harness's own "
+                    "clock, which starts when LoadGen hands a sample over."
+                )
+            )
         out.append(Section(title="Latency", blocks=blocks))
         out.append(Section(title="Over time", blocks=[Charts(charts=list(_timeline(run, run.events)))]))
         out.append(Section(title="Tokens", blocks=_tokens(run, run.events)))
@@ -42,12 +46,21 @@ def _percentiles(run: RunData) -> Table | None:
         values = [found.get(p) for p in PERCENTILES]
         if any(value is not None for value in values):
             limit = run.limits_ms.get(which)
-            rows.append([f"{name[0].upper()}{name[1:]}, ms", *("–" if v is None else f"{v:,.1f}" for v in values),
-                         "–" if limit is None else f"{limit:,.0f}"])
+            rows.append(
+                [
+                    f"{name[0].upper()}{name[1:]}, ms",
+                    *("–" if v is None else f"{v:,.1f}" for v in values),
+                    "–" if limit is None else f"{limit:,.0f}",
+                ]
+            )
     if not rows:
         return None
-    return Table(caption="Percentiles as LoadGen measured them", numeric=frozenset(range(1, 8)), rows=rows,
-                 columns=["", *(p.replace("_", ".") for p in PERCENTILES), "limit (p99)"])
+    return Table(
+        caption="Percentiles as LoadGen measured them",
+        numeric=frozenset(range(1, 8)),
+        rows=rows,
+        columns=["", *(p.replace("_", ".") for p in PERCENTILES), "limit (p99)"],
+    )
 
 
 def _distributions(run: RunData, events: Events) -> Iterator[Chart]:
@@ -68,15 +81,24 @@ def _distribution(title: str, values_ms: Floats, limit: float | None) -> Chart:
     if limit is not None and limit < 4 * top:
         top = max(top, 1.05 * limit)
     counts, edges = np.histogram(values_ms, bins=80, range=(0, top or 1.0))
-    marks = [Limit(value=p50, label=f"p50 {number(p50)}", tone="note"), Limit(value=p99, label=f"p99 {number(p99)}",
-                                                                             tone="note")]
+    marks = [
+        Limit(value=p50, label=f"p50 {number(p50)}", tone="note"),
+        Limit(value=p99, label=f"p99 {number(p99)}", tone="note"),
+    ]
     said = f"median {number(p50)} ms, 99th percentile {number(p99)} ms"
     if limit is not None:
         marks.append(Limit(value=limit, label=f"limit {limit:,.0f}"))
         over = int((values_ms > limit).sum())
         said += f", limit {limit:,.0f} ms, {over:,} of {len(values_ms):,} samples over it"
-    return histogram(title=title, description=said, x_label="ms", counts=counts.astype(np.float64), edges=edges,
-                     limits=marks, overflow=int((values_ms > edges[-1]).sum()))
+    return histogram(
+        title=title,
+        description=said,
+        x_label="ms",
+        counts=counts.astype(np.float64),
+        edges=edges,
+        limits=marks,
+        overflow=int((values_ms > edges[-1]).sum()),
+    )
 
 
 def _timeline(run: RunData, events: Events) -> Iterator[Chart]:
@@ -85,19 +107,32 @@ def _timeline(run: RunData, events: Events) -> Iterator[Chart]:
     middle, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
     rate = np.histogram(events.complete, edges, weights=events.output_tokens)[0] / width
     mean = float(events.output_tokens.sum()) / (events.duration or 1.0)
-    yield line_chart(title="Throughput", x_label="seconds", y_label="tokens/s",
-                     description=f"tokens of the samples completed in each {number(float(width))} s; mean "
-                                 f"{number(mean)}, highest {number(float(rate.max()))} tokens/s",
-                     lines=[Line(name="tokens/s", x=middle, y=rate)],
-                     limits=[Limit(value=mean, label=f"mean {number(mean)}", tone="note")])
+    yield line_chart(
+        title="Throughput",
+        x_label="seconds",
+        y_label="tokens/s",
+        description=f"tokens of the samples completed in each {number(float(width))} s; mean "
+        f"{number(mean)}, highest {number(float(rate.max()))} tokens/s",
+        lines=[Line(name="tokens/s", x=middle, y=rate)],
+        limits=[Limit(value=mean, label=f"mean {number(mean)}", tone="note")],
+    )
     depth = outstanding(events, middle)
-    unsent = np.asarray(np.searchsorted(np.sort(events.issue), middle, side="right")
-                        - np.searchsorted(np.sort(events.dispatch), middle, side="right"), dtype=np.float64)
-    yield line_chart(title="Queue", x_label="seconds", y_label="samples",
-                     description=f"at most {number(float(depth.max()))} outstanding, of which at most "
-                                 f"{number(float(unsent.max()))} not yet handed to a worker",
-                     lines=[Line(name="outstanding", x=middle, y=depth),
-                            Line(name="not yet with a worker", x=middle, y=unsent, tone=2)])
+    unsent = np.asarray(
+        np.searchsorted(np.sort(events.issue), middle, side="right")
+        - np.searchsorted(np.sort(events.dispatch), middle, side="right"),
+        dtype=np.float64,
+    )
+    yield line_chart(
+        title="Queue",
+        x_label="seconds",
+        y_label="samples",
+        description=f"at most {number(float(depth.max()))} outstanding, of which at most "
+        f"{number(float(unsent.max()))} not yet handed to a worker",
+        lines=[
+            Line(name="outstanding", x=middle, y=depth),
+            Line(name="not yet with a worker", x=middle, y=unsent, tone=2),
+        ],
+    )
     if events.has_first_tokens:
         for name, values in (("ttft", 1000 * events.ttft), ("tpot", 1000 * events.tpot)):
             yield _latency_over_time(run, events, name, values, edges)
@@ -111,25 +146,46 @@ def _latency_over_time(run: RunData, events: Events, name: str, values: Floats, 
     limit = run.limits_ms[name]
     limits = [Limit(value=limit, label=f"limit {limit:,.0f} ms")] if limit is not None and limit < 4 * worst else []
     middle = (edges[:-1] + edges[1:]) / 2
-    return line_chart(title=f"{name.upper()} by time of issue", x_label="seconds", y_label="ms", limits=limits,
-                      description=f"highest 99th percentile of any {number(float(edges[1] - edges[0]))} s: "
-                                  f"{number(worst)} ms",
-                      lines=[Line(name="p50", x=middle, y=p50), Line(name="p99", x=middle, y=p99, tone=2)])
+    return line_chart(
+        title=f"{name.upper()} by time of issue",
+        x_label="seconds",
+        y_label="ms",
+        limits=limits,
+        description=f"highest 99th percentile of any {number(float(edges[1] - edges[0]))} s: {number(worst)} ms",
+        lines=[Line(name="p50", x=middle, y=p50), Line(name="p99", x=middle, y=p99, tone=2)],
+    )
 
 
 def _tokens(run: RunData, events: Events) -> list[Block]:
     longest = int((run.config.get("engine") or {}).get("max_new_tokens") or 128)
     full = float((events.output_tokens >= longest).mean())
-    rows = [[name, f"{values.mean():,.1f}", f"{values.min():,}", f"{values.max():,}", f"{values.sum():,}"]
-            for name, values in (("input", events.input_tokens), ("output", events.output_tokens))]
+    rows = [
+        [name, f"{values.mean():,.1f}", f"{values.min():,}", f"{values.max():,}", f"{values.sum():,}"]
+        for name, values in (("input", events.input_tokens), ("output", events.output_tokens))
+    ]
     charts = []
-    for name, values in (("Input tokens of a sample", events.input_tokens),
-                         ("Output tokens of a sample", events.output_tokens)):
+    for name, values in (
+        ("Input tokens of a sample", events.input_tokens),
+        ("Output tokens of a sample", events.output_tokens),
+    ):
         top = int(values.max()) + 1
         counts, edges = np.histogram(values, bins=min(64, max(top, 2)), range=(0, top))
-        charts.append(histogram(title=name, x_label="tokens", counts=counts.astype(np.float64), edges=edges,
-                                description=f"mean {values.mean():,.1f}, from {values.min():,} to {values.max():,}"))
-    return [Table(caption="Tokens of each sample", columns=["", "mean", "min", "max", "total"], rows=rows,
-                  numeric=frozenset(range(1, 5))),
-            Text(text=f"{100 * full:.1f} % of the outputs have the full length of {longest} tokens."),
-            Charts(charts=charts)]
+        charts.append(
+            histogram(
+                title=name,
+                x_label="tokens",
+                counts=counts.astype(np.float64),
+                edges=edges,
+                description=f"mean {values.mean():,.1f}, from {values.min():,} to {values.max():,}",
+            )
+        )
+    return [
+        Table(
+            caption="Tokens of each sample",
+            columns=["", "mean", "min", "max", "total"],
+            rows=rows,
+            numeric=frozenset(range(1, 5)),
+        ),
+        Text(text=f"{100 * full:.1f} % of the outputs have the full length of {longest} tokens."),
+        Charts(charts=charts),
+    ]

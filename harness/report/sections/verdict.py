@@ -19,8 +19,9 @@ def verdict(run: RunData) -> tuple[str, Tone]:
 def sections(run: RunData) -> list[Section]:
     word, tone = verdict(run)
     submittable = run.result.get("submittable") is True
-    cards = [Card(label="Verdict", value=word, tone=tone,
-                  note="may be submitted" if submittable else "may not be submitted")]
+    cards = [
+        Card(label="Verdict", value=word, tone=tone, note="may be submitted" if submittable else "may not be submitted")
+    ]
     cards += _rates(run) + _latencies(run) + _accuracy(run) + _cost(run)
     blocks: list[Block] = [Cards(cards=cards)]
     reasons = [str(reason) for reason in run.result.get("invalid_reasons") or []]
@@ -76,8 +77,13 @@ def _accuracy(run: RunData) -> list[Card]:
 def _cost(run: RunData) -> list[Card]:
     cards = []
     if run.energy is not None and run.energy.output_tokens_per_joule is not None:
-        cards.append(Card(label="Tokens per joule", value=f"{run.energy.output_tokens_per_joule:.2f}",
-                          note=f"GPUs only, {run.energy.mean_w:,.0f} W on average"))
+        cards.append(
+            Card(
+                label="Tokens per joule",
+                value=f"{run.energy.output_tokens_per_joule:.2f}",
+                note=f"GPUs only, {run.energy.mean_w:,.0f} W on average",
+            )
+        )
     seconds = run.session.get("wall_s") or (run.events.duration if run.events is not None else None)
     if seconds:
         cards.append(Card(label="Time", value=duration(float(seconds))))

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
 from harness.submission.check import summary, validity  # noqa: F401  they add their rules to others' checks
 from harness.submission.check.accuracy import accuracy_checks
 from harness.submission.check.base import Check, Finding, Severity
@@ -30,6 +29,7 @@ from harness.submission.check.system import system_checks
 from harness.submission.check.test06 import test06_checks
 from harness.submission.check.tree import BenchmarkDirectory, ScenarioDirectory, System, Tree
 from harness.submission.check.user_conf import user_conf_checks
+from mlperf_llama_base.errors import UserError
 
 TREE = (tree_checks, consistency_checks, privacy_checks)
 SUBMITTER = (submitter_checks, document_checks)

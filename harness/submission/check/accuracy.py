@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.loadgen_log import ACCURACY
-from harness.rules import ACCURACY_TARGETS, accuracy_shortfalls
+from harness.loadgen.log import ACCURACY
+from harness.loadgen.rules import ACCURACY_TARGETS, accuracy_shortfalls
 from harness.submission.check.base import Checks, Problem, Severity
 from harness.submission.check.tree import ScenarioDirectory
 from harness.submission.rules import CHECKER, LOADGEN, MAX_ACCURACY_LOG_BYTES, RULES, TRUNCATION_MARK

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from common.errors import HarnessError
+from mlperf_llama_base.errors import HarnessError
 
 Problem = tuple[Path, str]
 Subject = TypeVar("Subject")

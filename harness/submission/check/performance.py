@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from harness.config import Scenario
-from harness.loadgen_log import DetailLog
-from harness.rules import LATENCY_LIMITS_NS, MIN_DURATION_MS, SEEDS
+from harness.loadgen.log import DetailLog
+from harness.loadgen.rules import LATENCY_LIMITS_NS, MIN_DURATION_MS, SEEDS
 from harness.submission.check.base import Checks, Problem, Severity
 from harness.submission.check.tree import ScenarioDirectory
 from harness.submission.rules import CHECKER, LOADGEN, MAX_TARGET_LATENCY_NS, NETWORK_SUT, RULES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.loadgen_log import DETAIL, SUMMARY
+from harness.loadgen.log import DETAIL, SUMMARY
 from harness.submission.check.base import Checks, Problem, Severity
 from harness.submission.check.tree import ScenarioDirectory
 from harness.submission.rules import CHECKER

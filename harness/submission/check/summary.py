@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.loadgen_log import SUMMARY, DetailLog, disagreements, parse_summary
+from harness.loadgen.log import SUMMARY, DetailLog, disagreements, parse_summary
 from harness.submission.check.accuracy import accuracy_checks
 from harness.submission.check.base import Problem
 from harness.submission.check.performance import performance_checks

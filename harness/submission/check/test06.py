@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from common.errors import UserError
-from harness.compliance import settings_problems, verify_log
 from harness.config import Scenario
-from harness.loadgen_log import ACCURACY, DETAIL, SUMMARY
+from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
+from harness.loadgen.test06 import settings_problems, verify_log
 from harness.submission.check.base import Checks, Problem, Severity
 from harness.submission.check.tree import ScenarioDirectory
 from harness.submission.rules import CHECKER, POLICIES
+from mlperf_llama_base.errors import UserError
 
 test06_checks: Checks[ScenarioDirectory] = Checks()
 SOURCE = f"{CHECKER}/checks/compliance_check.py"

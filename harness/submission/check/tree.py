@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Scenario
-from harness.loadgen_log import ACCURACY, DETAIL, DetailLog, parse_detail
+from harness.loadgen.log import ACCURACY, DETAIL, DetailLog, parse_detail
 from harness.submission.rules import BENCHMARKS, DIVISIONS, Rules
 from harness.submission.scrub import Find, Scrubber, local_identity, read_text
 

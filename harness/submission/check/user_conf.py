@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.config import Scenario
+from harness.loadgen.conf_keys import in_effect
+from harness.loadgen.conf_parser import Conf, parse
 from harness.preflight.base import Status
-from harness.preflight.conf_keys import in_effect
-from harness.preflight.conf_parser import Conf, parse
 from harness.preflight.loadgen_conf import inspect, overshadowed, submittable
 from harness.submission.check.base import Checks, Problem, Severity
 from harness.submission.check.tree import ScenarioDirectory

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.config import Scenario
-from harness.loadgen_log import DetailLog
-from harness.rules import LATENCY_LIMITS_NS, MIN_DURATION_MS, MIN_LOADGEN
+from harness.loadgen.log import DetailLog
+from harness.loadgen.rules import LATENCY_LIMITS_NS, MIN_DURATION_MS, MIN_LOADGEN
 from harness.submission.check.performance import rule
 from harness.submission.check.tree import ScenarioDirectory
 from harness.submission.rules import LOADGEN, POLICIES, RULES, VERSION

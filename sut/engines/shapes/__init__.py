@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.errors import UserError, nearest
+from mlperf_llama_base.errors import UserError, nearest
 
 PREFIX = "shape:"
 

@@ -14,12 +14,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from common.errors import UserError
 from harness.accuracy.run import score_run
 from harness.accuracy.score import what_is_partial
-from harness.loadgen_log import ACCURACY
-from harness.result import build_result
-from tests.harness.loadgen_runs import run_loadgen
+from harness.loadgen.log import ACCURACY
+from harness.verdict.result import build_result
+from mlperf_llama_base.errors import UserError
+from tests.harness.loadgen.real_runs import run_loadgen
 
 COUNT = 40
 WORDS = [
@@ -93,16 +93,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tokenizer: Path) -> Path:
     from qsl.dataset import Dataset
 
     settings: dict[str, Any] = {
-        "scenario": "offline", "mode": "accuracy", "benchmark": "datacenter", "scorer": "fast",
+        "scenario": "offline",
+        "mode": "accuracy",
+        "benchmark": "datacenter",
+        "scorer": "fast",
         "model": {"path": str(tokenizer), "tokenizer": None, "revision": None},
         "dataset": {"path": str(data), "limit": None},
-    }  # fmt: skip
+    }
     (run / "config.yaml").write_text(yaml.safe_dump(settings))
     session = {
-        "outcome": "completed", "from_config_rc": 0, "model_name": "llama3_1-8b",
+        "outcome": "completed",
+        "from_config_rc": 0,
+        "model_name": "llama3_1-8b",
         "samples": {"issued": COUNT, "completed": COUNT, "lost": 0},
         "dataset": {"sha256": Dataset.load(data).sha256, "count": COUNT, "is_official_count": False, "path": str(data)},
-    }  # fmt: skip
+    }
     (run / "session.json").write_text(json.dumps(session))
     return run
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import EnvironmentFault, UserError
 from harness.accuracy import scorers
-from harness.accuracy.scorers import METRICS, SCORERS, scorer
+from harness.accuracy.scorers import SCORERS, scorer
 from harness.accuracy.sentences import split_lines
+from harness.rundir.scores import METRICS
+from mlperf_llama_base.errors import EnvironmentFault, UserError
 
 ROUGE_SCRIPT = '''
 import datasets

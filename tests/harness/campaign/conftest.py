@@ -15,7 +15,7 @@ from harness import config
 from harness.campaign.plan import Step, make_plan
 from harness.campaign.runner import Campaign
 from harness.config import Benchmark, Mode, RunConfig, Scenario
-from harness.rules import SCENARIOS
+from harness.loadgen.rules import SCENARIOS
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 

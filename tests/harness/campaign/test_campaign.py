@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import EnvironmentFault, RunError, UserError
 from harness.campaign import runner
 from harness.campaign.runner import Outcome, locked
 from harness.campaign.state import code_digest
 from harness.campaign.summary import plan_table, summary_table
+from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from tests.harness.campaign.conftest import Stage
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,7 +70,7 @@ def test_a_changed_display_repeats_nothing(stage: Stage) -> None:
 def test_a_changed_line_of_code_repeats_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.run()
     stage.starts()
-    monkeypatch.setattr("harness.campaign.state.PACKAGES", ("common",))
+    monkeypatch.setattr("harness.campaign.state.PACKAGES", ("mlperf_llama_base",))
     stage.run()
     assert len(stage.starts()) == 10
     assert "(code changed)" in stage.output.getvalue()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from harness import config
 from harness.campaign.plan import Kind, Step, choose_scenarios, make_plan, parse_rates
 from harness.campaign.summary import duration
 from harness.config import Benchmark, Mode, RunConfig, Scenario
+from mlperf_llama_base.errors import UserError
 from tests.harness.campaign.conftest import steps_of
 
 DATACENTER = [Scenario.OFFLINE, Scenario.SERVER, Scenario.INTERACTIVE]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from common.errors import UserError
 from harness.cli.data import app, histogram
+from mlperf_llama_base.errors import UserError
 from qsl.dataset import Dataset
 
 
@@ -57,8 +57,17 @@ def test_prepare(tmp_path: Path) -> None:
     PreTrainedTokenizerFast(tokenizer_object=letters).save_pretrained(tmp_path / "tokenizer")
     rows = ({"article": f"t{i}", "highlights": "s"} for i in range(9))
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    text = call("prepare", "-o", tmp_path / "x.json", "--tokenizer", tmp_path / "tokenizer",
-                "--source", tmp_path / "a.jsonl", "--count", 4)  # fmt: skip
+    text = call(
+        "prepare",
+        "-o",
+        tmp_path / "x.json",
+        "--tokenizer",
+        tmp_path / "tokenizer",
+        "--source",
+        tmp_path / "a.jsonl",
+        "--count",
+        4,
+    )
     assert "4 samples" in text
     assert Dataset.load(tmp_path / "x.json").count == 4
 

@@ -11,12 +11,27 @@ from typing import Any
 import pytest
 import typer
 
-from common.errors import EnvironmentFault, HarnessError, RunError, UserError
 from harness import __version__, cli
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
 
 ROOT = Path(__file__).resolve().parents[3]
-HEAVY = {"torch", "transformers", "vllm", "ray", "pyarrow", "pandas", "datasets", "evaluate", "nltk", "matplotlib",
-         "mlperf_loadgen", "numpy", "optuna", "jinja2", "zmq"}  # fmt: skip
+HEAVY = {
+    "torch",
+    "transformers",
+    "vllm",
+    "ray",
+    "pyarrow",
+    "pandas",
+    "datasets",
+    "evaluate",
+    "nltk",
+    "matplotlib",
+    "mlperf_loadgen",
+    "numpy",
+    "optuna",
+    "jinja2",
+    "zmq",
+}
 AVAILABLE = sorted(c for c in cli.COMMANDS if (Path(cli.__file__).parent / f"{c}.py").is_file())
 
 
@@ -95,9 +110,13 @@ ENDS: list[tuple[Any, int, str]] = [
 @pytest.mark.parametrize(("error", "code", "text"), ENDS, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("debug", [False, True])
 def test_how_a_command_ends(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    error: BaseException, code: int, text: str, debug: bool,
-) -> None:  # fmt: skip
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    text: str,
+    debug: bool,
+) -> None:
     """Through typer and without it: what a command raises is one line and an exit code."""
 
     def command() -> None:
@@ -113,8 +132,16 @@ def test_how_a_command_ends(
     assert traced or len(lines) == bool(text)
 
 
-@pytest.mark.parametrize("argv", [["report"], ["run", "--output"], ["run", "--output", "x", "--scenario", "batch"],
-                                  ["run", "--output", "x", "--bogus"], ["data", "prepar"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["report"],
+        ["run", "--output"],
+        ["run", "--output", "x", "--scenario", "batch"],
+        ["run", "--output", "x", "--bogus"],
+        ["data", "prepar"],
+    ],
+)
 def test_a_usage_error_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: list[str]
 ) -> None:

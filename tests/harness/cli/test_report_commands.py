@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import typer
 
-from common.errors import UserError
 from harness.cli import dispatch
 from harness.cli import watch as watch_command
+from mlperf_llama_base.errors import UserError
 from tests.harness.fake_run import write_run
 
 
@@ -32,8 +32,9 @@ def test_report_of_several_to_a_file(tmp_path: Path) -> None:
         dispatch(["report", str(dirs[0]), "--output", str(tmp_path / "x.md")])
 
 
-def test_compare_prints_settings_and_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_prints_settings_and_verdicts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     a = write_run(tmp_path / "a", samples=2000)
     b = write_run(tmp_path / "b", samples=2000, slower=1.5, gpu="NVIDIA H200")
@@ -45,8 +46,15 @@ def test_compare_prints_settings_and_verdicts(tmp_path: Path, capsys: pytest.Cap
 
 
 def status(tmp_path: Path, **changes: Any) -> str:
-    state = {"time": time.time(), "scenario": "offline", "mode": "performance", "phase": "running", "completed": 5,
-             "expected": 10, "workers": []} | changes
+    state = {
+        "time": time.time(),
+        "scenario": "offline",
+        "mode": "performance",
+        "phase": "running",
+        "completed": 5,
+        "expected": 10,
+        "workers": [],
+    } | changes
     (tmp_path / "status.json").write_text(json.dumps(state))
     return str(tmp_path)
 

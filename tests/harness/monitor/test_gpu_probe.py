@@ -22,13 +22,19 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         return 5_000_000
 
     answers = {
-        "nvmlInit": lambda: None, "nvmlDeviceGetCount": lambda: 2, "nvmlDeviceGetHandleByIndex": lambda i: i,
-        "nvmlDeviceGetName": lambda h: "NVIDIA H100 80GB HBM3", "nvmlDeviceGetEnforcedPowerLimit": lambda h: 700_000,
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetCount": lambda: 2,
+        "nvmlDeviceGetHandleByIndex": lambda i: i,
+        "nvmlDeviceGetName": lambda h: "NVIDIA H100 80GB HBM3",
+        "nvmlDeviceGetEnforcedPowerLimit": lambda h: 700_000,
         "nvmlDeviceGetMemoryInfo": lambda h: SimpleNamespace(total=80, used=60 + h),
         "nvmlDeviceGetUtilizationRates": lambda h: SimpleNamespace(gpu=99),
-        "nvmlDeviceGetPowerUsage": lambda h: 650_500, "nvmlDeviceGetTotalEnergyConsumption": energy,
+        "nvmlDeviceGetPowerUsage": lambda h: 650_500,
+        "nvmlDeviceGetTotalEnergyConsumption": energy,
         "nvmlDeviceGetClockInfo": lambda h, kind: 1980 - kind,
-        "nvmlDeviceGetTemperature": lambda h, kind: 61, "nvmlDeviceGetCurrentClocksThrottleReasons": lambda h: 4}
+        "nvmlDeviceGetTemperature": lambda h, kind: 61,
+        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda h: 4,
+    }
     for name, answer in answers.items():
         monkeypatch.setattr(pynvml, name, answer)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -39,9 +45,15 @@ def test_reads_what_each_gpu_supports(driver: dict[str, int]) -> None:
     probe = GpuProbe()
     readings = [probe.read() for _ in range(3)][-1]
     assert readings["gpu0"] == {
-        "utilisation_pct": 99, "memory_used_bytes": 60, "power_w": 650.5, "energy_j": 5000,
-        "sm_clock_mhz": 1980 - pynvml.NVML_CLOCK_SM, "memory_clock_mhz": 1980 - pynvml.NVML_CLOCK_MEM,
-        "temperature_c": 61, "throttle_reasons": 4}
+        "utilisation_pct": 99,
+        "memory_used_bytes": 60,
+        "power_w": 650.5,
+        "energy_j": 5000,
+        "sm_clock_mhz": 1980 - pynvml.NVML_CLOCK_SM,
+        "memory_clock_mhz": 1980 - pynvml.NVML_CLOCK_MEM,
+        "temperature_c": 61,
+        "throttle_reasons": 4,
+    }
     assert "energy_j" not in readings["gpu1"] and readings["gpu1"]["memory_used_bytes"] == 61
     assert driver["energy"] == 4  # three times the first GPU, once the second
     assert probe.describe()["gpu1"] == {"name": "NVIDIA H100 80GB HBM3", "power_limit_w": 700, "memory_bytes": 80}

@@ -14,16 +14,23 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from common.errors import EnvironmentFault
 from harness.monitor import Monitor, NodeSample, sample_node
 from harness.monitor.energy import energy, series
 from harness.monitor.exporter import Exporter
 from harness.monitor.store import MetricsWriter, read_metrics
-from harness.result import build_result
+from harness.verdict.result import build_result
+from mlperf_llama_base.errors import EnvironmentFault
 from tests.harness.fake_run import write_run
 
-STATUS = {"time": 1000.0, "phase": "running", "issued": 50, "completed": 40, "tokens_per_s": 12.5, "ttft_p99_ms": None,
-          "workers": [{"id": 3, "node": "n", "gpu": "g", "state": "running", "outstanding": 7, "tokens": 99}]}
+STATUS = {
+    "time": 1000.0,
+    "phase": "running",
+    "issued": 50,
+    "completed": 40,
+    "tokens_per_s": 12.5,
+    "ttft_p99_ms": None,
+    "workers": [{"id": 3, "node": "n", "gpu": "g", "state": "running", "outstanding": 7, "tokens": 99}],
+}
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -59,8 +66,10 @@ def test_works_without_a_status_file_and_stops_twice(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_leaves_its_metrics(tmp_path: Path) -> None:
-    code = ("import sys, time; from pathlib import Path; import harness.monitor.monitor as m; m.FLUSH_EVERY_S = 0.0\n"
-            "m.Monitor(Path(sys.argv[1]), interval_s=0.01, node='n').start(); time.sleep(600)")
+    code = (
+        "import sys, time; from pathlib import Path; import harness.monitor.monitor as m; m.FLUSH_EVERY_S = 0.0\n"
+        "m.Monitor(Path(sys.argv[1]), interval_s=0.01, node='n').start(); time.sleep(600)"
+    )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     stream = tmp_path / "metrics.arrows"
     try:
@@ -95,12 +104,24 @@ def test_several_writers_are_read_together(tmp_path: Path) -> None:
 def test_energy_over_the_test_window_only(tmp_path: Path) -> None:
     writer = MetricsWriter(tmp_path)
     for second in range(101):  # 400 W counted by the first, 100 W measured on the second; the test is 10 s to 60 s
-        writer.add({"node": "n", "t_s": 1000.0 + second, "metrics": {
-            "gpu0": {"energy_j": 7e6 + 400.0 * second, "power_w": 1.0}, "gpu1": {"power_w": 100.0}}})
+        writer.add(
+            {
+                "node": "n",
+                "t_s": 1000.0 + second,
+                "metrics": {"gpu0": {"energy_j": 7e6 + 400.0 * second, "power_w": 1.0}, "gpu1": {"power_w": 100.0}},
+            }
+        )
     writer.close()
-    (tmp_path / "session.json").write_text(json.dumps({
-        "test_started": "1970-01-01T00:16:50+00:00", "test_ended": "1970-01-01T00:17:40+00:00",
-        "tokens": {"output_total": 50_000}, "samples": {"completed": 400}}))
+    (tmp_path / "session.json").write_text(
+        json.dumps(
+            {
+                "test_started": "1970-01-01T00:16:50+00:00",
+                "test_ended": "1970-01-01T00:17:40+00:00",
+                "tokens": {"output_total": 50_000},
+                "samples": {"completed": 400},
+            }
+        )
+    )
     found = energy(tmp_path)
     assert found is not None
     assert found.per_gpu == pytest.approx({"n/gpu0": 20_000, "n/gpu1": 5_000})
@@ -110,8 +131,9 @@ def test_energy_over_the_test_window_only(tmp_path: Path) -> None:
 
 def test_no_energy_without_a_gpu(tmp_path: Path) -> None:
     assert energy(tmp_path) is None
-    Monitor(tmp_path, interval_s=60, local=False, probes=[lambda: {"node": "n", "t_s": 1.0, "metrics": {}}]
-            ).start().stop()
+    Monitor(
+        tmp_path, interval_s=60, local=False, probes=[lambda: {"node": "n", "t_s": 1.0, "metrics": {}}]
+    ).start().stop()
     assert energy(tmp_path) is None
 
 
@@ -141,5 +163,6 @@ def test_energy_reaches_the_result(tmp_path: Path) -> None:
     built = build_result(run_dir)["energy"]
     assert built["per_gpu"].keys() == {"node0/gpu0", "node0/gpu1"}
     assert built["mean_w"] == pytest.approx(2 * 640)
-    assert built["output_tokens_per_joule"] == pytest.approx(json.loads(
-        (run_dir / "session.json").read_text())["tokens"]["output_total"] / built["total_j"])
+    assert built["output_tokens_per_joule"] == pytest.approx(
+        json.loads((run_dir / "session.json").read_text())["tokens"]["output_total"] / built["total_j"]
+    )

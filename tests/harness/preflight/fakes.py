@@ -9,18 +9,34 @@ from typing import Any
 
 from harness import config
 from harness.config import RunConfig
-from harness.gpu_info import Gpu, GpuInventory
+from harness.inventory.gpu import Gpu, GpuInventory
 from harness.preflight.base import Context
 
 GIB = 2**30
 LLAMA_8B = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336,
-    "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256,
-    "max_position_embeddings": 131072, "rope_theta": 500000.0, "rms_norm_eps": 1e-5, "torch_dtype": "bfloat16",
-    "bos_token_id": 128000, "eos_token_id": [128001, 128008, 128009], "tie_word_embeddings": False,
-    "rope_scaling": {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-                     "original_max_position_embeddings": 8192, "rope_type": "llama3"},
-}  # fmt: skip
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+    "rope_theta": 500000.0,
+    "rms_norm_eps": 1e-5,
+    "torch_dtype": "bfloat16",
+    "bos_token_id": 128000,
+    "eos_token_id": [128001, 128008, 128009],
+    "tie_word_embeddings": False,
+    "rope_scaling": {
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+        "rope_type": "llama3",
+    },
+}
 
 
 def make(gpus: GpuInventory | None = None, **tree: Any) -> Context:
@@ -40,10 +56,21 @@ def make(gpus: GpuInventory | None = None, **tree: Any) -> Context:
 def gpu(index: int = 0, **changes: Any) -> Gpu:
     """A healthy, idle H100."""
     values: dict[str, Any] = {
-        "index": index, "name": "NVIDIA H100 80GB HBM3", "memory_total": 80 * GIB, "memory_free": 79 * GIB, "ecc": True,
-        "ecc_errors": 0, "persistence": True, "power_limit_w": 700.0, "power_default_w": 700.0, "sm_clock_mhz": 345,
-        "sm_clock_max_mhz": 1980, "sm_clock_application_mhz": 1980, "temperature_c": 31, "mig": False,
-    }  # fmt: skip
+        "index": index,
+        "name": "NVIDIA H100 80GB HBM3",
+        "memory_total": 80 * GIB,
+        "memory_free": 79 * GIB,
+        "ecc": True,
+        "ecc_errors": 0,
+        "persistence": True,
+        "power_limit_w": 700.0,
+        "power_default_w": 700.0,
+        "sm_clock_mhz": 345,
+        "sm_clock_max_mhz": 1980,
+        "sm_clock_application_mhz": 1980,
+        "temperature_c": 31,
+        "mig": False,
+    }
     return Gpu(**(values | changes))
 
 

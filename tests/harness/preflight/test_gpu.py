@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.gpu_info import GpuInventory, read_gpus, visible
+from harness.inventory.gpu import GpuInventory, read_gpus, visible
 from harness.preflight import gpu as checks
 from harness.preflight.base import Check, Context, Status
 from harness.preflight.model_files import ModelFolder
@@ -39,8 +39,9 @@ def context(machine: GpuInventory, **tree: Any) -> Context:
 def test_a_fault_is_found_and_a_healthy_gpu_passes(
     check: type[Check], fault: dict[str, Any], status: str, text: str
 ) -> None:
-    finding = check().run(context(node(gpu(0), gpu(1, **fault)) if fault.get("memory_free", 0) is not None
-                                  else node(gpu(0, **fault))))  # fmt: skip
+    finding = check().run(
+        context(node(gpu(0), gpu(1, **fault)) if fault.get("memory_free", 0) is not None else node(gpu(0, **fault)))
+    )
     assert finding.status == status
     assert text in finding.found
     assert finding.advice
@@ -95,11 +96,15 @@ def fake_nvml(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:
     """Install a module ``pynvml`` that answers the given queries and refuses all others."""
     module = types.ModuleType("pynvml")
     answers: dict[str, Any] = {
-        "NVMLError": NotSupported, "nvmlInit": lambda: None, "nvmlShutdown": lambda: None,
-        "nvmlDeviceGetCount": lambda: 2, "nvmlDeviceGetHandleByIndex": lambda i: i,
-        "nvmlDeviceGetName": lambda h: f"GPU model {h}", "nvmlSystemGetDriverVersion": lambda: "580.1",
+        "NVMLError": NotSupported,
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetCount": lambda: 2,
+        "nvmlDeviceGetHandleByIndex": lambda i: i,
+        "nvmlDeviceGetName": lambda h: f"GPU model {h}",
+        "nvmlSystemGetDriverVersion": lambda: "580.1",
         "nvmlSystemGetCudaDriverVersion": lambda: 13010,
-    }  # fmt: skip
+    }
     for name, value in (answers | functions).items():
         setattr(module, name, value)
     monkeypatch.setitem(sys.modules, "pynvml", module)
@@ -107,8 +112,11 @@ def fake_nvml(monkeypatch: pytest.MonkeyPatch, **functions: Any) -> None:
 
 
 def test_what_a_gpu_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_nvml(monkeypatch, nvmlDeviceGetMemoryInfo=lambda h: types.SimpleNamespace(total=80, free=70),
-              nvmlDeviceGetCurrentClocksThrottleReasons=lambda h: 0x48)  # fmt: skip
+    fake_nvml(
+        monkeypatch,
+        nvmlDeviceGetMemoryInfo=lambda h: types.SimpleNamespace(total=80, free=70),
+        nvmlDeviceGetCurrentClocksThrottleReasons=lambda h: 0x48,
+    )
     found = read_gpus()
     assert (found.driver, found.cuda, found.problem) == ("580.1", "13.1", None)
     first = found.gpus[0]

@@ -38,7 +38,7 @@ TRAPS = {
     "*.Offline.max_duration = 1000": ("warn", "before the rules' minimum"),
     "llama3_1-8b.*.min_duration = 700000\n*.Offline.min_duration = 600000": ("warn", "loses against line 3"),
     "*.Offline.target_qps = 5\n*.Offline.target_qps = 6": ("warn", "is set again in line 3"),
-}  # fmt: skip
+}
 FINE = (
     "*.Offline.target_qps = 20",
     "llama3_1-8b-interactive.Server.target_qps = 7.5",

@@ -39,7 +39,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "LFS pointer": (lambda f: (f / FIRST).write_text("version https://git-lfs"), "Git LFS pointer"),
     "index broken": (lambda f: (f / INDEX).write_text("{}"), "cannot be read"),
     "tensor missing": (lambda f: safetensors(f / FIRST, ["a"]), "1 tensors"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from common.errors import UserError
 from harness import config
 from harness.preflight import Check, Context, Finding, Report, Status, compare_nodes, default_checks, run_preflight
 from harness.preflight.base import combine, fail, passed, warn
+from mlperf_llama_base.errors import UserError
 from tests.harness.preflight.fakes import dataset_file, make
 
 
@@ -81,8 +81,13 @@ def test_saved_and_shown(tmp_path: Path) -> None:
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "harness", "preflight", "--engine", "null", *arguments], text=True,
-                          capture_output=True, check=False, cwd=Path(__file__).parents[3])  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "harness", "preflight", "--engine", "null", *arguments],
+        text=True,
+        capture_output=True,
+        check=False,
+        cwd=Path(__file__).parents[3],
+    )
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -104,12 +109,16 @@ NODE: dict[str, Any] = {
     "status": "pass",
     "findings": [],
     "facts": {
-        "python": "3.12.4", "loadgen": "6.0.17", "torch_cuda": "13.0",
-        "packages": {"torch": "2.13.0", "vllm": "0.33.0"}, "model": {"fingerprint": "ab", "revision": "be67"},
-        "dataset": {"sha256": "cd"}, "clock": {"offset_s": 0.0001},
+        "python": "3.12.4",
+        "loadgen": "6.0.17",
+        "torch_cuda": "13.0",
+        "packages": {"torch": "2.13.0", "vllm": "0.33.0"},
+        "model": {"fingerprint": "ab", "revision": "be67"},
+        "dataset": {"sha256": "cd"},
+        "clock": {"offset_s": 0.0001},
         "gpu": {"names": ["H100", "H100"], "count": 2, "driver": "580.1", "cuda": "13.0"},
     },
-}  # fmt: skip
+}
 
 
 def nodes(path: str = "", value: Any = None) -> dict[str, dict[str, Any]]:

@@ -10,14 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.gpu_info import GpuInventory
+from harness.inventory.gpu import GpuInventory
 from harness.preflight import loadgen_build, software
 from harness.preflight.base import Status
 from tests.harness.preflight.fakes import gpu, make, node
 
 
-@pytest.mark.parametrize(("version", "status"), [("3.10.9", "fail"), ("3.11.2", "pass"), ("3.13.1", "pass"),
-                                                 ("3.14.0", "warn")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("version", "status"), [("3.10.9", "fail"), ("3.11.2", "pass"), ("3.13.1", "pass"), ("3.14.0", "warn")]
+)
 def test_python(version: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "python_version", lambda: version)
     assert software.PythonVersion().run(make()).status == status
@@ -100,8 +101,10 @@ def test_torchs_cuda_is_read_without_importing_it(
     assert software.torch_cuda() == cuda
 
 
-@pytest.mark.parametrize(("version", "status"), [("6.0.17", "pass"), ("6.0.16", "pass"), ("6.0.15", "fail"),
-                                                 ("5.1.2", "fail"), (None, "fail")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [("6.0.17", "pass"), ("6.0.16", "pass"), ("6.0.15", "fail"), ("5.1.2", "fail"), (None, "fail")],
+)
 def test_loadgens_version(version: str | None, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, mlcommons_loadgen=version)
     assert loadgen_build.LoadgenVersion().run(make()).status == status

@@ -14,8 +14,10 @@ from harness.report import write_report
 from tests.harness.fake_run import write_run
 
 pytestmark = pytest.mark.browser
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
-                 if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))),
+    None,
+)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
 
@@ -27,10 +29,24 @@ class Visit:
 
     def __init__(self, page: Path, tmp_path: Path, *flags: str) -> None:
         net_log = tmp_path / "net.json"
-        command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                   "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-                   "--proxy-server=127.0.0.1:9", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
-                   f"--log-net-log={net_log}", "--dump-dom", *flags, page.as_uri()]
+        command = [
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+            "--proxy-server=127.0.0.1:9",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--enable-logging=stderr",
+            f"--log-net-log={net_log}",
+            "--dump-dom",
+            *flags,
+            page.as_uri(),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
         self.dom = done.stdout
         self.console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
@@ -65,11 +81,21 @@ def test_nothing_is_wider_than_the_screen(tmp_path: Path, width: int) -> None:
     page, _ = write_report([write_run(tmp_path / "run", samples=1000)])
     frame = tmp_path / "frame.html"
     policy = 'http-equiv="Content-Security-Policy"'
-    page.write_text(page.read_text().replace(policy, 'name="policy-off-to-measure"').replace("</body>", (
-        "<script>document.querySelectorAll('details').forEach(d => d.open = true);"
-        "parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>")))
-    frame.write_text(f'<iframe src="{page.as_uri()}" style="width:{width}px;height:800px;border:0"></iframe><p></p>'
-                     "<script>onmessage = e => document.querySelector('p').textContent = 'width ' + e.data</script>")
+    page.write_text(
+        page.read_text()
+        .replace(policy, 'name="policy-off-to-measure"')
+        .replace(
+            "</body>",
+            (
+                "<script>document.querySelectorAll('details').forEach(d => d.open = true);"
+                "parent.postMessage(document.documentElement.scrollWidth, '*')</script></body>"
+            ),
+        )
+    )
+    frame.write_text(
+        f'<iframe src="{page.as_uri()}" style="width:{width}px;height:800px;border:0"></iframe><p></p>'
+        "<script>onmessage = e => document.querySelector('p').textContent = 'width ' + e.data</script>"
+    )
     visit = Visit(frame, tmp_path, "--virtual-time-budget=5000")
     measured = int(visit.dom.split("<p>width ")[1].split("<")[0])
     assert measured <= width

@@ -69,10 +69,17 @@ def test_an_offline_drain(tmp_path: Path) -> None:
 
 def live(decode: float, small: float, large: float) -> dict[str, Any]:
     """Steps as an H100 took them, with CUDA graphs of up to 512 tokens and with larger ones."""
-    return {"engine_live_facts": {"0": {"steps": {
-        "<=2048": {"count": 600, "mean_ms": large, "mean_tokens": 1399.0, "mean_requests": 179.0},
-        "<=1024": {"count": 25, "mean_ms": small, "mean_tokens": 743.0, "mean_requests": 95.0},
-        "decode": {"count": 160, "mean_ms": decode, "mean_tokens": 110.0, "mean_requests": 110.0}}}}}  # fmt: skip
+    return {
+        "engine_live_facts": {
+            "0": {
+                "steps": {
+                    "<=2048": {"count": 600, "mean_ms": large, "mean_tokens": 1399.0, "mean_requests": 179.0},
+                    "<=1024": {"count": 25, "mean_ms": small, "mean_tokens": 743.0, "mean_requests": 95.0},
+                    "decode": {"count": 160, "mean_ms": decode, "mean_tokens": 110.0, "mean_requests": 110.0},
+                }
+            }
+        }
+    }
 
 
 def test_steps_whose_launches_take_the_time(tmp_path: Path) -> None:
@@ -88,8 +95,13 @@ def test_gpus_that_throttled_or_idled_during_the_test_only(tmp_path: Path) -> No
     writer = MetricsWriter(run_dir, stem="metrics-2")
     for second in range(-20, 40):
         throttled = 4.0 if second < 0 or second % 10 == 0 else 0.0
-        writer.add({"node": "far", "t_s": STARTED + second, "metrics": {
-            "gpu0": {"throttle_reasons": throttled, "utilisation_pct": 99.0 if second < 0 else 50.0}}})
+        writer.add(
+            {
+                "node": "far",
+                "t_s": STARTED + second,
+                "metrics": {"gpu0": {"throttle_reasons": throttled, "utilisation_pct": 99.0 if second < 0 else 50.0}},
+            }
+        )
     writer.close()
     text = said(run_dir)
     assert "far gpu0: software power cap for 10 % of the test" in text
@@ -97,9 +109,13 @@ def test_gpus_that_throttled_or_idled_during_the_test_only(tmp_path: Path) -> No
 
 
 def test_faults(tmp_path: Path) -> None:
-    text = said(write_run(tmp_path / "run", session={
-        "lost_workers": [{"worker": 1, "reason": "killed by signal 9", "time_s": 12.0}]},
-        result={"samples": {"retried": 17, "lost": 0}}))
+    text = said(
+        write_run(
+            tmp_path / "run",
+            session={"lost_workers": [{"worker": 1, "reason": "killed by signal 9", "time_s": 12.0}]},
+            result={"samples": {"retried": 17, "lost": 0}},
+        )
+    )
     assert "Worker 1 was lost at 12 s: killed by signal 9." in text
     assert "17 samples were given to another worker" in text
     assert "were lost." not in text

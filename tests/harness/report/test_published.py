@@ -24,18 +24,32 @@ def test_the_table_is_consistent() -> None:
         assert 127.5 < ratio < 129.5, row  # the tokens that a submission's SUT counts for a sample
 
 
-@pytest.mark.parametrize(("name", "known"), [
-    ("NVIDIA H100 80GB HBM3", "H100-SXM-80GB"), ("NVIDIA H100 PCIe", None), ("NVIDIA H200", "H200-SXM-141GB"),
-    ("NVIDIA H200 NVL", "H200-NVL"), ("NVIDIA L40S", "L40S"), ("NVIDIA GB200", None), ("NVIDIA A100-SXM4-80GB", None),
-    ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX PRO 6000")])
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100-SXM-80GB"),
+        ("NVIDIA H100 PCIe", None),
+        ("NVIDIA H200", "H200-SXM-141GB"),
+        ("NVIDIA H200 NVL", "H200-NVL"),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA GB200", None),
+        ("NVIDIA A100-SXM4-80GB", None),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX PRO 6000"),
+    ],
+)
 def test_accelerators(name: str, known: str | None) -> None:
     assert accelerator_of(name) == known
 
 
 def test_place_of_a_valid_run(tmp_path: Path) -> None:
-    run = load(write_run(tmp_path / "run", scenario=Scenario.OFFLINE, samples=500,
-                         result={"valid": True, "submittable": True, "not_submittable_reasons": [],
-                                 "samples_per_second": 100.0}))
+    run = load(
+        write_run(
+            tmp_path / "run",
+            scenario=Scenario.OFFLINE,
+            samples=500,
+            result={"valid": True, "submittable": True, "not_submittable_reasons": [], "samples_per_second": 100.0},
+        )
+    )
     found = place(run)
     assert found is not None
     assert (found.accelerator, found.count, found.per_accelerator) == ("H100-SXM-80GB", 2, 50.0)
@@ -45,14 +59,28 @@ def test_place_of_a_valid_run(tmp_path: Path) -> None:
 
 def test_why_a_run_is_not_comparable(tmp_path: Path) -> None:
     reasons = ["dummy weights", "data set: 64 samples"]
-    run = load(write_run(tmp_path / "run", samples=500, gpu=None, result={
-        "valid": False, "submittable": False, "not_submittable_reasons": reasons}))
+    run = load(
+        write_run(
+            tmp_path / "run",
+            samples=500,
+            gpu=None,
+            result={"valid": False, "submittable": False, "not_submittable_reasons": reasons},
+        )
+    )
     found = place(run)
     assert found is not None
     assert found.not_comparable == [
-        "the run is not valid", *reasons, "no accelerator was seen; published CPU results are of whole systems"]
-    shown = [text for section in published_section(run) for block in section.blocks if isinstance(block, Text)
-             for text in [block.text]]
+        "the run is not valid",
+        *reasons,
+        "no accelerator was seen; published CPU results are of whole systems",
+    ]
+    shown = [
+        text
+        for section in published_section(run)
+        for block in section.blocks
+        if isinstance(block, Text)
+        for text in [block.text]
+    ]
     assert shown[0].startswith("NOT comparable with published results.")
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from harness.config import Scenario
 from harness.report import build, html, markdown, write_report
 from harness.report.document import Cards, Chart, Charts, Document, Folded, Items, Part, Section, Table, Text
 from harness.report.load import load
+from mlperf_llama_base.errors import UserError
 from tests.harness.fake_run import write_run
 
 EVIL = '<script>alert("x")</script> [link](http://evil.example) | `code` & <img src=x onerror=y>'
@@ -62,9 +62,14 @@ def test_a_long_server_run(tmp_path: Path) -> None:
     assert page.stat().st_size < 2_000_000
     result = json.loads((run_dir / "result.json").read_text())
     text, words = "".join(read(page.read_text()).text), twin.read_text()
-    for expected in (f"{result['tokens_per_second']:,.1f}", f"{result['samples_per_second']:,.2f}",
-                     f"{result['ttft_ms']['p99']:,.1f} ms", f"{result['tpot_ms']['p99']:,.1f} ms", "VALID",
-                     f"{result['ttft_ms']['p99_9']:,.1f}"):
+    for expected in (
+        f"{result['tokens_per_second']:,.1f}",
+        f"{result['samples_per_second']:,.2f}",
+        f"{result['ttft_ms']['p99']:,.1f} ms",
+        f"{result['tpot_ms']['p99']:,.1f} ms",
+        "VALID",
+        f"{result['ttft_ms']['p99_9']:,.1f}",
+    ):
         assert expected in text
         assert expected in words
 
@@ -103,9 +108,13 @@ def test_an_invalid_run_says_why_first(tmp_path: Path) -> None:
 
 
 def test_nothing_comes_through_from_outside(tmp_path: Path) -> None:
-    run_dir = write_run(tmp_path / "run", session={"error": EVIL, "violation_examples": [EVIL]},
-                        result={"valid": False, "invalid_reasons": [EVIL]}, gpu=EVIL,
-                        config={"output": EVIL, EVIL: EVIL})
+    run_dir = write_run(
+        tmp_path / "run",
+        session={"error": EVIL, "violation_examples": [EVIL]},
+        result={"valid": False, "invalid_reasons": [EVIL]},
+        gpu=EVIL,
+        config={"output": EVIL, EVIL: EVIL},
+    )
     page, twin = write_report([run_dir])
     found = read(page.read_text())
     assert not [tag for tag, _ in found.tags if tag in ("script", "img", "iframe", "object", "embed", "form")]
@@ -155,9 +164,21 @@ def test_any_file_may_be_missing(tmp_path: Path, gone: str) -> None:
 
 
 def test_null_fields_are_left_out(tmp_path: Path) -> None:
-    nothing: dict[str, Any] = dict.fromkeys((
-        "tokens_per_second", "samples_per_second", "ttft_ms", "tpot_ms", "latency_ms", "workers", "versions", "rules",
-        "accuracy", "compliance", "samples"))
+    nothing: dict[str, Any] = dict.fromkeys(
+        (
+            "tokens_per_second",
+            "samples_per_second",
+            "ttft_ms",
+            "tpot_ms",
+            "latency_ms",
+            "workers",
+            "versions",
+            "rules",
+            "accuracy",
+            "compliance",
+            "samples",
+        )
+    )
     run_dir = write_run(tmp_path / "run", samples=500, result=nothing)
     cards = build([run_dir]).parts[0].sections[0].blocks[0]
     assert isinstance(cards, Cards) and not {"Tokens/s", "TTFT p99"} & {card.label for card in cards.cards}
@@ -190,11 +211,28 @@ def test_several_runs_are_compared(tmp_path: Path) -> None:
 
 def test_tuning_and_scaling_curves(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", samples=500)
-    (run_dir / "tune.json").write_text(json.dumps({"best_qps": 44.5, "probes": [
-        {"target_qps": 40.0, "valid": True, "ttft_p99_ms": 900.0, "tpot_p99_ms": 25.0},
-        {"target_qps": 50.0, "valid": False, "ttft_p99_ms": None, "tpot_p99_ms": None, "reason": "queue grows"}]}))
-    (run_dir / "scaling.json").write_text(json.dumps({"points": [
-        {"workers": 1, "tokens_per_second": 1000.0}, {"workers": 4, "tokens_per_second": 3900.0}]}))
+    (run_dir / "tune.json").write_text(
+        json.dumps(
+            {
+                "best_qps": 44.5,
+                "probes": [
+                    {"target_qps": 40.0, "valid": True, "ttft_p99_ms": 900.0, "tpot_p99_ms": 25.0},
+                    {
+                        "target_qps": 50.0,
+                        "valid": False,
+                        "ttft_p99_ms": None,
+                        "tpot_p99_ms": None,
+                        "reason": "queue grows",
+                    },
+                ],
+            }
+        )
+    )
+    (run_dir / "scaling.json").write_text(
+        json.dumps(
+            {"points": [{"workers": 1, "tokens_per_second": 1000.0}, {"workers": 4, "tokens_per_second": 3900.0}]}
+        )
+    )
     document = build([run_dir])
     probes = table(section(document, "Search for the rate"), "Probes")
     assert probes["50"][0] == "no" and "queue grows" in probes["50"]
@@ -221,7 +259,10 @@ def test_the_same_files_give_the_same_report(tmp_path: Path) -> None:
 
 def test_markdown_tables_keep_their_columns() -> None:
     block = Table(caption="T", columns=["a", "b"], rows=[["x | y", "two\nlines"]])
-    text = markdown.render(Document(title="D", parts=[Part(title="P", sections=[
-        Section(title="S", blocks=[block, Text(text="*no* <b>")])])]))
+    text = markdown.render(
+        Document(
+            title="D", parts=[Part(title="P", sections=[Section(title="S", blocks=[block, Text(text="*no* <b>")])])]
+        )
+    )
     assert r"| x \| y | two lines |" in text
     assert r"\*no\* &lt;b&gt;" in text

@@ -28,15 +28,29 @@ def run_dir(tmp_path: Path) -> Path:
     core = Tokenizer(models.WordLevel({f"word{i}": i for i in range(COUNT + 2)}, unk_token="word0"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=core, unk_token="word0").save_pretrained(tmp_path / "model")
-    rows = [{"instruction": "{input}", "input": f"<b>article {i}</b>", "tok_input": [1, 2],
-             "output": f"<script>reference {i}</script>"} for i in range(COUNT)]
+    rows = [
+        {
+            "instruction": "{input}",
+            "input": f"<b>article {i}</b>",
+            "tok_input": [1, 2],
+            "output": f"<script>reference {i}</script>",
+        }
+        for i in range(COUNT)
+    ]
     data = tmp_path / "data.json"
     data.write_text(json.dumps(rows, indent=4))
-    run = write_run(tmp_path / "run", samples=100, session={
-        "dataset": {"path": str(data), "sha256": hashlib.sha256(data.read_bytes()).hexdigest()},
-        "model": {"path": str(tmp_path / "model")}})
-    log = [{"seq_id": i, "qsl_idx": i, "data": np.array([i, i + 1], "<i4").tobytes().hex().upper()}
-           for i in reversed(range(COUNT))]
+    run = write_run(
+        tmp_path / "run",
+        samples=100,
+        session={
+            "dataset": {"path": str(data), "sha256": hashlib.sha256(data.read_bytes()).hexdigest()},
+            "model": {"path": str(tmp_path / "model")},
+        },
+    )
+    log = [
+        {"seq_id": i, "qsl_idx": i, "data": np.array([i, i + 1], "<i4").tobytes().hex().upper()}
+        for i in reversed(range(COUNT))
+    ]
     (run / "mlperf_log_accuracy.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in log) + "\n]\n")
     (run / "accuracy.json").write_text(json.dumps({"rouge1": 38.9, "gen_len": 8_160_000}))
     scores = {name: np.arange(COUNT) / COUNT for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
@@ -47,7 +61,8 @@ def run_dir(tmp_path: Path) -> Path:
 def test_texts_belong_together(run_dir: Path) -> None:
     found = examples(load(run_dir), [7, 3])
     assert [(e.index, e.generated, e.reference, e.article) for e in found] == [
-        (i, f"word{i} word{i + 1}", f"<script>reference {i}</script>", f"<b>article {i}</b>") for i in (7, 3)]
+        (i, f"word{i} word{i + 1}", f"<script>reference {i}</script>", f"<b>article {i}</b>") for i in (7, 3)
+    ]
 
 
 def test_worst_and_best_are_shown_escaped(run_dir: Path) -> None:

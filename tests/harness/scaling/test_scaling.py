@@ -17,14 +17,27 @@ from harness.scaling.figures import Events, rate
 from harness.scaling.measure import default_counts
 
 NULL = [
-    "--engine", "null", "--set", "engine.args.step_ms=5", "--set", "engine.args.max_num_seqs=8",
-    "--set", "engine.args.output_tokens=8", "--set", "workers.warm_up_prompts=1", "--set", "dispatch.backlog=2",
-]  # fmt: skip
+    "--engine",
+    "null",
+    "--set",
+    "engine.args.step_ms=5",
+    "--set",
+    "engine.args.max_num_seqs=8",
+    "--set",
+    "engine.args.output_tokens=8",
+    "--set",
+    "workers.warm_up_prompts=1",
+    "--set",
+    "dispatch.backlog=2",
+]
 
 
 def steady(per_second: int, seconds: int, *, noise: float = 0.0) -> Events:
-    times = np.sort(np.random.default_rng(0).uniform(0, seconds, per_second * seconds) if noise else
-                    (np.arange(per_second * seconds) + 1) / per_second)  # fmt: skip
+    times = np.sort(
+        np.random.default_rng(0).uniform(0, seconds, per_second * seconds)
+        if noise
+        else (np.arange(per_second * seconds) + 1) / per_second
+    )
     n = len(times)
     return Events(times, np.zeros(n), np.full(n, 10), np.full(n, 5), np.zeros(n, int))
 
@@ -44,10 +57,14 @@ def test_too_little_for_an_interval_says_so() -> None:
 
 def step(speeds: list[float], *, kinds: list[str | None] | None = None, ci: float | None = 1.0) -> dict[str, Any]:
     return {
-        "directory": "run", "samples": {"issued": 9, "completed": 9, "lost": 0, "retried": 0}, "invalid_reasons": [],
-        "tokens_per_second": {"value": sum(speeds), "ci95": ci}, "imbalance": 0.0, "lost_workers": [],
+        "directory": "run",
+        "samples": {"issued": 9, "completed": 9, "lost": 0, "retried": 0},
+        "invalid_reasons": [],
+        "tokens_per_second": {"value": sum(speeds), "ci95": ci},
+        "imbalance": 0.0,
+        "lost_workers": [],
         "workers": [{"gpu": kind} for kind in kinds or [None] * len(speeds)],
-    }  # fmt: skip
+    }
 
 
 def test_efficiency_counts_each_kind_of_gpu_by_its_own_baseline() -> None:
@@ -122,10 +139,15 @@ def test_coordinated_starts_several_loadgens_at_once_and_adds_them_up(tmp_path: 
 
 def test_adding_up_is_not_sure_where_a_part_is_not() -> None:
     part = step([10.0]) | {
-        "seconds": 1.0, "samples_completed": 9, "samples_per_second": 9.0, "nodes": [], "resources": {}, "valid": True,
+        "seconds": 1.0,
+        "samples_completed": 9,
+        "samples_per_second": 9.0,
+        "nodes": [],
+        "resources": {},
+        "valid": True,
         "workers": [{"id": 0, "gpu": None, "tokens_per_second": {"value": 10.0}}],
         "tokens": {k: {"mean": 1, "min": 1, "p50": 1, "p99": 1, "max": 1, "total": 9} for k in ("input", "output")},
-    }  # fmt: skip
+    }
     both = add_up([part, part])
     assert both["tokens_per_second"] == {"value": 20.0, "ci95": pytest.approx(2**0.5)}
     unsure = part | {"tokens_per_second": {"value": 1.0, "ci95": None}}

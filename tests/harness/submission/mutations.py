@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.loadgen_log import ACCURACY, DETAIL, SUMMARY
+from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 from tests.harness.submission.runs import add_message, edit_log
 from tests.harness.submission.spoil import (
     Spoiler,
@@ -378,6 +378,4 @@ PRIVACY = _group(
     ("a home directory", "privacy.identity", lambda s: in_readme(s, "--model /home/erika/models/llama")),
     ("an address of the cluster", "privacy.identity", lambda s: in_readme(s, "--cluster 10.20.30.40:6379")),
 )
-MUTATIONS = (
-    USER_CONF + LOADGEN + PERFORMANCE + ACCURACY_RUN + SYSTEM + DESCRIPTION + STRUCTURE + TEST06 + PRIVACY
-)  # fmt: skip
+MUTATIONS = USER_CONF + LOADGEN + PERFORMANCE + ACCURACY_RUN + SYSTEM + DESCRIPTION + STRUCTURE + TEST06 + PRIVACY

@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 
 from harness import config
-from harness.accuracy.score import Accuracy, sha256_of
-from harness.compliance import write_audit_config
 from harness.config import Benchmark, Mode, RunConfig, Scenario
-from harness.loadgen_log import ACCURACY, DETAIL, PREFIX, SUMMARY, _pairs
-from harness.result import write_result
-from tests.harness.loadgen_runs import run_loadgen
+from harness.loadgen.log import ACCURACY, DETAIL, PREFIX, SUMMARY, _pairs
+from harness.loadgen.test06 import write_audit_config
+from harness.rundir.scores import Accuracy
+from harness.verdict.result import write_result
+from mlperf_llama_base.files import sha256_of
+from tests.harness.loadgen.real_runs import run_loadgen
 
 DURATION_S = 650.0
 FAST_QPS = 20_000.0

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.accuracy.score import sha256_of
-from harness.loadgen_log import ACCURACY, DETAIL, SUMMARY
+from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
+from mlperf_llama_base.files import sha256_of
 from tests.harness.submission.runs import add_message, agree, edit_log
 
 Values = dict[str, Any]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from harness.submission.accuracy_truncation import is_truncated, truncate
+from mlperf_llama_base.errors import UserError
 
 SCORES = "{'rouge1': '38.8', 'gen_len': 8167644}\n"
 

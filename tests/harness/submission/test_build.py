@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from common.errors import UserError
-from harness.result import write_result
 from harness.submission.build import Refused, build
 from harness.submission.check import check_submission
 from harness.submission.runs import SystemRuns, find_runs
+from harness.verdict.result import write_result
+from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import SYSTEM, order
 from tests.harness.submission.runs import agree, copy, edit_log
 from tests.harness.submission.test_system_description import HARDWARE

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from harness.submission.check import Severity, check_submission, rules
+from mlperf_llama_base.errors import UserError
 from tests.harness.submission.mutations import MUTATIONS, Mutation
 from tests.harness.submission.spoil import Spoiler
 

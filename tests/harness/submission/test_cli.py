@@ -59,7 +59,7 @@ def test_build_checks_what_it_built(datacenter: Path, tmp_path: Path) -> None:
     assert "0 errors, 0 warnings" in done.output
     assert (tmp_path / "tree-accuracy-logs").is_dir()
     source = tmp_path / "tree" / "closed" / "ACME" / "src" / "llama3.1-8b" / "mlperf-llama"
-    assert (source / "harness" / "compliance.py").is_file() and (source / "setup.py").is_file()
+    assert (source / "harness" / "run.py").is_file() and (source / "setup.py").is_file()
     assert not list(source.rglob("__pycache__"))
 
 

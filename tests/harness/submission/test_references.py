@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from harness.accuracy.run import score_run
 from harness.config import Benchmark
-from harness.result import build_result, write_result
-from harness.rules import ACCURACY_TARGETS
+from harness.loadgen.rules import ACCURACY_TARGETS
 from harness.submission.build import Refused, build
 from harness.submission.check import check_submission
 from harness.submission.runs import find_runs
+from harness.verdict.result import build_result, write_result
+from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import order
 from tests.harness.submission.runs import copy
 from tests.harness.submission.spoil import ids

@@ -8,15 +8,20 @@ from typing import Any
 import pytest
 import yaml
 
-from common.errors import UserError
-from harness import system_info
+from harness.inventory import system
 from harness.submission.rules import SYSTEM_FIELDS
 from harness.submission.system_description import BLANK, GIVEN, complete, describe, read_yaml, write_yaml
+from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import SYSTEM
 
 HARDWARE: dict[str, Any] = {
-    "cpu": {"model": "Example 9000", "sockets": 2, "cores": 128, "max_mhz": 3700.0,
-            "caches": {"L1d": "32K", "L3": "256M"}},
+    "cpu": {
+        "model": "Example 9000",
+        "sockets": 2,
+        "cores": 128,
+        "max_mhz": 3700.0,
+        "caches": {"L1d": "32K", "L3": "256M"},
+    },
     "memory": {"bytes": 1536 * 2**30, "configuration": "24 x 64 GB DDR5 4800 MT/s"},
     "storage": [{"type": "NVMe", "bytes": 3840 * 10**9, "model": None}] * 2,
     "network": [{"type": "InfiniBand", "mbit_s": 400_000, "driver": "mlx5_core"}] * 8,
@@ -26,13 +31,20 @@ HARDWARE: dict[str, Any] = {
         "cuda": "12.8",
         "interconnect": "NVLink (18 links)",
         "devices": [
-            {"name": "Example GPU", "memory_bytes": 80 * 2**30, "power_limit_w": 700.0, "max_sm_clock_mhz": 1980,
-             "ecc": True, "pcie": "PCIe Gen5 x16"}
-        ] * 8,
+            {
+                "name": "Example GPU",
+                "memory_bytes": 80 * 2**30,
+                "power_limit_w": 700.0,
+                "max_sm_clock_mhz": 1980,
+                "ecc": True,
+                "pcie": "PCIe Gen5 x16",
+            }
+        ]
+        * 8,
     },
     "software": {"python": "3.12.3", "torch": "2.11.0", "vllm": "0.26.0"},
     "git_revision": "0123456789abcdef0123",
-}  # fmt: skip
+}
 ENGINE = {"name": "vllm", "version": "0.26.0"}
 
 
@@ -80,7 +92,7 @@ def test_a_machine_without_gpu_says_zero_as_text() -> None:
 
 
 def test_this_machine_can_be_described() -> None:
-    fields = describe(hardware=system_info.collect(), engine=ENGINE, nodes=1, accelerators=None)
+    fields = describe(hardware=system.collect(), engine=ENGINE, nodes=1, accelerators=None)
     assert set(fields) | set(GIVEN) == set(SYSTEM_FIELDS)
     assert all(text for name, text in fields.items() if SYSTEM_FIELDS[name])
 

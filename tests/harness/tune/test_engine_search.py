@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
 from harness.cli.tune import parse_search
 from harness.config import RunConfig
 from harness.tune.engine_search import grid, optimise
 from harness.tune.state import with_settings
+from mlperf_llama_base.errors import UserError
 
 SPACE: dict[str, list[Any]] = {"max_num_batched_tokens": [2048, 4096, 8192], "max_num_seqs": [256, 512]}
 

@@ -55,11 +55,30 @@ def test_short_probes_lean_to_neither_side(monkeypatch: pytest.MonkeyPatch) -> N
 def probe(rate: float, *, room: float, error: float = 0.02) -> Probe:
     """A probe that says that the 99th percentile of a long run's TPOT would be ``1 / room`` of the limit."""
     typical = room * math.exp(NormalDist().inv_cdf(1 - 0.009) * error)
-    return Probe(target_qps=rate, achieved_qps=rate, samples_per_second=rate, queries=2000, valid=room >= 1, reason="",
-                 ended="full length", whole=True, duration_s=1, window_s=1, allowed=10, allowed_share=0.009,
-                 early_stopping_met=room >= 1, ttft_over=0, tpot_over=0, headroom_ttft=20.0, headroom_tpot=room,
-                 error_ttft=1.0, error_tpot=error, tpot_room=typical, tpot_spread=error,
-                 independent=10.0)  # fmt: skip
+    return Probe(
+        target_qps=rate,
+        achieved_qps=rate,
+        samples_per_second=rate,
+        queries=2000,
+        valid=room >= 1,
+        reason="",
+        ended="full length",
+        whole=True,
+        duration_s=1,
+        window_s=1,
+        allowed=10,
+        allowed_share=0.009,
+        early_stopping_met=room >= 1,
+        ttft_over=0,
+        tpot_over=0,
+        headroom_ttft=20.0,
+        headroom_tpot=room,
+        error_ttft=1.0,
+        error_tpot=error,
+        tpot_room=typical,
+        tpot_spread=error,
+        independent=10.0,
+    )
 
 
 def run(search: Search, knee: float, steepness: float = 4.0) -> list[float]:

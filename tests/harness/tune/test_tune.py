@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.early_stopping import allowed_over_limit
+from harness.loadgen.early_stopping import allowed_over_limit
 from harness.report.load import load
 from harness.report.sections.context import tuning_section
 from qsl.synthetic import synthesize
@@ -30,10 +30,26 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(output: Path, dataset: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "harness", "tune", "--output", str(output), "--engine", "null",
-            "--dataset", str(dataset), "--set", f"engine.args={ENGINE}",
-            "--probe-seconds", "0.5", "--max-probes", "4", "--skip-preflight",
-            *more]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "harness",
+        "tune",
+        "--output",
+        str(output),
+        "--engine",
+        "null",
+        "--dataset",
+        str(dataset),
+        "--set",
+        f"engine.args={ENGINE}",
+        "--probe-seconds",
+        "0.5",
+        "--max-probes",
+        "4",
+        "--skip-preflight",
+        *more,
+    ]
 
 
 def tune(output: Path, dataset: Path, *more: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
@@ -118,8 +134,17 @@ def test_offline_and_singlestream_have_no_limits_to_search(tmp_path: Path, datas
 
 
 def test_engine_settings_are_searched_and_a_failing_one_is_skipped(tmp_path: Path, dataset: Path) -> None:
-    done, found = tune(tmp_path / "t", dataset, "--scenario", "offline", "--no-confirm",
-                       "--search", "max_num_seqs=2,16", "--search", "fault=oom@0,''")  # fmt: skip
+    done, found = tune(
+        tmp_path / "t",
+        dataset,
+        "--scenario",
+        "offline",
+        "--no-confirm",
+        "--search",
+        "max_num_seqs=2,16",
+        "--search",
+        "fault=oom@0,''",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert found["engine_settings"] == {"max_num_seqs": 16, "fault": ""}
     assert {t["state"] for t in found["trials"]} == {"done", "failed"}

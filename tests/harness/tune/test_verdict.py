@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.early_stopping import allowed_over_limit
+from harness.loadgen.early_stopping import allowed_over_limit
 from harness.tune.verdict import Growth, Window, decide, full_length_share, growth, measure, tail_headroom
 
 LIMITS = (500_000_000, 30_000_000)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from harness.config import Scenario
-from harness.rules import LATENCY_LIMITS_NS
+from harness.loadgen.rules import LATENCY_LIMITS_NS
 from harness.tune.probe import steady_rate
 from harness.tune.search import Search, clean, queueing_ceiling
 from harness.tune.traffic import balanced_order
@@ -93,8 +93,19 @@ class Virtual:
         grown = growth(ticks / 1e9, waiting, rate)
         figures = measure(window, self.limits, share)
         valid, reason = decide(figures, grown, share=share)
-        return Probe(target_qps=rate, achieved_qps=rate, samples_per_second=rate, valid=valid, reason=reason, ended="",
-                     whole=True, duration_s=seconds, window_s=seconds, allowed_share=share, **figures)  # fmt: skip
+        return Probe(
+            target_qps=rate,
+            achieved_qps=rate,
+            samples_per_second=rate,
+            valid=valid,
+            reason=reason,
+            ended="",
+            whole=True,
+            duration_s=seconds,
+            window_s=seconds,
+            allowed_share=share,
+            **figures,
+        )
 
     def full_length_valid(self, rate: float, *, seconds: float = 600.0, seed: int = 99) -> bool:
         """What LoadGen would say: plain Poisson arrivals in plain random order, everything judged."""

@@ -20,8 +20,16 @@ class FakeServer:
     ``error`` (told in the stream), ``other`` (another first token, then cut).
     """
 
-    def __init__(self, *, faults: dict[int, list[str]] | None = None, token_ids: bool = True, key: str | None = None,
-                 unknown: tuple[str, ...] = (), metrics: str = "", port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        faults: dict[int, list[str]] | None = None,
+        token_ids: bool = True,
+        key: str | None = None,
+        unknown: tuple[str, ...] = (),
+        metrics: str = "",
+        port: int = 0,
+    ) -> None:
         self.faults = faults or {}
         self.token_ids = token_ids
         self.key = key

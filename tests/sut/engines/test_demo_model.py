@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from common.errors import EnvironmentFault
 from harness.demo import demo_model
-from harness.model_info import inspect_model
+from harness.inventory.model import inspect_model
+from mlperf_llama_base.errors import EnvironmentFault
 from sut.engines import create
 from sut.messages import Completion, EngineSettings, Request
 
@@ -39,9 +39,13 @@ def test_tokens_are_those_of_generate(folder: str) -> None:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     expected = {}
     for i, ids in enumerate(prompts):
-        out = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
-                             max_new_tokens=NEW, do_sample=False)
-        expected[i] = out[0, len(ids):].tolist()
+        out = model.generate(
+            torch.tensor([ids]),
+            attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+            max_new_tokens=NEW,
+            do_sample=False,
+        )
+        expected[i] = out[0, len(ids) :].tolist()
 
     engine = create(EngineSettings(name="transformers", model=folder, max_new_tokens=NEW, device="cpu"))
     engine.load()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.errors import EnvironmentFault, RunError, UserError
+from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from sut.engines import openai_args
 from sut.engines.openai import OpenAIEngine
 from sut.messages import Completion, EngineSettings, Event, Failure, FirstToken, Request

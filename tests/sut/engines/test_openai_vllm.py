@@ -44,10 +44,27 @@ def url(tiny: TinyLlama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("serve") / "log"
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(tiny.folder),
-               "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager",
-               "--max-model-len", "256", "--max-num-seqs", "16", "--no-enable-prefix-caching",
-               "--served-model-name", "tiny"]
+    command = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(tiny.folder),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+        "--max-model-len",
+        "256",
+        "--max-num-seqs",
+        "16",
+        "--no-enable-prefix-caching",
+        "--served-model-name",
+        "tiny",
+    ]
     env = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "OMP_NUM_THREADS": "1"}
     with log.open("w") as out, subprocess.Popen(command, env=env, stdout=out, stderr=out) as server:
         try:
@@ -70,10 +87,15 @@ def wait_for(health: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def answers_of(url: str, tiny: TinyLlama, *, first_tokens: bool, **args: Any) -> tuple[OpenAIEngine, Any, list[Event]]:
-    engine = OpenAIEngine(EngineSettings(
-        name="openai", model="tiny", max_new_tokens=tiny_llama.MAX_NEW_TOKENS, first_tokens=first_tokens,
-        args={"url": url, "max_connections": 8, **args},
-    ))
+    engine = OpenAIEngine(
+        EngineSettings(
+            name="openai",
+            model="tiny",
+            max_new_tokens=tiny_llama.MAX_NEW_TOKENS,
+            first_tokens=first_tokens,
+            args={"url": url, "max_connections": 8, **args},
+        )
+    )
     try:
         info = engine.load()
         engine.submit([Request(i, np.asarray(p, "<i4").tobytes()) for i, p in enumerate(tiny.prompts)])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM
 
-from common.errors import EnvironmentFault, RunError, UserError
+from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from sut.engines import create
 from sut.engines.transformers import TransformersEngine
 from sut.messages import Completion, EngineSettings, Event, Failure, FirstToken, Request
@@ -24,11 +24,20 @@ EOS = [3, 7]
 def tiny_config(**changes: Any) -> LlamaConfig:
     return LlamaConfig(
         **{
-            "vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": CONTEXT,
-            "bos_token_id": 1, "eos_token_id": EOS, "pad_token_id": 0, "initializer_range": 0.4,
-        } | changes
-    )  # fmt: skip
+            "vocab_size": VOCABULARY,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": CONTEXT,
+            "bos_token_id": 1,
+            "eos_token_id": EOS,
+            "pad_token_id": 0,
+            "initializer_range": 0.4,
+        }
+        | changes
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +48,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def make(folder: Path, *, new: int = 24, least: int = 1, first_tokens: bool = True, device: str = "cpu",
-         **args: Any) -> TransformersEngine:
-    engine = create(EngineSettings(name="transformers", model=str(folder), max_new_tokens=new, min_new_tokens=least,
-                                   first_tokens=first_tokens, device=device, args=args))
+def make(
+    folder: Path, *, new: int = 24, least: int = 1, first_tokens: bool = True, device: str = "cpu", **args: Any
+) -> TransformersEngine:
+    engine = create(
+        EngineSettings(
+            name="transformers",
+            model=str(folder),
+            max_new_tokens=new,
+            min_new_tokens=least,
+            first_tokens=first_tokens,
+            device=device,
+            args=args,
+        )
+    )
     assert isinstance(engine, TransformersEngine)
     return engine
 
@@ -75,9 +94,14 @@ def outputs(events: list[Event]) -> dict[int, list[int]]:
 
 def generated(folder: Path, ids: list[int], *, new: int = 24, least: int = 1) -> list[int]:
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    out = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
-                         max_new_tokens=new, min_new_tokens=least, do_sample=False)
-    return out[0, len(ids):].tolist()  # type: ignore[no-any-return]
+    out = model.generate(
+        torch.tensor([ids]),
+        attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+        max_new_tokens=new,
+        min_new_tokens=least,
+        do_sample=False,
+    )
+    return out[0, len(ids) :].tolist()  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -171,12 +195,15 @@ def test_what_the_engine_says_of_itself(folder: Path) -> None:
     assert make(folder, dtype="bfloat16").load().weight_dtype == "bfloat16"
 
 
-@pytest.mark.parametrize(("ids", "reason"), [
-    ([], "empty"),
-    ([9] * (CONTEXT - 23), f"takes {CONTEXT - 24}"),
-    ([9, VOCABULARY], "outside the vocabulary"),
-    ([9, -1], "outside the vocabulary"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ids", "reason"),
+    [
+        ([], "empty"),
+        ([9] * (CONTEXT - 23), f"takes {CONTEXT - 24}"),
+        ([9, VOCABULARY], "outside the vocabulary"),
+        ([9, -1], "outside the vocabulary"),
+    ],
+)
 def test_a_request_that_cannot_be_served_fails_alone(folder: Path, ids: list[int], reason: str) -> None:
     engine = loaded(folder)
     engine.submit(requests(ids, [30, 31]))
@@ -193,10 +220,13 @@ def test_the_longest_prompt_that_fits(folder: Path) -> None:
     assert outputs(drain(engine))[0] == generated(folder, [9] * (CONTEXT - 24))
 
 
-@pytest.mark.parametrize(("error", "says"), [
-    (ValueError("kaputt"), "ValueError: kaputt"),
-    (torch.OutOfMemoryError("none left"), "engine.args.max_batch"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ValueError("kaputt"), "ValueError: kaputt"),
+        (torch.OutOfMemoryError("none left"), "engine.args.max_batch"),
+    ],
+)
 def test_a_broken_model_is_raised_and_stays_broken(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
 ) -> None:
@@ -266,8 +296,9 @@ def test_weights_cut_short(folder: Path, tmp_path: Path) -> None:
 
 
 def test_model_that_does_not_generate(tmp_path: Path) -> None:
-    BertForMaskedLM(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
-                               vocab_size=20)).save_pretrained(tmp_path)
+    BertForMaskedLM(
+        BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=20)
+    ).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="not a causal language model"):
         make(tmp_path).load()
 
@@ -278,12 +309,15 @@ def test_cuda_asked_for_and_absent(folder: Path) -> None:
         make(folder, device="cuda").load()
 
 
-@pytest.mark.parametrize(("args", "says"), [
-    ({"max_bach": 4}, "did you mean 'max_batch'"),
-    ({"max_batch": "many"}, r"Expected `int"),
-    ({"max_batch": 0}, "at least 1"),
-    ({"attn_implementation": "flash_attention_2"}, "use sdpa or eager"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ({"max_bach": 4}, "did you mean 'max_batch'"),
+        ({"max_batch": "many"}, r"Expected `int"),
+        ({"max_batch": 0}, "at least 1"),
+        ({"attn_implementation": "flash_attention_2"}, "use sdpa or eager"),
+    ],
+)
 def test_wrong_arguments(folder: Path, args: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says):
         make(folder, **args)

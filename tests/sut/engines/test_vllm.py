@@ -18,7 +18,7 @@ import pytest
 
 pytest.importorskip("vllm", reason="vLLM is not installed here (scripts/test.sh uses an environment of its own)")
 
-from common.errors import EnvironmentFault, RunError, UserError
+from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from sut import engines
 from sut.engines.base import Engine
 from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
@@ -130,6 +130,7 @@ def test_requests_that_come_during_generation(loaded: tuple[Engine, EngineInfo],
     engine.submit(requests(tiny.prompts, 600))
     late = requests(tiny.prompts, 700)
     if engine.concurrent:
+
         def send() -> None:
             for request in late:
                 engine.submit([request])
@@ -165,10 +166,22 @@ def test_what_it_says_of_itself(loaded: tuple[Engine, EngineInfo], tiny: TinyLla
 
 
 def test_ignore_eos_with_dummy_weights_and_a_product_that_nobody_computes() -> None:
-    engine = engines.create(settings("shape:llama-3.1-8b", ignore_eos=True, max_new_tokens=8, fp8_gemm="torch",
-                                     hf_overrides={
-        "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "head_dim": 32}))
+    engine = engines.create(
+        settings(
+            "shape:llama-3.1-8b",
+            ignore_eos=True,
+            max_new_tokens=8,
+            fp8_gemm="torch",
+            hf_overrides={
+                "hidden_size": 64,
+                "intermediate_size": 64,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 1,
+                "head_dim": 32,
+            },
+        )
+    )
     try:
         info = engine.load()
         engine.submit(requests([[1, 2, 3]] * 4))
@@ -243,10 +256,16 @@ if __name__ == "__main__":
 def test_the_core_does_not_outlive_its_owner(tiny: TinyLlama, tmp_path: Path) -> None:
     script = tmp_path / "owner.py"
     script.write_text(OWNER)
-    with (tmp_path / "log").open("w") as log, subprocess.Popen(
-        [sys.executable, str(script), str(tiny.folder)], env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, stderr=log, text=True,
-    ) as owner:
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, str(script), str(tiny.folder)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as owner,
+    ):
         assert owner.stdout is not None
         assert any(line == "loaded\n" for line in owner.stdout), (tmp_path / "log").read_text()[-2000:]
         children = psutil.Process(owner.pid).children(recursive=True)
@@ -273,7 +292,7 @@ def test_the_other_device() -> None:
 
 FAILING = """
 import sys
-from common.errors import HarnessError
+from mlperf_llama_base.errors import HarnessError
 from sut import engines
 from sut.messages import EngineSettings
 if __name__ == "__main__":
@@ -292,8 +311,13 @@ def test_want_of_memory_in_the_core_is_told_in_one_line(tiny: TinyLlama, tmp_pat
     script.write_text(FAILING)
     with (tmp_path / "log").open("a") as log:
         done = subprocess.run(
-            [sys.executable, str(script), str(tiny.folder)], env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE, stderr=log, text=True, check=False, timeout=120,
+            [sys.executable, str(script), str(tiny.folder)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            check=False,
+            timeout=120,
         )
     lines = [line for line in done.stdout.splitlines() if line.startswith("3 ")]
     assert len(lines) == 1, done.stdout + (tmp_path / "log").read_text()[-3000:]

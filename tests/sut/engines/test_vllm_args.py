@@ -9,14 +9,27 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
+from mlperf_llama_base.errors import UserError
 from sut.engines import shapes, vllm_args, vllm_facts
 from sut.messages import EngineSettings
 
 KNOWN = {
-    "model", "load_format", "enable_prefix_caching", "skip_tokenizer_init", "disable_log_stats", "max_model_len",
-    "worker_extension_cls", "tensor_parallel_size", "max_num_seqs", "max_num_batched_tokens", "kv_cache_dtype",
-    "max_cudagraph_capture_size", "cudagraph_capture_sizes", "compilation_config", "enforce_eager", "additional_config",
+    "model",
+    "load_format",
+    "enable_prefix_caching",
+    "skip_tokenizer_init",
+    "disable_log_stats",
+    "max_model_len",
+    "worker_extension_cls",
+    "tensor_parallel_size",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "kv_cache_dtype",
+    "max_cudagraph_capture_size",
+    "cudagraph_capture_sizes",
+    "compilation_config",
+    "enforce_eager",
+    "additional_config",
     "seed",
 }
 
@@ -135,8 +148,15 @@ def test_speculative_decoding_is_not_submittable() -> None:
 
 @pytest.mark.parametrize(
     ("version", "known"),
-    [("0.26.0", True), ("0.33.1", True), ("0.32.0+cpu", True), ("0.25.9", False), ("0.34.0", False), ("1.0", False),
-     ("dev", False)],
+    [
+        ("0.26.0", True),
+        ("0.33.1", True),
+        ("0.32.0+cpu", True),
+        ("0.25.9", False),
+        ("0.34.0", False),
+        ("1.0", False),
+        ("dev", False),
+    ],
 )
 def test_unknown_releases_are_warned_of(version: str, known: bool) -> None:
     assert (vllm_args.check_version(version) is None) is known

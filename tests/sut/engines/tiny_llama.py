@@ -31,8 +31,16 @@ def make(folder: Path, *, prompts: int = 12) -> TinyLlama:
 
     torch.manual_seed(1)
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=32, max_position_embeddings=4096, bos_token_id=128_000, eos_token_id=None,
+        vocab_size=VOCABULARY,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        max_position_embeddings=4096,
+        bos_token_id=128_000,
+        eos_token_id=None,
         initializer_range=0.2,
     )
     model = LlamaForCausalLM(config).to(torch.float32).eval()
@@ -43,9 +51,10 @@ def make(folder: Path, *, prompts: int = 12) -> TinyLlama:
     for text in texts:
         ids = torch.tensor(text[None].astype(np.int64))
         with torch.inference_mode():
-            out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=MAX_NEW_TOKENS,
-                                 do_sample=False, pad_token_id=0)
-        answers.append(out[0, len(text):].tolist())
+            out = model.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=MAX_NEW_TOKENS, do_sample=False, pad_token_id=0
+            )
+        answers.append(out[0, len(text) :].tolist())
     eos = answers[0][6]
     for name in ("config.json", "generation_config.json"):
         tree = json.loads((folder / name).read_text())

@@ -1,0 +1,127 @@
+"""LoadGen itself: settings, user.conf, one test. The only place outside ``sut.completions`` that imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlperf_loadgen as lg
+
+from harness.config import Mode, RunConfig, Scenario
+from mlperf_llama_base.errors import RunError, UserError
+
+MODES = {
+    Mode.PERFORMANCE: lg.TestMode.PerformanceOnly,
+    Mode.ACCURACY: lg.TestMode.AccuracyOnly,
+    Mode.COMPLIANCE: lg.TestMode.PerformanceOnly,  # TEST06's audit.config turns it into what it wants
+}
+_first_test = True
+
+
+def write_user_conf(config: RunConfig, path: Path) -> None:
+    """Write the effective user.conf: the user's file, with ``target_qps`` / ``target_latency`` replaced if given.
+
+    Raises ``UserError`` if the file is missing or cannot be read.
+    """
+    lines: list[str] = []
+    if config.loadgen.user_conf:
+        source = Path(config.loadgen.user_conf)
+        try:
+            lines = source.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"user.conf {source} cannot be read: {error}") from error
+    name = config.scenario.loadgen_name
+    values = {"target_qps": config.loadgen.target_qps, "target_latency": config.loadgen.target_latency_ms}
+    wanted = "target_latency" if config.scenario is Scenario.SINGLESTREAM else "target_qps"
+    if values[wanted] is not None:
+        ending = (f".{name}.{wanted}", f".*.{wanted}")
+        lines = [line for line in lines if not line.split("=")[0].strip().endswith(ending)]
+        lines.append(f"*.{name}.{wanted} = {values[wanted]:g}")
+    path.write_text("\n".join(lines or ["# nothing set: LoadGen's defaults"]) + "\n")
+
+
+def make_settings(config: RunConfig, user_conf: Path) -> tuple[Any, int, dict[str, Any]]:
+    """Build TestSettings. Returns them, FromConfig's return code and the smoke overrides that were applied.
+
+    The first test of a process reads LoadGen's compiled-in mlperf.conf and ``user_conf`` in one call; a second such
+    call would not load mlperf.conf again, so later tests read the two one after the other.
+    Raises ``UserError`` if LoadGen refuses the file: it then ignores all of it.
+    """
+    global _first_test
+    settings = lg.TestSettings()
+    names = (config.model_name, config.scenario.loadgen_name)
+    if _first_test:
+        rc = settings.FromConfig(str(user_conf), *names, 1)
+        _first_test = False
+    else:
+        rc = settings.FromConfig("", *names, 0) or settings.FromConfig(str(user_conf), *names, 2)
+    if rc:
+        raise UserError(
+            f"LoadGen refused {config.loadgen.user_conf or user_conf} (FromConfig returned {rc}) and would ignore all "
+            "of it: look for a comment behind a value or a line that is not 'model.Scenario.key = value'"
+        )
+    rate = {Scenario.OFFLINE: "offline_expected_qps", Scenario.SINGLESTREAM: "single_stream_expected_latency_ns"}.get(
+        config.scenario, "server_target_qps"
+    )
+    if not getattr(settings, rate) > 0:
+        raise UserError(
+            f"{rate} is {getattr(settings, rate):g} in {config.loadgen.user_conf or user_conf}: LoadGen needs more "
+            "than 0; correct the target, or give --target-qps (SingleStream: --target-latency-ms)"
+        )
+    settings.scenario = getattr(lg.TestScenario, config.scenario.loadgen_name)
+    settings.mode = MODES[config.mode]
+    overrides = {
+        name: value
+        for name in ("min_duration_ms", "min_query_count", "max_query_count", "max_duration_ms")
+        if (value := getattr(config.loadgen, name)) is not None
+    }
+    for name, value in overrides.items():
+        setattr(settings, name, value)
+    return settings, rc, overrides
+
+
+def dump_settings(settings: Any) -> dict[str, Any]:
+    """Every public field of TestSettings, enums as their names."""
+    values: dict[str, Any] = {}
+    for name in dir(settings):
+        value = getattr(settings, name)
+        if name.startswith("_") or (callable(value) and not hasattr(value, "name")):
+            continue
+        values[name] = value if isinstance(value, bool | int | float | str) else getattr(value, "name", str(value))
+    return values
+
+
+def run_test(
+    *,
+    settings: Any,
+    out_dir: Path,
+    audit_conf: Path,
+    counts: tuple[int, int],
+    issue: Callable[[list[Any]], None],
+    flush: Callable[[], None],
+    load: Callable[[list[int]], None],
+    unload: Callable[[list[int]], None],
+) -> None:
+    """Run one test; blocks until LoadGen has every completion.
+
+    ``counts``: total and performance sample count of the QSL. ``audit_conf``: explicit, because LoadGen silently picks
+    up an ``audit.config`` from the working directory otherwise; a path that does not exist means a normal run.
+    Raises ``RunError`` if LoadGen could not start: it does not say so itself.
+    """
+    outputs = lg.LogOutputSettings()
+    outputs.outdir = str(out_dir)
+    outputs.copy_summary_to_stdout = False
+    logs = lg.LogSettings()
+    logs.log_output = outputs
+    logs.enable_trace = False
+    sut = lg.ConstructSUT(issue, flush)
+    qsl = lg.ConstructQSL(*counts, load, unload)
+    try:
+        lg.StartTestWithLogSettings(sut, qsl, settings, logs, str(audit_conf))
+    finally:
+        lg.DestroyQSL(qsl)
+        lg.DestroySUT(sut)
+    detail = out_dir / "mlperf_log_detail.txt"
+    if not detail.is_file() or not detail.stat().st_size:
+        raise RunError(f"LoadGen wrote no {detail.name} in {out_dir}: is the directory writable and the disk not full?")

@@ -1,0 +1,212 @@
+"""Two runs side by side: which settings differ, and which figures differ beyond noise.
+
+The noise is taken from the runs themselves. Each is cut into equal stretches; latencies of neighbouring samples depend
+on each other (they shared a batch), so whole stretches are drawn again and again (block bootstrap), never single ones.
+What this cannot see is what changes from one run to the next and stays for a whole run, such as another GPU or a warmer
+room: a difference of a percent or two between single runs needs repeats.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.report.flat import flatten
+from harness.report.load import Events, Floats, RunData, load
+
+STRETCHES = 40
+DRAWS = 500
+PERCENTS = (50, 90, 99)
+CONFIDENCE = 95.0
+EQUAL = 0.001  # of the mean: smaller differences are never called one
+_NOT_SETTINGS = ("output", "overwrite", "skip_preflight", "monitor.metrics_port", "monitor.metrics_host")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One figure. ``change``: (b - a) / a; ``low``/``high``: its 95 % interval. ``beyond_noise``: it excludes 0."""
+
+    name: str
+    unit: str
+    a: float
+    b: float
+    change: float
+    low: float
+    high: float
+    beyond_noise: bool
+    higher_is_better: bool
+
+    @property
+    def verdict(self) -> str:
+        if not self.beyond_noise:
+            return "within noise"
+        return "better" if (self.change > 0) == self.higher_is_better else "worse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """``settings``: key, value in A, value in B, where they differ. ``notes``: what to mind when reading."""
+
+    a: RunData
+    b: RunData
+    settings: list[tuple[str, Any, Any]]
+    figures: list[Difference]
+    notes: list[str]
+
+
+def compare(a: Path, b: Path) -> Comparison:
+    """Compare two run directories. Raises ``UserError`` if one of them holds no run."""
+    return compare_runs(load(a), load(b))
+
+
+def compare_runs(a: RunData, b: RunData) -> Comparison:
+    """As ``compare``, for runs that were loaded already."""
+    figures = []
+    if (a.scenario, a.mode) != (b.scenario, b.mode):
+        return Comparison(a=a, b=b, settings=differing_settings(a, b), figures=[], notes=_notes(a, b))
+    if a.events is not None and b.events is not None and len(a.events.complete) and len(b.events.complete):
+        figures = _figures(a, b, a.events, b.events)
+    return Comparison(a=a, b=b, settings=differing_settings(a, b), figures=figures, notes=_notes(a, b))
+
+
+def differing_settings(a: RunData, b: RunData) -> list[tuple[str, Any, Any]]:
+    """Return what was set or installed differently."""
+    ours, theirs = _settings(a), _settings(b)
+    keys = dict.fromkeys([*ours, *theirs])
+    return [(key, ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)]
+
+
+def _settings(run: RunData) -> dict[str, Any]:
+    found = {key: value for key, value in flatten(run.config).items() if key not in _NOT_SETTINGS}
+    for title, group in (("versions", run.result.get("versions")), ("engine", run.session.get("engine"))):
+        found |= {f"{title}: {key}": value for key, value in flatten(group or {}).items()}
+    found |= {f"data set: {key}": (run.session.get("dataset") or {}).get(key) for key in ("sha256", "count")}
+    found["GPUs"] = ", ".join(f"{count} x {name}" for name, count in Counter(run.gpu_names).items())
+    return found
+
+
+def _figures(a: RunData, b: RunData, ours: Events, theirs: Events) -> list[Difference]:
+    found = [
+        _rate("Throughput", "tokens/s", ours, theirs, lambda e: e.output_tokens.astype(np.float64)),
+        _rate("Sample rate", "samples/s", ours, theirs, lambda e: np.ones(len(e.complete))),
+    ]
+    figures: list[tuple[str, Callable[[Events], Floats]]] = []
+    if ours.has_first_tokens and theirs.has_first_tokens:
+        figures = [("TTFT", lambda e: 1000 * e.ttft), ("TPOT", lambda e: 1000 * e.tpot)]
+    if a.scenario != "offline":
+        figures.append(("Latency", lambda e: 1000 * e.latency))
+    for name, values in figures:
+        found += _percentiles(name, values(ours), values(theirs), ours, theirs)
+    return found
+
+
+def _rate(name: str, unit: str, ours: Events, theirs: Events, weigh: Callable[[Events], Floats]) -> Difference:
+    """Rates over the whole run; their spread from stretches of its middle, between ramp and drain."""
+    values, spread = [], []
+    for seed, events in enumerate((ours, theirs)):
+        weights, end = weigh(events), events.duration or 1.0
+        first, last = np.percentile(events.complete, 5), np.percentile(events.complete, 95)
+        edges = np.linspace(first, last, STRETCHES + 1)
+        steady = np.histogram(events.complete, edges, weights=weights)[0]
+        draws = _rng(seed).choice(steady, size=(DRAWS, len(steady))).mean(axis=1)
+        values.append(float(weights.sum()) / end)
+        spread.append(draws / (steady.mean() or 1.0))
+    return _difference(
+        name, unit, values[0], values[1], values[0] * spread[0], values[1] * spread[1], higher_is_better=True
+    )
+
+
+def _percentiles(name: str, a: Floats, b: Floats, ours: Events, theirs: Events) -> list[Difference]:
+    drawn_a = _drawn(a[np.argsort(ours.issue, kind="stable")], seed=0)
+    drawn_b = _drawn(b[np.argsort(theirs.issue, kind="stable")], seed=1)
+    points_a, points_b = np.nanpercentile(a, PERCENTS), np.nanpercentile(b, PERCENTS)
+    return [
+        _difference(
+            f"{name} p{percent}",
+            "ms",
+            float(points_a[i]),
+            float(points_b[i]),
+            drawn_a[:, i],
+            drawn_b[:, i],
+            higher_is_better=False,
+        )
+        for i, percent in enumerate(PERCENTS)
+    ]
+
+
+def _drawn(values: Floats, *, seed: int) -> Floats:
+    """Return the percentiles of each draw, shape [DRAWS, len(PERCENTS)]. ``values`` in order of time.
+
+    Sorted once; a draw only changes how often each value counts, so it costs one cumulative sum.
+    """
+    values = values[np.isfinite(values)]
+    count = min(STRETCHES, max(len(values) // 20, 1))
+    stretch = np.arange(len(values)) * count // len(values)
+    order = np.argsort(values)
+    values, stretch = values[order], stretch[order]
+    picks = _rng(seed).integers(0, count, size=(DRAWS, count))
+    found = np.empty((DRAWS, len(PERCENTS)))
+    for at, pick in enumerate(picks):
+        weight = np.cumsum(np.bincount(pick, minlength=count)[stretch])
+        found[at] = values[np.searchsorted(weight, np.array(PERCENTS) / 100 * weight[-1])]
+    return found
+
+
+def _difference(
+    name: str,
+    unit: str,
+    a: float,
+    b: float,
+    draws_a: npt.NDArray[Any],
+    draws_b: npt.NDArray[Any],
+    *,
+    higher_is_better: bool,
+) -> Difference:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = draws_b / draws_a - 1
+    low, high = np.percentile(ratio, [(100 - CONFIDENCE) / 2, (100 + CONFIDENCE) / 2])
+    change = b / a - 1 if a else float("nan")
+    beyond = bool((low > 0 or high < 0) and abs(change) > EQUAL)
+    return Difference(
+        name=name,
+        unit=unit,
+        a=a,
+        b=b,
+        change=change,
+        low=float(low),
+        high=float(high),
+        beyond_noise=beyond,
+        higher_is_better=higher_is_better,
+    )
+
+
+def _rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)  # the same comparison gives the same intervals
+
+
+def _notes(a: RunData, b: RunData) -> list[str]:
+    notes = []
+    if (a.scenario, a.mode) != (b.scenario, b.mode):
+        notes.append(
+            f"A is {a.scenario} {a.mode}, B is {b.scenario} {b.mode}: their figures mean different "
+            "things and are not compared."
+        )
+    rates = [((run.session.get("settings") or {}).get("server_target_qps")) for run in (a, b)]
+    if a.scenario in ("server", "interactive") and a.scenario == b.scenario:
+        notes.append(
+            "In this scenario the offered rate sets the throughput; compare the latencies"
+            + (f" (target_qps {rates[0]:g} and {rates[1]:g})." if all(rates) else ".")
+        )
+    for label, run in (("A", a), ("B", b)):
+        if run.result.get("valid") is not True:
+            notes.append(f"{label} is not a valid run.")
+        if run.events is None:
+            notes.append(f"{label} has no events.parquet: no figures to compare.")
+    notes.append("Intervals come from stretches within each run; what differs between whole runs needs repeats.")
+    return notes

@@ -1,0 +1,1 @@
+"""Does it count? The gate judges the record of a run; the result is what it found."""

@@ -1,0 +1,192 @@
+"""result.json: one run in one file, built from nothing but the files that the run saved.
+
+A pure function of the run directory, so that it can be built again at any time (after scoring, say) and checked by
+anybody.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.config import Mode, Scenario
+from harness.loadgen import rules
+from harness.loadgen.log import PERCENTILES, DetailLog
+from harness.rundir.metrics import summarize_metrics
+from harness.rundir.names import METRICS, RESULT
+from harness.rundir.record import Evidence
+from harness.rundir.result import (
+    AccuracyResult,
+    Compliance,
+    EnergyResult,
+    Latency,
+    LoadGen,
+    Result,
+    Rules,
+    Samples,
+    Target,
+    Tokens,
+)
+from harness.verdict.gate import Verdict, judge
+from mlperf_llama_base.errors import UserError
+from mlperf_llama_base.files import write_whole
+
+HARDWARE = ("cpu", "memory", "storage", "network", "os", "gpu")
+FIGURES = ("result_", "early_stopping", "generated_")
+
+
+def build_result(run_dir: Path) -> dict[str, Any]:
+    """Return the contents of result.json for a run directory, whatever state the run left it in.
+
+    Raises ``UserError`` if ``run_dir`` is no run directory or a file that this project wrote in it is damaged.
+    """
+    run = Evidence.load(run_dir)
+    built: dict[str, Any] = msgspec.to_builtins(_result(run, judge(run)))
+    return built
+
+
+def write_result(run_dir: Path) -> dict[str, Any]:
+    """Build result.json, replace it in one step, and return it."""
+    built = build_result(run_dir)
+    write_whole(run_dir / RESULT, msgspec.json.format(msgspec.json.encode(built)) + b"\n")
+    return built
+
+
+def _result(run: Evidence, verdict: Verdict) -> Result:
+    session, log = run.session or {}, run.detail
+    performance = run.mode is not Mode.ACCURACY
+    offline = run.scenario is Scenario.OFFLINE
+    return Result(
+        scenario=run.scenario.value,
+        mode=run.mode.value,
+        benchmark=run.benchmark.value,
+        model_name=run.model_name,
+        valid=verdict.valid,
+        submittable=verdict.submittable,
+        invalid_reasons=verdict.invalid_reasons,
+        not_submittable_reasons=verdict.not_submittable_reasons,
+        samples_per_second=_samples_per_second(log, run.scenario),
+        tokens_per_second=log.number("result_tokens_per_second" if offline else "result_completed_tokens_per_second"),
+        target_qps=None if run.scenario is Scenario.SINGLESTREAM else log.number("effective_target_qps"),
+        ttft_ms=_latency(log, "result_first_token_{}_latency_ns", "result_first_token_{}_percentile_latency_ns"),
+        tpot_ms=_latency(log, "result_time_to_output_token_{}", "result_time_per_output_token_{}_percentile_ns"),
+        latency_ms=_latency(log, "result_{}_latency_ns", "result_{}_percentile_latency_ns") if performance else None,
+        samples=msgspec.convert(run.section("samples"), Samples),
+        tokens=msgspec.convert(run.section("tokens"), Tokens, strict=False),
+        workers=run.listed("workers"),
+        restarts=session.get("restarts"),
+        lost_workers=run.listed("lost_workers"),
+        accuracy=_accuracy(run),
+        compliance=_compliance(run),
+        versions=_versions(run),
+        rules=_rules(run),
+        loadgen=LoadGen(
+            validity=log.text("result_validity"),
+            errors=log.error_count,
+            warnings=log.warnings,
+            figures={key: value for key, value in log.values.items() if key.startswith(FIGURES)},
+            sha256=run.digests,
+        ),
+        engine=run.section("engine") or None,
+        engine_live_facts=run.section("engine_live_facts"),
+        model=run.section("model") or None,
+        dataset=run.section("dataset") or None,
+        hardware={key: run.system[key] for key in HARDWARE if key in run.system} if run.system else None,
+        metrics=summarize_metrics(run.run_dir / METRICS),
+        energy=_energy(run.run_dir),
+        test_started=session.get("test_started"),
+        test_ended=session.get("test_ended"),
+        wall_s=session.get("wall_s"),
+    )
+
+
+def _energy(run_dir: Path) -> EnergyResult | None:
+    from harness.monitor.energy import energy
+
+    found = energy(run_dir)
+    return None if found is None else msgspec.convert(found, EnergyResult, from_attributes=True)
+
+
+def _samples_per_second(log: DetailLog, scenario: Scenario) -> float | None:
+    if scenario is Scenario.OFFLINE:
+        return log.number("result_samples_per_second")
+    if scenario is Scenario.SINGLESTREAM:
+        return log.number("result_qps_with_loadgen_overhead")
+    return log.number("result_completed_samples_per_sec")
+
+
+def _latency(log: DetailLog, simple: str, percentile: str) -> Latency | None:
+    """``simple`` and ``percentile`` are the detail log's keys with a hole; values there are ns. None if it has none
+    of them.
+    """
+    keys = {stat: simple.format(stat) for stat in ("min", "max", "mean")}
+    keys |= {name: percentile.format(text) for name, text in PERCENTILES.items()}
+    found = {name: value / 1e6 for name, key in keys.items() if (value := log.number(key)) is not None}
+    return Latency(**found) if found else None
+
+
+def _accuracy(run: Evidence) -> AccuracyResult | None:
+    scores = run.accuracy
+    if scores is None:
+        return None
+    targets = {
+        name: Target(reference=t.reference, minimum=t.minimum, maximum=t.maximum)
+        for name, t in rules.ACCURACY_TARGETS[run.benchmark].items()
+    }
+    shortfalls = rules.accuracy_shortfalls(scores.scores, run.benchmark)
+    return AccuracyResult(
+        rouge1=scores.rouge1,
+        rouge2=scores.rouge2,
+        rougeL=scores.rougeL,
+        rougeLsum=scores.rougeLsum,
+        gen_len=scores.gen_len,
+        gen_num=scores.gen_num,
+        partial=scores.partial,
+        meets_targets=None if scores.partial else not shortfalls,
+        targets=targets,
+        scorer=scores.scorer,
+        tokenizer=scores.tokenizer,
+        tokens_mean=scores.tokens_mean,
+    )
+
+
+def _compliance(run: Evidence) -> Compliance | None:
+    try:
+        found = run.compliance
+    except UserError:  # no logs to verify: the gate gives the reason
+        return None
+    return None if found is None else msgspec.convert(found.as_dict(), Compliance)
+
+
+def _rules(run: Evidence) -> Rules:
+    log, violations = run.detail, run.section("violations")
+    server = run.scenario in rules.LATENCY_LIMITS_NS
+    ttft, tpot = log.number("requested_server_ttft_latency"), log.number("requested_server_tpot_latency")
+    return Rules(
+        prefix_caching=run.section("engine").get("prefix_caching"),
+        min_duration_ms=log.integer("effective_min_duration_ms"),
+        duration_s=log.duration_s,
+        equal_issue=log.flag("effective_sample_concatenate_permutation"),
+        use_token_latencies=log.flag("requested_use_token_latencies"),
+        ttft_limit_ms=ttft / 1e6 if server and ttft is not None else None,
+        tpot_limit_ms=tpot / 1e6 if server and tpot is not None else None,
+        max_new_tokens=run.setting("engine", "max_new_tokens"),
+        min_new_tokens=run.setting("engine", "min_new_tokens"),
+        performance_sample_count=log.integer("effective_performance_sample_count"),
+        first_token_mismatch=violations.get("first_token_mismatch", 0) if run.session else None,
+        extra_eos=violations.get("extra_eos", 0) if run.session else None,
+    )
+
+
+def _versions(run: Evidence) -> dict[str, Any]:
+    """The software that the run recorded, with LoadGen's and the engine's own words for theirs."""
+    system = run.system or {}
+    versions = dict(system.get("software") or {}) | {"git_revision": system.get("git_revision")}
+    if loadgen := run.detail.text("loadgen_version"):
+        versions["loadgen"] = loadgen
+    engine = run.section("engine")
+    if engine.get("version"):
+        versions[f"engine {engine.get('name')}"] = engine["version"]
+    return versions
