@@ -20,6 +20,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from harness.text import duration, number
+
 STATUS_FILE = "status.json"
 ENDED = frozenset({"finished", "failed"})
 POLL_S = 0.5
@@ -205,24 +207,3 @@ def _stale_s(status: Status) -> float | None:
         return None
     age = time.time() - float(written)
     return age if age > STALE_S else None
-
-
-def number(value: float | None) -> str:
-    """Return a figure as a person reads it: three significant digits below 100, thousands separated above."""
-    if value is None:
-        return "–"
-    if math.isfinite(value) and (isinstance(value, int) or abs(value) >= 100):
-        return f"{round(value):,}"
-    return f"{value:.3g}"
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as ``1 h 02 min``, ``3 min 05 s`` or ``7 s``."""
-    if seconds is None or not math.isfinite(seconds):
-        return "–"
-    whole = max(round(seconds), 0)
-    hours, rest = divmod(whole, 3600)
-    minutes, left = divmod(rest, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {left:02d} s" if minutes else f"{left} s"

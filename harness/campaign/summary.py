@@ -11,6 +11,7 @@ from rich.table import Table
 from harness.campaign.plan import Kind, Step
 from harness.config import Scenario
 from harness.rundir import names
+from harness.text import duration
 from mlperf_llama_base import files
 
 
@@ -24,21 +25,11 @@ def plan_table(steps: Sequence[Step], reasons: dict[str, str | None]) -> Table:
         reason, seconds = reasons[step.name], step.seconds()
         total += seconds or 0.0 if reason else 0.0
         state = f"to run ({reason})" if reason else "done"
-        table.add_row(step.name, state, duration(seconds) if reason else "-")
+        table.add_row(step.name, state, duration(seconds, rough=True) if reason else "-")
     table.add_section()
     runs = sum(reason is not None for reason in reasons.values())
-    table.add_row(f"{runs} runs", "plus loading the model, each time", duration(total))
+    table.add_row(f"{runs} runs", "plus loading the model, each time", duration(total, rough=True))
     return table
-
-
-def duration(seconds: float | None) -> str:
-    """``1 h 02 min``, ``11 min`` or ``5 s``."""
-    if seconds is None:
-        return "unknown"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
 def summary_table(directory: Path, steps: Sequence[Step]) -> Table:

@@ -19,9 +19,9 @@ def compare(
     from rich.table import Table
     from rich.text import Text
 
-    from harness.progress import number
     from harness.report.compare import compare as compare_dirs
     from harness.report.flat import value_text
+    from harness.text import number
 
     found, console = compare_dirs(a, b), Console()
     if found.settings:

@@ -90,7 +90,7 @@ class _Frame:
 def line_chart(
     *, title: str, description: str, x_label: str, y_label: str, lines: Sequence[Line], limits: Sequence[Limit] = ()
 ) -> Chart:
-    """Draw lines over a mlperf_llama_base axis from zero up; ``limits`` are horizontal."""
+    """Draw lines over a common axis from zero up; ``limits`` are horizontal."""
     ys = [v for line in lines for v in (line.y, line.low, line.high) if v is not None]
     values = np.concatenate([*ys, [limit.value for limit in limits]])
     values = values[np.isfinite(values)]

@@ -25,7 +25,7 @@ def analyse(step: dict[str, Any], baselines: dict[str, dict[str, Any]]) -> dict[
     half = None
     used = {kind_of(worker) for worker in step["workers"]}
     if speed["ci95"] is not None and all(baselines[k]["tokens_per_second"]["ci95"] is not None for k in used):
-        # workers of one kind share one baseline: its error is mlperf_llama_base to them and does not average out
+        # workers of one kind share one baseline: its error is common to them and does not average out
         numbers = {k: sum(kind_of(w) == k for w in step["workers"]) for k in used}
         spread = sum((n * baselines[k]["tokens_per_second"]["ci95"]) ** 2 for k, n in numbers.items())
         half = efficiency * math.hypot(speed["ci95"] / speed["value"], math.sqrt(spread) / expected)

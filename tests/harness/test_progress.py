@@ -118,8 +118,3 @@ def test_says_when_there_is_no_news() -> None:
     out = io.StringIO()
     Console(file=out, width=100).print(progress.Progress(status(time=time.time() - 100)))
     assert "no news for 1 min 4" in out.getvalue()
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(7.2, "7 s"), (185, "3 min 05 s"), (3720, "1 h 02 min"), (None, "–")])
-def test_duration(seconds: float | None, text: str) -> None:
-    assert progress.duration(seconds) == text

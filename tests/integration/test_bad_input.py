@@ -292,7 +292,7 @@ def test_a_directory_that_is_not_empty(tmp_path: Path, data: Path) -> None:
     run = (*NULL, "--dataset", data)
     refused(tmp_path, *run, words=(str(output), "not empty", "--overwrite"))
     refused(tmp_path, *run, "--overwrite", words=(str(output), "no run of ours", "choose another"))
-    (output / "config.yaml").write_text("logging: verbose\n")  # a mlperf_llama_base name makes no run
+    (output / "config.yaml").write_text("logging: verbose\n")  # a common name makes no run
     refused(tmp_path, *run, "--overwrite", words=(str(output), "no run of ours", "choose another"))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.progress import number
 from harness.report.compare import Comparison, compare_runs
 from harness.report.document import Bar, Block, Cell, Items, Section, Table, Text
 from harness.report.flat import value_text
 from harness.report.load import RunData
 from harness.report.sections.verdict import verdict
+from harness.text import number
 
 
 def sections(runs: Sequence[RunData]) -> list[Section]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.progress import number
 from harness.report.charts import Limit, Line, line_chart
 from harness.report.document import Bar, Block, Cell, Charts, Folded, Items, Section, Table, Text
 from harness.report.flat import flatten, value_text
 from harness.report.load import RunData
 from harness.report.published import Place, Published, place
+from harness.text import number
 
 _UNIT = (
     "Samples/s is the unit, since submissions count one token more or less for the same sample; ≈ is worked out "

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.monitor.energy import window
-from harness.progress import number
 from harness.report.charts import Line, line_chart
 from harness.report.document import Block, Chart, Charts, Folded, Section, Table, Text
 from harness.report.insights import during
 from harness.report.load import Floats, RunData
 from harness.report.scale import BINS, binned, edges_over
+from harness.text import number
 
 _GPU_CHARTS = [
     ("utilisation_pct", "GPU utilisation", "%", 1.0),

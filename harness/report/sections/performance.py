@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.config import Scenario
-from harness.progress import number
 from harness.report.charts import Limit, Line, histogram, line_chart
 from harness.report.document import Block, Chart, Charts, Section, Table, Text
 from harness.report.insights import outstanding
 from harness.report.load import Events, Floats, RunData
 from harness.report.scale import BINS, binned_percentile, edges_over
+from harness.text import number
 
 PERCENTILES = ("p50", "p90", "p95", "p97", "p99", "p99_9")
 _NAMES = {"ttft": "time to first token (TTFT)", "tpot": "time per output token (TPOT)", "latency": "latency"}

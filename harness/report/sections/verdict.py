@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.progress import duration, number
 from harness.report.document import Block, Card, Cards, Items, Section, Text, Tone
 from harness.report.insights import insights
 from harness.report.load import RunData
+from harness.text import duration, number
 
 
 def verdict(run: RunData) -> tuple[str, Tone]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.progress import number
 from harness.report.document import Bar, Block, Cell, Items, Section, Table, Text
 from harness.report.insights import tokens_by_worker
 from harness.report.load import RunData
 from harness.report.steps import DECODE, steps
+from harness.text import number
 
 
 def sections(run: RunData) -> list[Section]:

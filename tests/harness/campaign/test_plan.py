@@ -8,7 +8,6 @@ import pytest
 
 from harness import config
 from harness.campaign.plan import Kind, Step, choose_scenarios, make_plan, parse_rates
-from harness.campaign.summary import duration
 from harness.config import Benchmark, Mode, RunConfig, Scenario
 from mlperf_llama_base.errors import UserError
 from tests.harness.campaign.conftest import steps_of
@@ -122,8 +121,3 @@ def test_scenarios_are_the_benchmark_s(tmp_path: Path) -> None:
     assert choose_scenarios(Benchmark.DATACENTER, ["server", "offline"]) == [Scenario.OFFLINE, Scenario.SERVER]
     with pytest.raises(UserError, match="'singlestream' is none of the datacenter benchmark's"):
         choose_scenarios(Benchmark.DATACENTER, ["singlestream"])
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(None, "unknown"), (5, "5 s"), (668, "11 min"), (3720, "1 h 02 min")])
-def test_durations_for_people(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
