@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -70,14 +71,31 @@ QUICK = (
     "sut/engines/__init__.py",
     "sut/engines/null.py",
 )
+# Rooms of the harness from the bottom up: packages and loose modules. A room may import those of the rows before it,
+# never its own row's or a later one's. What starts runs of its own (the tuner, scaling, a campaign) stands above `run`.
+ORDER = (
+    {"__init__", "text"},
+    {"config", "demo", "inventory", "progress"},
+    {"loadgen"},
+    {"rundir"},
+    {"accuracy", "monitor", "workers"},
+    {"cluster", "verdict"},
+    {"preflight", "session"},
+    {"run"},
+    {"bench", "campaign", "report", "scaling", "submission", "tune"},
+    {"cli"},
+    {"__main__"},
+)
+LOOSE_MODULES = 8
+LINES = 400
 FILES = sorted(path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 KNOWN = frozenset(FILES)
 
 
-def imports(path: str, *, late: bool) -> Iterator[str]:
+@cache
+def imports(path: str, *, late: bool) -> tuple[str, ...]:
     """Modules that a file imports: all of them, or only those when it is imported itself (``late=False``)."""
-    tree = ast.parse((ROOT / path).read_text(), path)
-    yield from _imports(tree, path, late=late)
+    return tuple(_imports(ast.parse((ROOT / path).read_text(), path), path, late=late))
 
 
 def _imports(node: ast.AST, path: str, *, late: bool) -> Iterator[str]:
@@ -120,6 +138,74 @@ def test_imports_go_one_way(package: str) -> None:
         if top(module) in {*PACKAGES, "tests"} - own
     ]
     assert not wrong
+
+
+def harness_room(module: str) -> str:
+    """``harness.rundir.names`` and all else in it is ``rundir``; the package itself is ``__init__``."""
+    parts = module.split(".")
+    known = len(parts) > 1 and (f"harness/{parts[1]}.py" in KNOWN or f"harness/{parts[1]}/__init__.py" in KNOWN)
+    return parts[1] if known else "__init__"
+
+
+def test_every_room_of_the_harness_has_one_place_in_the_order() -> None:
+    rooms = {harness_room(path.removesuffix(".py").replace("/", ".")) for path in FILES if path.startswith("harness/")}
+    placed = [room for row in ORDER for room in row]
+    assert len(placed) == len(set(placed))
+    assert rooms <= set(placed), f"give {rooms - set(placed)} a place in ORDER"
+
+
+def test_rooms_of_the_harness_import_only_those_below() -> None:
+    place = {room: number for number, row in enumerate(ORDER) for room in row}
+    wrong = set()
+    for path in FILES:
+        if not path.startswith("harness/"):
+            continue
+        own = harness_room(path.removesuffix(".py").replace("/", "."))
+        for module in imports(path, late=True):
+            other = harness_room(module)
+            if top(module) == "harness" and other != own and place[other] >= place[own]:
+                wrong.add(f"{path} imports {module}")
+    assert not wrong
+
+
+def test_there_are_no_circles_between_rooms() -> None:
+    """Rooms: the packages of the harness, and every module of the others."""
+    arrows: dict[str, set[str]] = {}
+    for path in FILES:
+        arrows.setdefault(room_of(path), set()).update(
+            room_of(file) for module in imports(path, late=True) for file in files_of(module)
+        )
+    in_circles = {room for room in arrows if room in reached(arrows, room)}
+    assert not in_circles
+
+
+def room_of(path: str) -> str:
+    parts = path.removesuffix(".py").split("/")
+    return "/".join(parts[:2]) if parts[0] == "harness" else "/".join(parts)
+
+
+def files_of(module: str) -> Iterator[str]:
+    name = module.replace(".", "/")
+    yield from (file for file in (f"{name}.py", f"{name}/__init__.py") if file in KNOWN)
+
+
+def reached(arrows: dict[str, set[str]], start: str) -> set[str]:
+    """Every room that an arrow or several lead to from ``start``; arrows of a room to itself do not count."""
+    seen: set[str] = set()
+    waiting = [room for room in arrows[start] if room != start]
+    while waiting:
+        current = waiting.pop()
+        if current not in seen:
+            seen.add(current)
+            waiting += arrows.get(current, set()) - {current}
+    return seen
+
+
+def test_modules_are_small_and_few_are_loose() -> None:
+    loose = [path for path in FILES if path.count("/") == 1 and path.startswith("harness/") and "__" not in path]
+    assert len(loose) <= LOOSE_MODULES, loose
+    lines = {path: len((ROOT / path).read_text().splitlines()) for path in FILES}
+    assert not {path: count for path, count in lines.items() if count > LINES}
 
 
 def test_loadgen_is_imported_in_two_places() -> None:
