@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -82,12 +82,6 @@ def summaries(count: int, *, seed: int, mean_chars: int = SUMMARY_CHARS) -> list
         words[place] += "."
     texts = (" ".join(words[start:end]) for start, end in zip([0, *cuts[:-1]], cuts, strict=True))
     return [". ".join(s[:1].upper() + s[1:] for s in text.rstrip(".").split(". ")) + "." for text in texts]
-
-
-def summary_ids(texts: list[str], tokenizer: Any) -> list[IntArray]:
-    """Return the summaries as a model would generate them: token ids with EOS at the end, int32."""
-    encoded = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    return [np.asarray([*ids, tokenizer.eos_token_id], np.int32) for ids in encoded]
 
 
 def synthesize(

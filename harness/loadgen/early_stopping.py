@@ -99,13 +99,6 @@ def judge(latencies_ns: npt.ArrayLike, limit_ns: int, percentile: float = 0.99) 
     )
 
 
-def estimate(latencies_ns: npt.ArrayLike, percentile: float = 0.9) -> int | None:
-    """SingleStream's early-stopping percentile estimate (ns), or None with too few queries (64 at the 90th)."""
-    values = np.sort(np.asarray(latencies_ns))
-    discarded = allowed_over_limit(values.size, percentile)
-    return int(values[values.size - discarded]) if discarded >= 1 else None
-
-
 def _check(percentile: float) -> None:
     if not 0.0 < percentile < 1.0:
         raise ValueError(f"percentile must lie between 0 and 1, got {percentile}")

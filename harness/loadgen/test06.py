@@ -94,11 +94,6 @@ def verify(run_dir: Path, eos_token_ids: Collection[int] = LLAMA_3_1_EOS) -> Com
     return result
 
 
-def verify_compliance(run_dir: Path, eos_token_ids: Collection[int] = LLAMA_3_1_EOS) -> dict[str, Any]:
-    """``verify`` as the plain mapping that result.json carries."""
-    return verify(run_dir, eos_token_ids).as_dict()
-
-
 def settings_problems(detail: DetailLog) -> list[str]:
     """Why this detail log is not that of a TEST06 run; empty if it is."""
     problems = []

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 
 from harness.monitor.node import NodeSample
 
-METRICS_FILE = "metrics.parquet"
 COLUMNS = pa.schema(
     [
         ("t_s", pa.float64()),

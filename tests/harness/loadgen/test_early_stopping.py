@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.loadgen.early_stopping import allowed_over_limit, estimate, judge, min_queries, percentile_of
+from harness.loadgen.early_stopping import allowed_over_limit, judge, min_queries, percentile_of
 from harness.loadgen.log import DETAIL, parse_detail
 from tests.harness.loadgen.real_runs import run_loadgen
 
@@ -33,8 +33,7 @@ def test_more_queries_never_allow_fewer() -> None:
 
 def test_single_stream_needs_64_queries() -> None:
     assert min_queries(1, 0.9) == 64
-    assert estimate(np.arange(63), 0.9) is None
-    assert estimate(np.arange(64), 0.9) == 63
+    assert (allowed_over_limit(63, 0.9), allowed_over_limit(64, 0.9)) == (0, 1)
 
 
 def test_judge() -> None:

@@ -14,7 +14,6 @@ from harness.loadgen.test06 import (
     SAMPLES,
     ComplianceResult,
     verify,
-    verify_compliance,
     verify_log,
     write_audit_config,
     write_test06,
@@ -55,7 +54,7 @@ def test_a_real_test06_run_passes(run: Path) -> None:
 
 
 def test_the_block_of_result_json(run: Path) -> None:
-    block = verify_compliance(run, [128009])
+    block = verify(run, [128009]).as_dict()
     assert set(block) == {"test", "first_token", "eos", "sample_length", "samples", "passed", "reasons"}
     assert block["test"] == "TEST06" and block["passed"] is True
     json.dumps(block)
