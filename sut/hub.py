@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
 from sut.curve import Gate
 from sut.dispatcher import Dispatcher
 from sut.messages import (
@@ -64,6 +64,7 @@ class WorkerView:
     beats: int = 0
     busy_beats: int = 0
     fault: str = ""
+    exit_code: int = 0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -148,11 +149,13 @@ class Hub(threading.Thread):
 
     def missing(self) -> list[str]:
         """Workers that are not ready, each with what is known of it."""
-        return [
-            f"worker {w.spec.id}{f' on {w.node}' if w.node else ''} ({w.fault or w.state})"
-            for w in self.workers.values()
-            if w.state != "ready"
-        ]
+        views = [w for w in self.workers.values() if w.state != "ready"]
+        return [f"worker {w.spec.id}{f' on {w.node}' if w.node else ''} ({w.fault or w.state})" for w in views]
+
+    def of_input(self) -> UserError | None:
+        """What the user gave, if that is why workers cannot start: it is the same for all of them."""
+        wrong = {w.fault for w in self.workers.values() if w.state == "dead" and w.exit_code == UserError.exit_code}
+        return UserError("; ".join(sorted(wrong))) if wrong else None
 
     def stop(self) -> None:
         self._stopping.set()
@@ -245,8 +248,8 @@ class Hub(threading.Thread):
         elif type(message) is Ready:
             self._ready(view, message)
         elif type(message) is Fault:
-            view.fault = message.reason
-            if message.environment:
+            view.fault, view.exit_code = message.reason, message.exit_code
+            if message.exit_code in (UserError.exit_code, EnvironmentFault.exit_code):
                 view.restarts = max(view.restarts, self.options.max_restarts)
             self._lose(view, message.reason, kill=False)
 
@@ -329,7 +332,7 @@ class Hub(threading.Thread):
         if all(view.state == "dead" or self._unplaced(view, now) for view in self.workers.values()):
             reasons = sorted({view.fault or "no node has room for it" for view in self.workers.values()})
             kind = EnvironmentFault if self.engine is None else RunError
-            raise kind(f"no worker is left: {'; '.join(reasons)} (see workers/*.log)")
+            raise self.of_input() or kind(f"no worker is left: {'; '.join(reasons)} (see workers/*.log)")
 
     def _unplaced(self, view: WorkerView, now: float) -> bool:
         """It has waited in vain for a node. It may wait on as long as others work: nodes come back."""

@@ -136,10 +136,14 @@ class Heartbeat(msgspec.Struct, tag="beat"):
 
 
 class Fault(msgspec.Struct, tag="fault"):
-    """The worker cannot go on; its process ends after this. ``environment``: a restart cannot help."""
+    """The worker cannot go on; its process ends after this.
+
+    ``exit_code``: of the error's family (:mod:`mlperf_llama_base.errors`). After 2 (what the user gave is wrong) and 3
+    (the environment is not fit) a restart cannot help.
+    """
 
     reason: str
-    environment: bool = False
+    exit_code: int = 4
 
 
 class Submit(msgspec.Struct, tag="submit"):

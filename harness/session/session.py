@@ -125,7 +125,9 @@ class Session:
             self._tick("starting workers")
             dead = sum(w.state == "dead" for w in hub.workers.values())
             if dead > len(hub.workers) - (self.config.cluster.min_workers or len(hub.workers)):
-                raise EnvironmentFault(f"could not be started: {'; '.join(hub.missing())} (see workers/*.log)")
+                raise hub.of_input() or EnvironmentFault(
+                    f"could not be started: {'; '.join(hub.missing())} (see workers/*.log)"
+                )
             if time.monotonic() > deadline:
                 raise EnvironmentFault(
                     f"workers not ready within {self.config.workers.start_timeout_s:.0f} s: {', '.join(hub.missing())} "

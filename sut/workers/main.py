@@ -178,7 +178,7 @@ def serve(spec: WorkerSpec) -> int:
         status = 0
     except (UserError, EnvironmentFault) as error:
         log.error("%s", error)
-        wire.send(Fault(str(error), environment=True))
+        wire.send(Fault(str(error), exit_code=error.exit_code))
     except Exception as error:
         log.exception("the engine broke")
         wire.send(Fault(" ".join(f"{type(error).__name__}: {error}".split())[:500]))

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import zmq
 
-from mlperf_llama_base.errors import EnvironmentFault, RunError
+from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from sut.dispatcher import Dispatcher
 from sut.hub import Hub, HubOptions
 from sut.messages import EngineSettings, WorkerSpec
@@ -167,6 +167,13 @@ def test_out_of_memory_at_start_is_an_environment_fault_and_not_tried_again(rig:
     with pytest.raises(EnvironmentFault, match="out of memory"):
         r.until(lambda: False)
     assert sum(w.restarts for w in r.hub.workers.values()) <= 2 * r.hub.options.max_restarts
+
+
+def test_a_wrong_argument_that_only_a_worker_notices_is_the_users_error(rig: Callable[..., Rig]) -> None:
+    r = rig(workers=2, max_num_seq=4)
+    with pytest.raises(UserError, match="did you mean 'max_num_seqs'") as caught:
+        r.until(lambda: False)
+    assert "no worker is left" not in str(caught.value)
 
 
 def test_when_nobody_is_left_the_run_ends(rig: Callable[..., Rig]) -> None:
