@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the scripts share: the environment in .venv, made once and then reused, and the call of mlperf-llama.
 #
-# To be sourced. Environment variables that all scripts heed (all optional):
+# To be sourced. Environment variables that all scripts read (all optional):
 #   PYTHON                  interpreter for a new environment (default: the first of python3, 3.12, 3.11, 3.13 that fits)
 #   EXTRAS                  extras to install besides what the call needs: vllm, ray, report, openai, tune, metrics, all
 #   TORCH                   cpu or cuda: build of PyTorch (default: cuda where there is an NVIDIA GPU, else cpu)
@@ -9,7 +9,7 @@
 
 set -euo pipefail
 
-ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+ROOT=$(cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 VENV=${MLPERF_LLAMA_VENV:-$ROOT/.venv}
 TORCH_CPU_VERSION=2.13.0
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
@@ -23,10 +23,15 @@ die() {
     exit "$1"
 }
 
-# help_if_asked "$@": print the comment at the top of the calling script
+# comment_at_top FILE: the comment at the top of a script, which is its help
+comment_at_top() {
+    sed -n '2,/^$/s/^# \{0,1\}//p' "$1"
+}
+
+# help_if_asked "$@": print the help of the calling script
 help_if_asked() {
     if [[ ${1:-} == -h || ${1:-} == --help ]]; then
-        sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
+        comment_at_top "$0"
         exit 0
     fi
 }
@@ -109,6 +114,7 @@ with_lock() (
 )
 
 # ensure_environment [EXTRA...]: install the project into .venv with these extras, unless that was done before
+# shellcheck disable=SC2120 # the arguments are optional
 ensure_environment() {
     local wanted build
     if [[ -n ${MLPERF_LLAMA_VENV:-} ]]; then
@@ -150,29 +156,4 @@ install_project() {
 # mlperf_llama ARGUMENT...: the command of the environment
 mlperf_llama() {
     "$VENV/bin/mlperf-llama" "$@"
-}
-
-# run_benchmark SCENARIO MODE [OPTION...]: one run, with the variables that the run_*.sh scripts document
-run_benchmark() {
-    local scenario=$1 mode=$2 needed=() options=()
-    shift 2
-    case ${ENGINE:-} in
-        openai) needed=(openai) ;;
-        vllm) if has_nvidia_gpu; then needed=(vllm); fi ;;
-    esac
-    ensure_environment "${needed[@]}"
-    if [[ -z ${PROFILE:-}${MODEL:-}${DATASET:-} ]]; then
-        PROFILE=cpu-demo
-    fi
-    [[ -z ${PROFILE:-} ]] || options+=(--profile "$PROFILE")
-    [[ -z ${MODEL:-} ]] || options+=(--model "$MODEL")
-    [[ -z ${DATASET:-} ]] || options+=(--dataset "$DATASET")
-    [[ -z ${ENGINE:-} ]] || options+=(--engine "$ENGINE")
-    [[ -z ${WORKERS:-} ]] || options+=(--workers "$WORKERS")
-    [[ -z ${TARGET_QPS:-} ]] || options+=(--target-qps "$TARGET_QPS")
-    [[ -z ${TARGET_LATENCY_MS:-} ]] || options+=(--target-latency-ms "$TARGET_LATENCY_MS")
-    [[ -z ${USER_CONF:-} ]] || options+=(--user-conf "$USER_CONF")
-    # with --output among the extra arguments, that one counts
-    options+=(--output "${OUTPUT:-$ROOT/runs/$(date +%Y%m%d-%H%M%S)-$scenario-$mode}")
-    mlperf_llama run --scenario "$scenario" --mode "$mode" "${options[@]}" "$@"
 }

@@ -5,17 +5,17 @@
 #
 # Makes the environment in .venv, fetches a small demo model (SmolLM2-135M-Instruct), runs Offline performance, Offline
 # accuracy and Server performance into DIR (default: runs/quickstart) and prints a table. Earlier runs in DIR are
-# replaced. These are short runs to see everything at work, not results that could be submitted: LoadGen calls the Server
-# run INVALID for its few queries, whatever the latencies. Exit code 0 means that all three ran; the table tells more.
+# replaced. These are short runs that show everything at work, not results that could be submitted: LoadGen calls the
+# Server run INVALID because it has too few queries, whatever its latencies. Exit code 0 means that all three ran.
 #
 # Environment variables (all optional):
 #   PROFILE      another profile than cpu-demo
-#   MODEL, DATASET, ENGINE, WORKERS as in scripts/run_offline.sh
+#   MODEL, DATASET, ENGINE, WORKERS as described in scripts/scenario.sh
 # scripts/common.sh lists those that concern the installation.
 
 set -euo pipefail
-# shellcheck source=scripts/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/scenario.sh
+source "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/scenario.sh"
 help_if_asked "$@"
 
 dir=$ROOT/runs/quickstart
@@ -37,7 +37,7 @@ step() {
     [[ $code -le 1 ]] || exit "$code"
 }
 
-# a few samples tell the speed as well; the accuracy run takes them all
+# a few samples are enough for the speed; the accuracy run takes them all
 short=() shorter=()
 if [[ $PROFILE == cpu-demo ]]; then
     short=(--set dataset.limit=16 --set loadgen.min_query_count=16)

@@ -5,7 +5,7 @@
 
 set -euo pipefail
 # shellcheck source=scripts/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/common.sh"
 help_if_asked "$@"
 [[ $# -gt 0 ]] || die 2 "give the directory of an accuracy run: scripts/score_accuracy.sh RUN_DIR"
 ensure_environment

@@ -3,30 +3,42 @@
 #
 # Usage: scripts/screenshots.sh RUN_DIR [RUN_DIR]...
 #
-# The first run's status.json gives the progress display; the report is made of all runs.
+# The progress display shows the first run's status.json; the report covers all runs.
+#
+# Environment variables (all optional):
+#   IMAGES       folder for the pictures (default: docs/images)
+# scripts/common.sh lists those that concern the installation.
 
 set -euo pipefail
 # shellcheck source=scripts/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/common.sh"
 help_if_asked "$@"
-[[ $# -gt 0 ]] || fail "give the directory of a run"
+[[ $# -gt 0 ]] || die 2 "give one or more run directories: scripts/screenshots.sh RUN_DIR..."
+chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
+    die 3 "Chromium is missing: install it (Debian: apt install chromium)"
+ensure_environment report
 
-images=$ROOT/docs/images
+images=${IMAGES:-$ROOT/docs/images}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$images"
 
-mlperf_llama report "$@" --output "$scratch/report.html"
-shoot() { # shoot NAME WIDTH HEIGHT [FLAG...]
-    chromium --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync \
-        --hide-scrollbars --user-data-dir="$scratch/profile" --window-size="$2,$3" "${@:4}" \
-        --screenshot="$images/$1.png" "file://$scratch/report.html" >/dev/null 2>&1
+# shoot NAME WIDTH HEIGHT [FLAG...]: a picture of the report
+shoot() {
+    if ! "$chromium" --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking \
+        --disable-sync --hide-scrollbars --user-data-dir="$scratch/profile" --window-size="$2,$3" "${@:4}" \
+        --screenshot="$images/$1.png" "file://$scratch/report.html" >"$scratch/log" 2>&1; then
+        tail -n 5 -- "$scratch/log" >&2
+        die 3 "Chromium made no picture of the report"
+    fi
     say "$images/$1.png"
 }
+mlperf_llama report "$@" --output "$scratch/report.html"
 shoot report 1100 1700
 shoot report-dark-phone 420 1500 --force-dark-mode --blink-settings=preferredColorScheme=0
 
 "$VENV/bin/python" - "$1" "$images/progress.svg" <<'PYTHON'
+import os
 import sys
 from pathlib import Path
 
@@ -34,8 +46,9 @@ from rich.console import Console
 
 from harness.progress import Progress, read_status
 
-console = Console(record=True, width=110, force_terminal=True, file=open("/dev/null", "w"))
-console.print(Progress(read_status(Path(sys.argv[1])) or {}))
+with open(os.devnull, "w") as nowhere:
+    console = Console(record=True, width=110, force_terminal=True, file=nowhere)
+    console.print(Progress(read_status(Path(sys.argv[1])) or {}))
 console.save_svg(sys.argv[2], title="mlperf-llama run")
 PYTHON
 say "$images/progress.svg"

@@ -5,7 +5,7 @@
 
 set -euo pipefail
 # shellcheck source=scripts/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/common.sh"
 help_if_asked "$@"
 [[ $# -gt 0 ]] || die 2 "give one or more run directories: scripts/summarize_results.sh RUN_DIR..."
 ensure_environment

@@ -12,7 +12,7 @@
 
 set -euo pipefail
 # shellcheck source=scripts/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/common.sh"
 help_if_asked "$@"
 
 install_system_packages() {
@@ -64,8 +64,9 @@ select_vllm_tests() {
 
 if [[ $# -eq 0 ]]; then
     check ruff "$VENV/bin/ruff" check .
+    check "ruff format" "$VENV/bin/ruff" format --check .
     check mypy "$VENV/bin/mypy"
-    ! command -v shellcheck >/dev/null || check shellcheck shellcheck -x scripts/*.sh
+    ! command -v shellcheck >/dev/null || check shellcheck shellcheck -x scripts/*.sh .ci/run
 fi
 check pytest "$VENV/bin/python" -m pytest -m "not vllm" "$@"
 [[ -n ${WITHOUT_VLLM:-} ]] || check "pytest with vLLM" select_vllm_tests "$@"

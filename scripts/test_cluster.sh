@@ -11,7 +11,7 @@
 
 set -euo pipefail
 # shellcheck source=scripts/common.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/common.sh"
 help_if_asked "$@"
 
 [[ $(id -u) -eq 0 ]] || die 3 "must run as root: it makes network namespaces"

@@ -46,7 +46,8 @@ def recorder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """An environment whose mlperf-llama is this checkout, run by the interpreter of the tests."""
+    """An environment whose mlperf-llama and Python are this checkout, run by the interpreter of the tests."""
     command = f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m harness "$@"\n'
     executable(tmp_path / "real" / "bin" / "mlperf-llama", command)
+    executable(tmp_path / "real" / "bin" / "python", f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" "$@"\n')
     return tmp_path / "real"
