@@ -181,7 +181,7 @@ def conclude(config: RunConfig, run_dir: Path, console: Console) -> int:
 
     unscored: HarnessError | None = None
     if config.mode is Mode.ACCURACY:
-        from harness.accuracy.run import score_run
+        from harness.accuracy.score_run import score_run
 
         began = time.monotonic()
         try:

@@ -34,14 +34,14 @@ class Completions(threading.Thread):
             while (batch := self._queue.get()) is not None:
                 first, done = batch
                 if first:
-                    report(lg.FirstTokenComplete, first)
+                    respond(lg.FirstTokenComplete, first)
                 if done:
-                    report(lg.QuerySamplesComplete, done)
+                    respond(lg.QuerySamplesComplete, done)
         except Exception as error:  # noqa: BLE001  the session ends the run with it
             self.error = error
 
 
-def report(call: object, samples: list[tuple[int, bytes]]) -> None:
+def respond(call: object, samples: list[tuple[int, bytes]]) -> None:
     """Call LoadGen with one response a sample. It copies the bytes during the call, so one joined buffer serves."""
     joined = b"".join([tokens for _, tokens in samples])
     at = np.frombuffer(joined, dtype=np.uint8).__array_interface__["data"][0]

@@ -26,8 +26,8 @@ from sut.messages import (
     Heartbeat,
     Hello,
     Ready,
-    Report,
     Request,
+    StepEvents,
     Stop,
     Submit,
     WorkerSpec,
@@ -81,7 +81,7 @@ class HubOptions:
 class Hub(threading.Thread):
     """Runs until :meth:`stop`. ``failure`` is set when the run cannot go on; ``changed`` fires on it and on each ready.
 
-    ``prompts(index)`` gives a sample's ids as int32 LE bytes; ``report(first, done)`` takes what is for LoadGen.
+    ``prompts(index)`` gives a sample's ids as int32 LE bytes; ``deliver(first, done)`` takes what is for LoadGen.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Hub(threading.Thread):
         pool: WorkerPool,
         specs: list[WorkerSpec],
         prompts: Callable[[int], bytes],
-        report: Callable[[list[tuple[int, bytes]], list[tuple[int, bytes]]], None],
+        deliver: Callable[[list[tuple[int, bytes]], list[tuple[int, bytes]]], None],
         options: HubOptions,
         bind: str,
         curve_keys: tuple[bytes, bytes] | None = None,
@@ -100,7 +100,7 @@ class Hub(threading.Thread):
         self.dispatcher = dispatcher
         self.pool = pool
         self.prompts = prompts
-        self.report = report
+        self.deliver = deliver
         self.options = options
         self.workers = {spec.id: WorkerView(spec) for spec in specs}
         self.record = SampleRecord()
@@ -223,7 +223,7 @@ class Hub(threading.Thread):
             pass
         if first or done:
             self.last_event = time.monotonic()
-            self.report(first, done)
+            self.deliver(first, done)
 
     def _one(self, frames: list[bytes], first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]) -> None:
         view = self._sender(frames)
@@ -237,7 +237,7 @@ class Hub(threading.Thread):
             self._lose(view, "sent a message that cannot be decoded", kill=True)
             return
         view.heard = time.monotonic()
-        if type(message) is Report:
+        if type(message) is StepEvents:
             self._events(view, message, first, done)
         elif type(message) is Heartbeat:
             view.beat = message
@@ -265,12 +265,12 @@ class Hub(threading.Thread):
         return view
 
     def _events(
-        self, view: WorkerView, report: Report, first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]
+        self, view: WorkerView, message: StepEvents, first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]
     ) -> None:
         now = time.perf_counter_ns()
         worker = view.spec.id
         dispatcher = self.dispatcher
-        for event in report.events:
+        for event in message.events:
             if type(event) is FirstToken:
                 if dispatcher.first_token(worker, event, now):
                     first.append((event.id, event.tokens))

@@ -113,7 +113,7 @@ class Ready(msgspec.Struct, tag="ready"):
     warm_up_s: float
 
 
-class Report(msgspec.Struct, tag="report"):
+class StepEvents(msgspec.Struct, tag="events"):
     """Events of one engine step, in order."""
 
     events: list[Event]
@@ -154,7 +154,7 @@ class Stop(msgspec.Struct, tag="stop"):
     """Finish at once and leave."""
 
 
-FromWorker = Hello | Ready | Report | Heartbeat | Fault
+FromWorker = Hello | Ready | StepEvents | Heartbeat | Fault
 ToWorker = Submit | Stop
 
 encode = msgspec.msgpack.Encoder().encode

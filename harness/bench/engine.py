@@ -39,7 +39,7 @@ def offline_once(config: RunConfig, *, samples: int) -> RunConfig:
     return config
 
 
-def measure(
+def measure_engine(
     config: RunConfig, *, samples: int, raw: bool, static_batches: int | None, console: Console
 ) -> dict[str, Any]:
     """Run the variants one after another. Returns their figures and the ratio harness / raw."""

@@ -32,7 +32,7 @@ class Row:
     worker_rss_mb: float
 
 
-def measure(
+def measure_overhead(
     *, output: Path, workers: list[int], rates: list[float], offline_samples: int, seconds: float, console: Console
 ) -> list[Row]:
     """Run Offline and each Server rate for each number of workers; writes ``overhead.json``."""

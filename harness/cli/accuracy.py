@@ -20,7 +20,7 @@ def accuracy(
     """Score LoadGen's accuracy log with ROUGE as the reference does; writes accuracy.txt and updates result.json."""
     from rich.console import Console
 
-    from harness.accuracy.run import score_run
+    from harness.accuracy.score_run import score_run
     from harness.verdict.result import write_result
 
     console = Console()

@@ -51,7 +51,7 @@ def engine(
         overwrite=overwrite or None,
     )
     count = Dataset.load(path, limit=config.dataset.limit).count
-    figures = bench.measure(config, samples=count, raw=raw, static_batches=static_batches, console=console)
+    figures = bench.measure_engine(config, samples=count, raw=raw, static_batches=static_batches, console=console)
     for name in ("raw", "static_batches", "harness"):
         if name in figures:
             console.print(
@@ -77,7 +77,7 @@ def overhead(
     from harness.bench import overhead as bench
 
     console = Console()
-    rows = bench.measure(
+    rows = bench.measure_overhead(
         output=output, workers=workers, rates=rates, offline_samples=offline_samples, seconds=seconds, console=console
     )
     console.print(bench.table(rows))

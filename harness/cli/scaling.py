@@ -52,7 +52,7 @@ def scaling(
     if wanted[-1] > total:
         raise UserError(f"--count {wanted[-1]}: there is room for {total} worker(s)")
     console = Console()
-    tree = measure.measure(config, wanted, output=output.resolve(), samples=samples, console=console)
+    tree = measure.measure_scaling(config, wanted, output=output.resolve(), samples=samples, console=console)
     _show(tree, output, console)
 
 

@@ -44,7 +44,7 @@ def tune(
     """Find the highest rate that LoadGen calls valid, prove it, and write the lines for user.conf."""
     from rich.console import Console
 
-    from harness.tune.run import execute
+    from harness.tune.command import execute
     from harness.tune.state import Options
 
     config = o.make_config(

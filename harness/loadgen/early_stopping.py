@@ -78,7 +78,7 @@ def percentile_of(latencies_ns: npt.ArrayLike, percentile: float) -> int:
     return int(values[int(len(values) * percentile)])
 
 
-def judge(latencies_ns: npt.ArrayLike, limit_ns: int, percentile: float = 0.99) -> Judgement:
+def assess(latencies_ns: npt.ArrayLike, limit_ns: int, percentile: float = 0.99) -> Judgement:
     """Judge latencies (ns, shape [n]) as LoadGen's Server scenario judges TTFT and TPOT. Raises ``ValueError`` if
     empty.
     """

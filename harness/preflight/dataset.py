@@ -94,10 +94,10 @@ class DatasetPrompts(Check):
                 "synthetic data serves for speed only",
                 blocks_submission=True,
             )
-        return compare(data, tokenizer, dict(zip(rows, articles, strict=True)))
+        return compare_prompts(data, tokenizer, dict(zip(rows, articles, strict=True)))
 
 
-def compare(data: Dataset, tokenizer: Tokenizer, articles: dict[int, str]) -> Finding:
+def compare_prompts(data: Dataset, tokenizer: Tokenizer, articles: dict[int, str]) -> Finding:
     """Compare the rows of ``articles`` (row -> text) with what ``tokenizer`` makes of them."""
     from qsl.prompt import render
 

@@ -105,10 +105,10 @@ class LoadgenEmbedded(Check):
         if answer.returncode:
             last = (answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"])[-1]
             return fail(f"LoadGen does not answer: {last}", "pip install --force-reinstall mlcommons-loadgen")
-        return compare(json.loads(answer.stdout))
+        return compare_answers(json.loads(answer.stdout))
 
 
-def compare(answers: Sequence[tuple[int, Mapping[str, int | float | bool | None]]]) -> Finding:
+def compare_answers(answers: Sequence[tuple[int, Mapping[str, int | float | bool | None]]]) -> Finding:
     """Compare the probe's answers (return code and settings, in the order of PUBLISHED) with the published values."""
     findings: list[Finding] = []
     for ((model, scenario), special), (rc, settings) in zip(PUBLISHED.items(), answers, strict=True):

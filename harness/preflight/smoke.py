@@ -38,7 +38,7 @@ def run(engine: Engine, info: EngineInfo, prompts: list[list[int]], vocab_size: 
             target[event.id] = np.frombuffer(event.tokens, "<i4").tolist()
             if isinstance(event, Completion):
                 first = firsts.get(event.id)
-                violations += judge(engine.settings, info, event.id, first, outputs[event.id], vocab_size)
+                violations += violations_of(engine.settings, info, event.id, first, outputs[event.id], vocab_size)
     violations += [f"sample {i} got no answer" for i in range(len(prompts)) if i not in outputs and not violations]
     return {
         "lengths": [len(ids) for ids in outputs.values()],
@@ -47,7 +47,7 @@ def run(engine: Engine, info: EngineInfo, prompts: list[list[int]], vocab_size: 
     }
 
 
-def judge(
+def violations_of(
     settings: EngineSettings,
     info: EngineInfo,
     sample: int,

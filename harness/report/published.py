@@ -54,7 +54,7 @@ class Published:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Standing:
     """``per_accelerator``: this run's samples/s for each of ``count`` accelerators. ``not_comparable``: reasons."""
 
     accelerator: str | None
@@ -98,8 +98,8 @@ def accelerator_of(name: str) -> str | None:
     return next((known for pattern, known in _NAMES if re.search(pattern, name, re.IGNORECASE)), None)
 
 
-def place(run: RunData) -> Place | None:
-    """Return the run's place, None where it has no samples/s or its scenario was never published."""
+def standing(run: RunData) -> Standing | None:
+    """Return the run's standing, None where it has no samples/s or its scenario was never published."""
     rate = run.result.get("samples_per_second")
     peers = sorted(
         (row for row in published() if row.scenario == run.scenario.directory),
@@ -113,7 +113,7 @@ def place(run: RunData) -> Place | None:
     kind = kinds.pop() if len(kinds) == 1 else None
     count = max(len(names), 1)
     same = [row for row in peers if kind is not None and row.accelerator == kind]
-    return Place(
+    return Standing(
         accelerator=kind,
         count=count,
         per_accelerator=float(rate) / count,

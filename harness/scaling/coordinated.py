@@ -16,7 +16,7 @@ from rich.console import Console
 
 from harness.config import RunConfig
 from harness.scaling.analysis import analyse
-from harness.scaling.figures import Rate, describe
+from harness.scaling.figures import Rate, run_figures
 from harness.scaling.members import Handle, Place
 from harness.scaling.report import save
 from mlperf_llama_base.errors import EnvironmentFault, RunError
@@ -33,12 +33,12 @@ def run(config: RunConfig, places: Sequence[Place], *, output: Path, console: Co
         console.print(f"baseline: one worker on {place.name} ({place.kind})", highlight=False)
         folder = output / f"baseline-{len(baselines)}"
         together(config, [place], folders=[folder], workers=1)
-        figures = describe(folder, member=place.name)
+        figures = run_figures(folder, member=place.name)
         baselines[figures["workers"][0]["gpu"] or "CPU"] = figures
     console.print(f"coordinated: {len(places)} LoadGens at once", highlight=False)
     folders = [output / place.name for place in places]
     starts = together(config, places, folders=folders, workers=None)
-    members = [describe(folder, member=place.name) for folder, place in zip(folders, places, strict=True)]
+    members = [run_figures(folder, member=place.name) for folder, place in zip(folders, places, strict=True)]
     total = add_up(members)
     total["scaling"] = analyse(total, baselines)
     facts = {

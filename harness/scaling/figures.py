@@ -93,7 +93,7 @@ def rate(events: Events, *, seconds: float) -> Rate:
     return Rate(value, half * value / float(speeds.mean()))
 
 
-def describe(run_dir: Path, *, member: str | None = None) -> dict[str, Any]:
+def run_figures(run_dir: Path, *, member: str | None = None) -> dict[str, Any]:
     """A run as rows: ``samples``, ``tokens_per_second``, ``workers``, ``nodes``, ``tokens``, ``resources``.
 
     ``member`` names the node in place of what the workers said (several LoadGens on one machine).

@@ -13,7 +13,7 @@ from harness.run import supervise
 from harness.rundir import names
 from harness.rundir.directory import prepare_directory
 from harness.scaling.analysis import analyse, kind_of
-from harness.scaling.figures import describe
+from harness.scaling.figures import run_figures
 from harness.scaling.report import save
 from harness.verdict.result import write_result
 from harness.workers import plan_workers
@@ -58,7 +58,7 @@ def kinds(config: RunConfig) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def measure(
+def measure_scaling(
     config: RunConfig, counts: Sequence[int], *, output: Path, samples: int, console: Console
 ) -> dict[str, Any]:
     """Run them all; ``samples``: of a worker, so that every test lasts as long. Returns scaling.json's tree."""
@@ -97,7 +97,7 @@ def _one(config: RunConfig, count: int, folder: Path, *, samples: int, change: d
     config.save(run_dir / names.CONFIG)
     supervise(config, run_dir, Console(quiet=True), env=_only(change.get("gpus")))
     write_result(run_dir)
-    return describe(run_dir)
+    return run_figures(run_dir)
 
 
 def _only(gpus: list[int] | None) -> dict[str, str]:

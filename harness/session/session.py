@@ -105,7 +105,7 @@ class Session:
             pool=pool,
             specs=specs,
             prompts=self.library.__getitem__,
-            report=self.completions.put,
+            deliver=self.completions.put,
             options=HubOptions(
                 start_timeout_s=workers.start_timeout_s,
                 heartbeat_timeout_s=workers.heartbeat_timeout_s,

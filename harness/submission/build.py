@@ -27,7 +27,7 @@ from harness.submission.accuracy_truncation import truncate
 from harness.submission.measurements import measurements, starting_weights
 from harness.submission.runs import Run, ScenarioRuns, SystemRuns, refusals
 from harness.submission.sources import copy_sources
-from harness.submission.system_description import REHEARSAL, complete, describe, read_yaml, write_yaml
+from harness.submission.system_description import REHEARSAL, complete, draft, read_yaml, write_yaml
 from mlperf_llama_base.errors import UserError
 
 LOGS = (SUMMARY, DETAIL, ACCURACY)
@@ -119,7 +119,7 @@ def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
     """The system description; writes the YAML and raises ``UserError`` while blanks are left."""
     run = system.all[0]
     if not order.system_yaml.exists():
-        described = describe(
+        described = draft(
             hardware=_machine(run),
             engine=run.result.get("engine") or {},
             nodes=max(1, len(run.nodes)),

@@ -33,9 +33,7 @@ HEADER = """\
 """
 
 
-def describe(
-    *, hardware: dict[str, Any], engine: dict[str, Any], nodes: int, accelerators: int | None
-) -> dict[str, str]:
+def draft(*, hardware: dict[str, Any], engine: dict[str, Any], nodes: int, accelerators: int | None) -> dict[str, str]:
     """Return the fields of a description, blanks included. ``hardware``: what ``inventory.system.collect`` gives.
 
     ``accelerators``: GPUs a node that worked; None: all that are there.

@@ -16,7 +16,7 @@ import numpy as np
 from harness.loadgen.rules import LATENCY_LIMITS_NS
 from harness.session.session import Interrupted, Session
 from harness.tune.traffic import Traffic, balanced_order
-from harness.tune.verdict import Growth, Ints, Probe, Window, decide, full_length_share, growth, measure
+from harness.tune.verdict import Growth, Ints, Probe, Window, decide, full_length_share, growth, probe_figures
 from mlperf_llama_base.errors import RunError
 from sut.record import SampleRecord
 
@@ -55,7 +55,7 @@ class Prober:
         self.hub = session.hub
         self.limits = LATENCY_LIMITS_NS.get(session.config.scenario, (1 << 62, 1 << 62))
         self._refill = False
-        self.hub.report = self._reported
+        self.hub.deliver = self._reported
         self.hub.new_test()
         session.library.load(range(session.library.performance_count))
         lengths = session.dataset.lengths[: session.library.performance_count]
@@ -68,7 +68,7 @@ class Prober:
         """Let everything run off and give the hub back to LoadGen. Raises like a probe."""
         self._drain(0)
         self.traffic.stop()
-        self.hub.report = self.session.completions.put
+        self.hub.deliver = self.session.completions.put
         self.session.library.unload(range(self.session.library.performance_count))
         self.hub.new_test()
 
@@ -141,7 +141,7 @@ class Prober:
             if done >= wanted:
                 return "full length"
             if not thorough and done >= max(ENOUGH, 0.4 * wanted) and grown.sigmas < 2:
-                figures = measure(window, self.limits, share)
+                figures = probe_figures(window, self.limits, share)
                 if min(figures["headroom_ttft"], figures["headroom_tpot"]) > CLEAR:
                     return "clearly valid"
 
@@ -153,7 +153,7 @@ class Prober:
         start, stop = span
         grown = self._growth(seen, start, stop, rate)
         _, window = self._window(seen, ids)
-        figures = measure(window, self.limits, share)
+        figures = probe_figures(window, self.limits, share)
         valid, reason = decide(figures, grown, share=share)
         if ended.startswith("hopeless"):
             valid, reason = False, ended.partition(": ")[2] if valid else reason

@@ -18,7 +18,7 @@ log = logging.getLogger("tune")
 FILLED = 1.25  # times what the engines can work on at once
 
 
-class Finding:
+class SearchFields:
     """Where a search stands; a mapping of the fields of ``tune.json`` that it fills."""
 
     def __init__(self, known: dict[str, Any]) -> None:
@@ -34,24 +34,24 @@ def explore(
     ``save(**fields)`` is called after each step. Returns the fields of ``tune.json``. ``coarse``: half the probes and
     four times the tolerance, to compare engine settings.
     """
-    finding = Finding(known)
+    found = SearchFields(known)
     prober = Prober(session, seed=options.seed)
     try:
         scenario = session.config.scenario
-        if finding.fields["capacity"] is None:
+        if found.fields["capacity"] is None:
             save(now="measuring the full engine's speed" if scenario is not Scenario.SINGLESTREAM else "single queries")
             # twice a probe: where queueing decides, the knee follows from this figure alone
-            finding.fields["capacity"] = prober.closed_loop(_fill(session), seconds=2 * options.probe_seconds)
-            save(**finding.fields)
+            found.fields["capacity"] = prober.closed_loop(_fill(session), seconds=2 * options.probe_seconds)
+            save(**found.fields)
         if scenario in LATENCY_LIMITS_NS:
-            _search(prober, session, options, finding=finding, save=save, coarse=coarse)
+            _search(prober, session, options, found=found, save=save, coarse=coarse)
         else:
-            finding.fields |= _without_limits(scenario, finding.fields["capacity"])
-        save(now=None, **finding.fields)
+            found.fields |= _without_limits(scenario, found.fields["capacity"])
+        save(now=None, **found.fields)
         prober.close()
     finally:
         prober.traffic.stop()
-    return finding.fields
+    return found.fields
 
 
 def score(fields: dict[str, Any]) -> float:
@@ -84,29 +84,29 @@ def _without_limits(scenario: Scenario, capacity: dict[str, Any]) -> dict[str, A
 
 
 def _search(
-    prober: Prober, session: Session, options: Options, *, finding: Finding, save: Callable[..., None], coarse: bool
+    prober: Prober, session: Session, options: Options, *, found: SearchFields, save: Callable[..., None], coarse: bool
 ) -> None:
-    capacity = float(finding.fields["capacity"]["samples_per_second"])
+    capacity = float(found.fields["capacity"]["samples_per_second"])
     limits = LATENCY_LIMITS_NS[session.config.scenario]
     ceiling = queueing_ceiling(capacity, ttft_limit_s=limits[0] / 1e9, share=full_length_share(capacity))
     ceiling = clean(ceiling)
-    finding.fields["ceiling_qps"] = ceiling
+    found.fields["ceiling_qps"] = ceiling
     search = Search(
         capacity=capacity,
         ceiling=ceiling,
         tolerance=options.tolerance * (4 if coarse else 1),
         max_probes=max(2, options.max_probes // 2) if coarse else options.max_probes,
-        probes=[Probe(**p) for p in finding.fields["probes"]],
+        probes=[Probe(**p) for p in found.fields["probes"]],
     )
     while (ask := search.next()) is not None:
         save(now=f"probe {len(search.probes) + 1}: {ask.rate:g} samples/s")
         probe = _ask(prober, ask, options)
         log.info("%g samples/s: %s (%s)", probe.target_qps, "valid" if probe.valid else "not valid", probe.reason)
         search.add(probe)
-        finding.fields["probes"].append(probe.as_dict())
-        finding.fields |= _outcome(search, options)
-        save(**finding.fields)
-    finding.fields |= _outcome(search, options)
+        found.fields["probes"].append(probe.as_dict())
+        found.fields |= _outcome(search, options)
+        save(**found.fields)
+    found.fields |= _outcome(search, options)
 
 
 def _ask(prober: Prober, ask: Ask, options: Options) -> Probe:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.config import Benchmark
-from harness.loadgen.early_stopping import allowed_over_limit, judge, percentile_of
+from harness.loadgen.early_stopping import allowed_over_limit, assess, percentile_of
 from harness.loadgen.rules import MIN_DURATION_MS
 
 Ints = npt.NDArray[np.int64]
@@ -118,7 +118,7 @@ def full_length_share(rate: float) -> float:
     return allowed_over_limit(queries) / queries
 
 
-def measure(window: Window, limits_ns: tuple[int, int], share: float) -> dict[str, Any]:
+def probe_figures(window: Window, limits_ns: tuple[int, int], share: float) -> dict[str, Any]:
     """The latency fields of :class:`Probe`; ``share``: of queries over a limit that a full-length run may have."""
     queries = len(window.scheduled)
     out: dict[str, Any] = {"queries": queries, "allowed": allowed_over_limit(queries)}
@@ -127,7 +127,7 @@ def measure(window: Window, limits_ns: tuple[int, int], share: float) -> dict[st
         return out
     verdicts = []
     for name, values, limit in (("ttft", window.ttft, limits_ns[0]), ("tpot", window.tpot, limits_ns[1])):
-        verdicts.append(judge(values, limit))
+        verdicts.append(assess(values, limit))
         out[f"{name}_over"] = verdicts[-1].over
         for percent in (50, 90, 99):
             out[f"{name}_p{percent}_ms"] = percentile_of(values, percent / 100) / 1e6

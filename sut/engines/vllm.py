@@ -74,7 +74,7 @@ class VllmEngine(Engine):
         self._start(config, version=version)
         params = self._prepare(plan)
         workers = self._llm.collective_rpc("mlperf_llama_describe") if self._watched else []
-        info = vllm_facts.describe(
+        info = vllm_facts.engine_facts(
             config=config, settings=self.settings, plan=plan, version=version, params=params, workers=workers
         )
         for warning in plan.warnings[told:]:

@@ -34,7 +34,7 @@ MODEL = re.compile(
 EMPTY_CAUSE = re.compile(r"Engine core initialization failed|WorkerProc initialization failed")
 
 
-def describe(
+def engine_facts(
     *, config: Any, settings: EngineSettings, plan: Plan, version: str, params: Any, workers: list[str]
 ) -> EngineInfo:
     """Build the engine's self-description from vLLM's final configuration and its workers' own words (JSON each)."""

@@ -42,10 +42,10 @@ class Probe:
 
     def mlperf_llama_describe(self) -> str:
         """Return, as JSON, what this worker decided for itself: attention back end, CUDA graphs, kernels, memory."""
-        return json.dumps(describe(self))
+        return json.dumps(worker_facts(self))
 
 
-def describe(worker: Any) -> dict[str, Any]:
+def worker_facts(worker: Any) -> dict[str, Any]:
     """Collect facts of a loaded vLLM worker. What a release does not tell is left out."""
     facts: dict[str, Any] = {"worker": type(worker).__name__}
     runner = getattr(worker, "model_runner", None)

@@ -33,8 +33,8 @@ from sut.messages import (
     Heartbeat,
     Hello,
     Ready,
-    Report,
     Request,
+    StepEvents,
     Stop,
     WorkerSpec,
     decode_to_worker,
@@ -74,7 +74,7 @@ class Wire(threading.Thread):
                 self.completed += 1
                 self.tokens += len(event.tokens) >> 2
         self.progress += len(events)
-        self.send(Report(events))
+        self.send(StepEvents(events))
 
     def run(self) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -115,7 +115,7 @@ class Wire(threading.Thread):
         while self._outbox:
             message = self._outbox.popleft()
             # steps that ended meanwhile share one message
-            while type(message) is Report and self._outbox and type(self._outbox[0]) is Report:
+            while type(message) is StepEvents and self._outbox and type(self._outbox[0]) is StepEvents:
                 message.events.extend(self._outbox.popleft().events)  # type: ignore[union-attr]
             socket.send(encode(message))
 
@@ -187,7 +187,7 @@ def serve(spec: WorkerSpec) -> int:
         with contextlib.suppress(Exception):
             if engine is not None:
                 engine.close()
-        wire.send(Report([]))
+        wire.send(StepEvents([]))
         wire.flushed.wait(3)
     return status
 

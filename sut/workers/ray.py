@@ -24,7 +24,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from sut.messages import WorkerSpec
 from sut.workers.base import Exit, WorkerPool
-from sut.workers.ray_host import LOG_CHUNK, Host, Place
+from sut.workers.ray_host import LOG_CHUNK, Host, Location
 
 log = logging.getLogger("cluster")
 KILL_GRACE_S = 3.0  # for the actor's answer; a node that is cut off or stopped gives none
@@ -51,7 +51,7 @@ class _Actor:
     handle: Any
     run: Any
     where: Any
-    place: Place | None = None
+    location: Location | None = None
     log: Any = None
     log_offset: int = 0
     log_at: float = 0.0
@@ -165,7 +165,7 @@ class RayPool(WorkerPool):
             scheduling_strategy=self._scheduling(spec.id),
         ).remote()
         run = handle.run.remote(msgspec.msgpack.encode(spec))
-        self._actors[spec.id] = _Actor(spec, handle, run, handle.place.remote())
+        self._actors[spec.id] = _Actor(spec, handle, run, handle.location.remote())
 
     def _scheduling(self, worker: int) -> Any:
         options = self._options
@@ -186,7 +186,7 @@ class RayPool(WorkerPool):
         for actor in everyone:
             if actor.kill_at is not None and now > actor.kill_at:
                 self._give_up(actor)
-            elif actor.log is None and actor.place is not None and not actor.gone and now > actor.log_at:
+            elif actor.log is None and actor.location is not None and not actor.gone and now > actor.log_at:
                 actor.log = actor.handle.log.remote(actor.log_offset)
 
     def _happened(self, actor: _Actor, future: Any) -> None:
@@ -203,7 +203,7 @@ class RayPool(WorkerPool):
             actor.kill_at = time.monotonic() + KILL_GRACE_S
             actor.log = actor.handle.log.remote(actor.log_offset)
         elif future == actor.where:
-            actor.where, actor.place = None, value
+            actor.where, actor.location = None, value
             self._shared.places[actor.spec.id] = value.node
             log.info("worker %d is on node %s with GPUs %s", actor.spec.id, value.node, value.gpus)
         else:
@@ -230,8 +230,8 @@ class RayPool(WorkerPool):
         """Tell the hub once of the end of this incarnation."""
         if not actor.gone:
             actor.gone = True
-            if code is None and actor.place is not None:
-                self._suspect.add(actor.place.node_id)
+            if code is None and actor.location is not None:
+                self._suspect.add(actor.location.node_id)
             if self._actors.get(actor.spec.id) is actor:
                 del self._actors[actor.spec.id]
             self._leaving.append(actor)
@@ -257,10 +257,10 @@ class RayPool(WorkerPool):
         nodes = ray.nodes()
         dead = {n["NodeID"] for n in nodes if not n["Alive"]}
         for actor in list(self._actors.values()):
-            if actor.place is not None and actor.place.node_id in dead:
-                self._told(actor, None, f"node {actor.place.node} is dead")
+            if actor.location is not None and actor.location.node_id in dead:
+                self._told(actor, None, f"node {actor.location.node} is dead")
                 self._give_up(actor)
-        if self._options.new_spec is None or any(actor.place is None for actor in self._actors.values()):
+        if self._options.new_spec is None or any(actor.location is None for actor in self._actors.values()):
             return  # a worker that waits for a place comes before another one
         alive = [n for n in nodes if n["Alive"] and n["NodeID"] not in self._suspect]
         room = sum(fits(n["Resources"], self._options.resources) for n in alive)

@@ -21,7 +21,7 @@ LOG_CHUNK = 64 << 10  # travels inside Ray's answer; more would go through the n
 NODE_VARIABLE = "MLPERF_LLAMA_NODE"
 
 
-class Place(msgspec.Struct):
+class Location(msgspec.Struct):
     """Where an actor has been put."""
 
     node: str
@@ -51,9 +51,9 @@ class Host:
         self._folder = Path(tempfile.mkdtemp(prefix="mlperf-llama-worker-"))
         self._log = self._folder / "worker.log"
 
-    def place(self) -> Place:
+    def location(self) -> Location:
         context = ray.get_runtime_context()
-        return Place(node_name(), context.get_node_id(), ray.util.get_node_ip_address(), _gpus())
+        return Location(node_name(), context.get_node_id(), ray.util.get_node_ip_address(), _gpus())
 
     def run(self, payload: bytes) -> tuple[int, str]:
         """Start the worker that ``payload`` (a spec) describes and wait for its end: exit status, and that in words."""

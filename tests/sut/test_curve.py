@@ -50,7 +50,7 @@ class Guarded:
             pool=self.pool,
             specs=[spec],
             prompts=lambda _: prompt,
-            report=lambda _, done: self.done.extend(i for i, _ in done),
+            deliver=lambda _, done: self.done.extend(i for i, _ in done),
             options=HubOptions(heartbeat_timeout_s=5),
             bind="tcp://127.0.0.1:*",
             curve_keys=self.server,

@@ -58,13 +58,13 @@ class Rig:
             pool=self.pool,
             specs=specs,
             prompts=self.prompts.__getitem__,
-            report=self.report,
+            deliver=self.deliver,
             options=options or HubOptions(heartbeat_timeout_s=2.0),
             bind=f"ipc://{tmp_path}/wire",
         )
         self.hub.start()
 
-    def report(self, first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]) -> None:
+    def deliver(self, first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]) -> None:
         for sample, tokens in first:
             assert len(tokens) == 4 and sample not in self.done
             self.first[sample] = self.first.get(sample, 0) + 1

@@ -10,7 +10,7 @@ from harness.report.charts import Limit, Line, line_chart
 from harness.report.document import Bar, Block, Cell, Charts, Folded, Items, Section, Table, Text
 from harness.report.flat import flatten, value_text
 from harness.report.load import RunData
-from harness.report.published import Place, Published, place
+from harness.report.published import Published, Standing, standing
 from harness.text import number
 
 _UNIT = (
@@ -22,7 +22,7 @@ MOST_REASONS = 5
 
 def published_section(run: RunData) -> list[Section]:
     """The run among MLCommons' published results, or nothing where there are none of its kind."""
-    found = place(run)
+    found = standing(run)
     if found is None:
         return []
     each = f"{found.per_accelerator:,.2f} samples/s for each of {found.count} accelerator{'s'[: found.count > 1]}"
@@ -58,7 +58,7 @@ def published_section(run: RunData) -> list[Section]:
     return [Section(title="Among published results", blocks=blocks)]
 
 
-def _ranking(run: RunData, found: Place, rows: list[Published], *, caption: str) -> Table:
+def _ranking(run: RunData, found: Standing, rows: list[Published], *, caption: str) -> Table:
     most = max([found.per_accelerator, *(row.per_accelerator for row in rows)])
     engine = str((run.session.get("engine") or {}).get("name", "–"))
     name = f"{run.name}, not comparable" if found.not_comparable else run.name

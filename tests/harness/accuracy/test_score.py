@@ -14,8 +14,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from harness.accuracy.run import score_run
 from harness.accuracy.score import what_is_partial
+from harness.accuracy.score_run import score_run
 from harness.loadgen.log import ACCURACY
 from harness.verdict.result import build_result
 from mlperf_llama_base.errors import UserError

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.loadgen.early_stopping import allowed_over_limit, judge, min_queries, percentile_of
+from harness.loadgen.early_stopping import allowed_over_limit, assess, min_queries, percentile_of
 from harness.loadgen.log import DETAIL, parse_detail
 from tests.harness.loadgen.real_runs import run_loadgen
 
@@ -39,18 +39,18 @@ def test_single_stream_needs_64_queries() -> None:
 def test_judge() -> None:
     latencies = np.full(13368, 10)
     latencies[:107] = 3000
-    good = judge(latencies, 2000)
+    good = assess(latencies, 2000)
     assert (good.over, good.allowed, good.met, good.within_limit, good.value_ns) == (107, 107, True, True, 10)
     latencies[107] = 3000
-    over = judge(latencies, 2000)
+    over = assess(latencies, 2000)
     assert (over.met, over.within_limit) == (False, True)  # the percentile holds, but too narrowly to be sure
     assert over.needed == min_queries(108) > 13368
     latencies[:200] = 3000
-    assert not judge(latencies, 2000).within_limit
+    assert not assess(latencies, 2000).within_limit
 
 
 def test_a_latency_at_the_limit_is_not_over_it() -> None:
-    assert judge([2000] * 459, 2000).met
+    assert assess([2000] * 459, 2000).met
 
 
 def test_percentile_does_not_interpolate() -> None:
@@ -70,7 +70,7 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
         min_queries(-1)
     with pytest.raises(ValueError, match="no latencies"):
-        judge([], 1)
+        assess([], 1)
 
 
 def test_loadgen_asks_for_as_many_queries(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.preflight import engine
 from harness.preflight.base import Context, Finding, Status
-from harness.preflight.smoke import judge
+from harness.preflight.smoke import violations_of
 from sut.messages import EngineInfo, EngineSettings
 from tests.harness.preflight.fakes import dataset_file, gpu, make, node
 
@@ -151,5 +151,5 @@ INFO = EngineInfo(name="x", version="1", capacity=1, eos_token_ids=[9])
     ],
 )
 def test_judging_an_answer(first: list[int] | None, ids: list[int], text: str | None) -> None:
-    wrong = judge(SETTINGS, INFO, 0, first, ids, 50)
+    wrong = violations_of(SETTINGS, INFO, 0, first, ids, 50)
     assert (wrong == []) if text is None else any(text in line for line in wrong)

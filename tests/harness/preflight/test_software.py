@@ -119,7 +119,7 @@ def test_each_modified_setting_is_found() -> None:
         for name in (*loadgen_build.COMMON, *special):
             answers = [(0, {**loadgen_build.COMMON, **s}) for s in loadgen_build.PUBLISHED.values()]
             answers[place][1][name] = 12345
-            finding = loadgen_build.compare(answers)
+            finding = loadgen_build.compare_answers(answers)
             assert finding.status is Status.FAIL
             assert f"{model} {scenario}: {name} is 12345" in finding.found
 
@@ -129,4 +129,4 @@ def test_a_loadgen_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None
     finding = loadgen_build.LoadgenEmbedded().run(make())
     assert (finding.status, "no_such_module" in finding.found) == (Status.FAIL, True)
     answers = [(-2, dict(loadgen_build.COMMON)) for _ in loadgen_build.PUBLISHED]
-    assert "FromConfig returned -2" in loadgen_build.compare(answers).found
+    assert "FromConfig returned -2" in loadgen_build.compare_answers(answers).found

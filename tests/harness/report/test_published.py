@@ -9,7 +9,7 @@ import pytest
 from harness.config import Scenario
 from harness.report.document import Text
 from harness.report.load import load
-from harness.report.published import accelerator_of, place, published
+from harness.report.published import accelerator_of, published, standing
 from harness.report.sections.context import published_section
 from tests.harness.fake_run import write_run
 
@@ -50,7 +50,7 @@ def test_place_of_a_valid_run(tmp_path: Path) -> None:
             result={"valid": True, "submittable": True, "not_submittable_reasons": [], "samples_per_second": 100.0},
         )
     )
-    found = place(run)
+    found = standing(run)
     assert found is not None
     assert (found.accelerator, found.count, found.per_accelerator) == ("H100-SXM-80GB", 2, 50.0)
     assert [(row.submitter, row.per_accelerator) for row in found.same] == [("Red Hat", 45.13)]
@@ -67,7 +67,7 @@ def test_why_a_run_is_not_comparable(tmp_path: Path) -> None:
             result={"valid": False, "submittable": False, "not_submittable_reasons": reasons},
         )
     )
-    found = place(run)
+    found = standing(run)
     assert found is not None
     assert found.not_comparable == [
         "the run is not valid",
@@ -86,6 +86,6 @@ def test_why_a_run_is_not_comparable(tmp_path: Path) -> None:
 
 def test_no_place_without_a_rate_or_a_published_scenario(tmp_path: Path) -> None:
     run = load(write_run(tmp_path / "a", samples=500, result={"samples_per_second": None}))
-    assert place(run) is None
+    assert standing(run) is None
     run = load(write_run(tmp_path / "b", samples=500, scenario=Scenario.SINGLESTREAM))
-    assert place(run) is None
+    assert standing(run) is None

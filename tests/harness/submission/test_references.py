@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.accuracy.run import score_run
+from harness.accuracy.score_run import score_run
 from harness.config import Benchmark
 from harness.loadgen.rules import ACCURACY_TARGETS
 from harness.submission.build import Refused, build

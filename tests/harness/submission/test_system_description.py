@@ -10,7 +10,7 @@ import yaml
 
 from harness.inventory import system
 from harness.submission.rules import SYSTEM_FIELDS
-from harness.submission.system_description import BLANK, GIVEN, complete, describe, read_yaml, write_yaml
+from harness.submission.system_description import BLANK, GIVEN, complete, draft, read_yaml, write_yaml
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import SYSTEM
 
@@ -50,7 +50,7 @@ ENGINE = {"name": "vllm", "version": "0.26.0"}
 
 def described(**changes: Any) -> dict[str, str]:
     choices: dict[str, Any] = {"hardware": HARDWARE, "engine": ENGINE, "nodes": 1, "accelerators": None}
-    return describe(**(choices | changes))
+    return draft(**(choices | changes))
 
 
 def test_what_the_machine_tells_is_filled_in() -> None:
@@ -92,7 +92,7 @@ def test_a_machine_without_gpu_says_zero_as_text() -> None:
 
 
 def test_this_machine_can_be_described() -> None:
-    fields = describe(hardware=system.collect(), engine=ENGINE, nodes=1, accelerators=None)
+    fields = draft(hardware=system.collect(), engine=ENGINE, nodes=1, accelerators=None)
     assert set(fields) | set(GIVEN) == set(SYSTEM_FIELDS)
     assert all(text for name, text in fields.items() if SYSTEM_FIELDS[name])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.loadgen.early_stopping import allowed_over_limit
-from harness.tune.verdict import Growth, Window, decide, full_length_share, growth, measure, tail_headroom
+from harness.tune.verdict import Growth, Window, decide, full_length_share, growth, probe_figures, tail_headroom
 
 LIMITS = (500_000_000, 30_000_000)
 SHARE = 0.009
@@ -21,13 +21,13 @@ def window(tpot_ms: np.ndarray, *, ttft_ms: float = 100.0, seconds: float = 60.0
 
 
 def judged(w: Window, grown: Growth | None = None) -> tuple[bool, str]:
-    return decide(measure(w, LIMITS, SHARE), grown or Growth(), share=SHARE)
+    return decide(probe_figures(w, LIMITS, SHARE), grown or Growth(), share=SHARE)
 
 
 def test_percentiles_and_counts_are_loadgens() -> None:
     tpot = np.full(1000, 20.0)
     tpot[:5] = 31.0
-    figures = measure(window(tpot), LIMITS, SHARE)
+    figures = probe_figures(window(tpot), LIMITS, SHARE)
     assert figures["tpot_over"] == 5
     assert figures["tpot_p99_ms"] == 20.0
     assert figures["allowed"] == allowed_over_limit(1000) == 2

@@ -16,7 +16,7 @@ from harness.loadgen.rules import LATENCY_LIMITS_NS
 from harness.tune.probe import steady_rate
 from harness.tune.search import Search, clean, queueing_ceiling
 from harness.tune.traffic import balanced_order
-from harness.tune.verdict import Probe, Window, decide, full_length_share, growth, measure
+from harness.tune.verdict import Probe, Window, decide, full_length_share, growth, probe_figures
 from sut.engines import null
 from sut.messages import Completion, EngineSettings, FirstToken, Request
 
@@ -91,7 +91,7 @@ class Virtual:
         ticks = np.arange(opened, opened + seconds, 0.1) * 1e9
         waiting = np.array([((window.scheduled <= t) & (window.first > t)).sum() for t in ticks], dtype=float)
         grown = growth(ticks / 1e9, waiting, rate)
-        figures = measure(window, self.limits, share)
+        figures = probe_figures(window, self.limits, share)
         valid, reason = decide(figures, grown, share=share)
         return Probe(
             target_qps=rate,
@@ -112,7 +112,7 @@ class Virtual:
         rng = np.random.default_rng(seed)
         arrivals = rng.exponential(1 / rate, int(rate * seconds)).cumsum()
         order = (int(i) for _ in itertools.count() for i in rng.permutation(len(self.lengths)))
-        figures = measure(self.window(arrivals, order, np.ones(len(arrivals), dtype=bool)), self.limits, 0.01)
+        figures = probe_figures(self.window(arrivals, order, np.ones(len(arrivals), dtype=bool)), self.limits, 0.01)
         return bool(figures["early_stopping_met"])
 
     def capacity(self, *, seconds: float = 20.0) -> float:
