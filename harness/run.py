@@ -86,23 +86,19 @@ def with_defaults(config: RunConfig) -> RunConfig:
 
 
 def check_environment(config: RunConfig, run_dir: Path, console: Console) -> None:
-    """Pre-flight; raises ``UserError`` or ``EnvironmentFault`` with the first failed check."""
-    from harness.preflight import run_preflight
+    """Pre-flight; raises ``UserError`` or ``EnvironmentFault`` with the first check that failed."""
+    from harness.preflight import Status, run_preflight
 
     report = run_preflight(config)
     with _writing(run_dir):
         report.save(run_dir / names.PREFLIGHT)
-    failed = [f for f in report.findings if f.status == "fail"]
-    for finding in failed:
-        console.print(f"{finding.name}: {finding.found}. {finding.advice}", highlight=False, markup=False)
-    warned = [f.name for f in report.findings if f.status == "warn"]
+    for finding in report.findings:
+        if finding.status is Status.FAIL:
+            console.print(f"{finding.check}: {finding.found}. {finding.advice}", highlight=False, markup=False)
+    warned = [f.check for f in report.findings if f.status is Status.WARN]
     if warned:
         console.print(f"pre-flight warns of {', '.join(warned)} (see {names.PREFLIGHT})", highlight=False)
-    if failed:
-        first = failed[0]
-        what = f"pre-flight failed: {first.name}: {first.found}" + (f"; {first.advice}" if first.advice else "")
-        more = f"{len(failed) - 1} more in {run_dir / names.PREFLIGHT}; " if len(failed) > 1 else ""
-        raise (UserError if first.of_input else EnvironmentFault)(f"{what} ({more}--skip-preflight runs anyway)")
+    report.raise_failure(f"all of it is in {run_dir / names.PREFLIGHT}; --skip-preflight runs anyway")
 
 
 def supervise(config: RunConfig, run_dir: Path, console: Console, *, env: dict[str, str] | None = None) -> None:

@@ -72,6 +72,16 @@ class Rates:
     values: dict[Scenario, float] = field(default_factory=dict)
     confs: dict[Scenario, Path] = field(default_factory=dict)
 
+    def loadgen(self, scenario: Scenario) -> dict[str, float | str]:
+        """What is known for a scenario, as keys of ``LoadGenConfig``."""
+        keys: dict[str, float | str] = {}
+        if scenario in self.values:
+            name = "target_latency_ms" if scenario is Scenario.SINGLESTREAM else "target_qps"
+            keys[name] = self.values[scenario]
+        if scenario in self.confs:
+            keys["user_conf"] = str(self.confs[scenario])
+        return keys
+
 
 def parse_rates(texts: Sequence[str], *, directory: Path | None, scenarios: Sequence[Scenario]) -> Rates:
     """Read ``scenario=rate`` texts and a directory of user.conf files.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 import traceback
 from typing import Any, NoReturn
@@ -27,6 +28,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("app", "Prepare, inspect and synthesize data sets."),
     "bench": ("app", "Measure the harness itself: overhead, engine."),
 }
+NAME = "mlperf-llama"
+COMPLETE = "_MLPERF_LLAMA_COMPLETE"  # what a shell sets to ask for completions
+INTERNAL = "internal error"
 CLICKS_INTERRUPT = 130  # what typer makes of Ctrl-C
 USAGE = """Usage: mlperf-llama [--debug] COMMAND [OPTIONS]
 
@@ -38,6 +42,8 @@ Commands ('mlperf-llama COMMAND --help' tells more):
 Options:
   --debug     Show the traceback of an error.
   --version   Show the version.
+  --install-completion, --show-completion
+              Completion of commands and options for bash, zsh or fish.
   -h, --help  Show this message.
 
 Exit codes: 0 done and valid; 1 ran, but not valid; 2 what was given is wrong;
@@ -47,54 +53,81 @@ Exit codes: 0 done and valid; 1 ran, but not valid; 2 what was given is wrong;
 
 def dispatch(argv: list[str]) -> Any:
     """Run the command that ``argv`` names. Raises ``HarnessError`` and typer's own exceptions."""
+    if COMPLETE in os.environ or argv[:1] in (["--install-completion"], ["--show-completion"]):
+        return program().main(args=argv, prog_name=NAME, standalone_mode=False)
     if not argv or argv[0] in ("-h", "--help"):
         rows = (f"  {name:<12}{text}" for name, (_, text) in COMMANDS.items())
         sys.stdout.write(USAGE.format(commands="\n".join(rows)))
         return 0 if argv else 2
     if argv[0] == "--version":
-        sys.stdout.write(f"mlperf-llama {__version__}\n")
+        sys.stdout.write(f"{NAME} {__version__}\n")
         return 0
     name = argv[0]
     if name not in COMMANDS:
-        raise UserError(f"command {name!r} is not known{nearest(name, COMMANDS)} (mlperf-llama --help lists them)")
+        raise UserError(f"command {name!r} is not known{nearest(name, COMMANDS)} ({NAME} --help lists them)")
+    return program(name).main(args=argv[1:], prog_name=f"{NAME} {name}", standalone_mode=False)
 
+
+def program(only: str | None = None) -> Any:
+    """The command ``only`` as typer runs it; or all of them below one, with the options for completion."""
     import typer
 
-    target: Any = getattr(importlib.import_module(f"harness.cli.{name}"), COMMANDS[name][0])
-    if not isinstance(target, typer.Typer):
-        app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-        app.command(name=name)(target)
-        target = app
-    command = typer.main.get_command(target)
-    return command.main(args=argv[1:], prog_name=f"mlperf-llama {name}", standalone_mode=False)
+    app = typer.Typer(
+        add_completion=only is None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help=USAGE.splitlines()[2],
+    )
+    for name in [only] if only else COMMANDS:
+        target: Any = getattr(importlib.import_module(f"{__name__}.{name}"), COMMANDS[name][0])
+        if not isinstance(target, typer.Typer):
+            app.command(name=name)(target)
+        elif only:
+            app = target
+        else:
+            app.add_typer(target, name=name)
+    return typer.main.get_command(app)
 
 
 def main() -> NoReturn:
     """Every error is one line; a traceback only with ``--debug``."""
     debug = "--debug" in sys.argv[1:]
+    argv = [a for a in sys.argv[1:] if a != "--debug"]
     message: str | None = None
     code: Any = 0
     logging.basicConfig(format="mlperf-llama: %(message)s")
     logging.getLogger("harness").setLevel(logging.INFO)
     try:
-        code = dispatch([a for a in sys.argv[1:] if a != "--debug"])
+        code = dispatch(argv)
         if code == CLICKS_INTERRUPT:
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         message, code = "interrupted", 4
-    except HarnessError as error:
-        message, code = str(error), error.exit_code
-        if debug:
-            traceback.print_exc()
     except Exception as error:  # noqa: BLE001  the last line of defence: still one line and an exit code
-        code = getattr(error, "exit_code", None)  # typer's Exit and usage errors carry one
-        if hasattr(error, "format_message"):
-            command = " ".join(["mlperf-llama", *(a for a in sys.argv[1:2] if a in COMMANDS)])
-            message, code = f"{error.format_message()} ({command} --help lists the options)", 2
-        elif code is None:
-            message, code = f"internal error: {type(error).__name__}: {error} (--debug shows where)", 4
-            if debug:
-                traceback.print_exc()
+        message, code = outcome(error, argv)
+        if debug and (isinstance(error, HarnessError) or message.startswith(INTERNAL)):
+            traceback.print_exc()
     if message:
         sys.stderr.write(f"mlperf-llama: {message}\n")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def outcome(error: Exception, argv: list[str]) -> tuple[str, int]:
+    """The line, which may be empty, and the exit code for what a command ended with."""
+    if isinstance(error, HarnessError):
+        return str(error), error.exit_code
+    if hasattr(error, "format_message"):  # typer's usage errors
+        return usage(error, argv), 2
+    if isinstance(code := getattr(error, "exit_code", None), int):  # typer.Exit
+        return "", code
+    return f"{INTERNAL}: {type(error).__name__}: {error} (--debug shows where)", 4
+
+
+def usage(error: Any, argv: list[str]) -> str:
+    """What was wrong with the options, and whose help lists them."""
+    context, text = getattr(error, "ctx", None), str(error.format_message())
+    called = argv[: 2 if COMMANDS.get(argv[0], ("",))[0] == "app" else 1]
+    where = context.command_path if context else " ".join([NAME, *called])
+    commands = getattr(context and context.command, "commands", None)
+    if text == "Missing command." and commands:
+        return f"{where.removeprefix(f'{NAME} ')} needs a command: {', '.join(commands)} ({where} --help tells more)"
+    return f"{text} ({where} --help lists the {'commands' if commands else 'options'})"

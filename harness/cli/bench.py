@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,25 +11,20 @@ import typer
 from harness.cli import options as o
 from harness.config import Scenario
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure the harness itself.")
+app = o.sub_commands("Measure the harness itself.")
 
 
 @app.command()
+@o.with_groups
 def engine(
     output: Annotated[Path, typer.Option("--output", help="Directory for the run and bench.json.")],
-    profile: o.ProfileOption = None,
-    engine: o.EngineOption = None,
-    model: o.ModelOption = None,
-    dataset: o.DatasetOption = None,
-    workers: o.WorkersOption = None,
-    cluster: o.ClusterOption = None,
+    setup: o.Setup,
     samples: Annotated[int, typer.Option("--samples", min=1, help="Prompts, without --dataset.")] = 2000,
     raw: Annotated[bool, typer.Option(help="Run the raw engine too and tell the ratio.")] = True,
     static_batches: Annotated[
         int | None, typer.Option(help="Also drive the raw engine as the reference does: batches of N one by one.")
     ] = None,
-    settings: o.SetOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the directory.")] = False,
 ) -> None:
     """The same prompts through the raw engine and through LoadGen and the harness, Offline, one permutation."""
     from rich.console import Console
@@ -37,20 +33,10 @@ def engine(
     from qsl.dataset import Dataset
 
     console = Console()
-    path = Path(dataset) if dataset else bench.workload(output.parent / f"workload-{samples}.parquet", count=samples)
-    config = o.make_config(
-        profile=profile,
-        scenario=Scenario.OFFLINE,
-        engine=engine,
-        model=model,
-        dataset=str(path),
-        workers=workers,
-        cluster=cluster,
-        output=output,
-        settings=settings,
-        overwrite=overwrite or None,
-    )
-    count = Dataset.load(path, limit=config.dataset.limit).count
+    workload = setup.dataset or bench.workload(output.parent / f"workload-{samples}.parquet", count=samples)
+    setup = replace(setup, dataset=str(workload))
+    config = setup.config(output=output, scenario=Scenario.OFFLINE, overwrite=overwrite or None)
+    count = Dataset.load(Path(workload), limit=config.dataset.limit).count
     figures = bench.measure_engine(config, samples=count, raw=raw, static_batches=static_batches, console=console)
     for name in ("raw", "static_batches", "harness"):
         if name in figures:

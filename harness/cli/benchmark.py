@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,93 +18,47 @@ if TYPE_CHECKING:
 
     from harness.campaign.plan import Step
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Run everything that a submission needs.",
-)
+app = o.sub_commands("Run everything that a submission needs.")
+app.command("coordinated")(coordinated)
 
 OutputOption = Annotated[Path, typer.Option("--output", help="Directory of the campaign; runs in it go on.")]
-ScenariosOption = Annotated[str, typer.Option("--scenarios", help="Comma-separated; default: all of the benchmark.")]
-RatesOption = Annotated[
-    list[str] | None, typer.Option("--target-qps", help="SCENARIO=RATE in samples/s, or ms for singlestream.")
-]
-ConfsOption = Annotated[
-    Path | None, typer.Option("--user-conf-dir", help="Holds user.conf, or SCENARIO/user.conf for each scenario.")
-]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate of the time.")]
-KeepGoingOption = Annotated[bool, typer.Option("--keep-going", help="Go on with what a failed run would hold up.")]
-NoSmokeOption = Annotated[bool, typer.Option("--no-smoke", help="Leave the short run at the start out.")]
-SkipPreflightOption = Annotated[bool, typer.Option("--skip-preflight", help="Do not check before the runs.")]
 
 
-app.command("coordinated")(coordinated)
+@dataclass(frozen=True, kw_only=True)
+class CampaignSetup(o.Setup):
+    """Which runs, and how to go about them."""
+
+    scenarios: Annotated[str, typer.Option("--scenarios", help="Comma-separated; default: all of the benchmark.")] = ""
+    target_qps: Annotated[
+        list[str] | None, typer.Option("--target-qps", help="SCENARIO=RATE in samples/s, or ms for singlestream.")
+    ] = None
+    user_conf_dir: Annotated[
+        Path | None, typer.Option("--user-conf-dir", help="Holds user.conf, or SCENARIO/user.conf for each scenario.")
+    ] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate of the time.")] = False
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Go on with what a failed run would hold up.")] = (
+        False
+    )
+    no_smoke: Annotated[bool, typer.Option("--no-smoke", help="Leave the short run at the start out.")] = False
+    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Do not check before the runs.")] = False
 
 
 @app.command("datacenter")
-def datacenter(
-    output: OutputOption,
-    profile: o.ProfileOption = None,
-    scenarios: ScenariosOption = "",
-    engine: o.EngineOption = None,
-    model: o.ModelOption = None,
-    dataset: o.DatasetOption = None,
-    workers: o.WorkersOption = None,
-    target_qps: RatesOption = None,
-    user_conf_dir: ConfsOption = None,
-    cluster: o.ClusterOption = None,
-    settings: o.SetOption = None,
-    dry_run: DryRunOption = False,
-    keep_going: KeepGoingOption = False,
-    no_smoke: NoSmokeOption = False,
-    skip_preflight: SkipPreflightOption = False,
-) -> None:
+@o.with_groups
+def datacenter(output: OutputOption, setup: CampaignSetup) -> None:
     """llama3.1-8b: Offline, Server and Interactive; accuracy, TEST06 and performance of each."""
-    _campaign(**locals(), benchmark=Benchmark.DATACENTER)
+    campaign(Benchmark.DATACENTER, output, setup)
 
 
 @app.command("edge")
-def edge(
-    output: OutputOption,
-    profile: o.ProfileOption = None,
-    scenarios: ScenariosOption = "",
-    engine: o.EngineOption = None,
-    model: o.ModelOption = None,
-    dataset: o.DatasetOption = None,
-    workers: o.WorkersOption = None,
-    target_qps: RatesOption = None,
-    user_conf_dir: ConfsOption = None,
-    cluster: o.ClusterOption = None,
-    settings: o.SetOption = None,
-    dry_run: DryRunOption = False,
-    keep_going: KeepGoingOption = False,
-    no_smoke: NoSmokeOption = False,
-    skip_preflight: SkipPreflightOption = False,
-) -> None:
+@o.with_groups
+def edge(output: OutputOption, setup: CampaignSetup) -> None:
     """llama3.1-8b-edge: SingleStream and Offline; accuracy, TEST06 and performance of each."""
-    _campaign(**locals(), benchmark=Benchmark.EDGE)
+    campaign(Benchmark.EDGE, output, setup)
 
 
-def _campaign(
-    *,
-    benchmark: Benchmark,
-    output: Path,
-    profile: str | None,
-    scenarios: str,
-    engine: str | None,
-    model: str | None,
-    dataset: str | None,
-    workers: int | None,
-    target_qps: list[str] | None,
-    user_conf_dir: Path | None,
-    cluster: str | None,
-    settings: list[str] | None,
-    dry_run: bool,
-    keep_going: bool,
-    no_smoke: bool,
-    skip_preflight: bool,
-) -> None:
+def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
+    """Plan, check, run and sum up. Exit code 1 if a run is not valid."""
     from rich.console import Console
 
     from harness.campaign.plan import choose_scenarios, make_plan, parse_rates
@@ -111,40 +66,30 @@ def _campaign(
     from harness.campaign.summary import plan_table, summary_table
     from harness.run import with_defaults
 
-    chosen = choose_scenarios(benchmark, [name.strip() for name in scenarios.split(",") if name.strip()])
-    rates = parse_rates(target_qps or [], directory=user_conf_dir, scenarios=chosen)
+    chosen = choose_scenarios(benchmark, [name.strip() for name in setup.scenarios.split(",") if name.strip()])
+    rates = parse_rates(setup.target_qps or [], directory=setup.user_conf_dir, scenarios=chosen)
 
     def configure(scenario: Scenario, mode: Mode) -> RunConfig:
-        rate, single = rates.values.get(scenario), scenario is Scenario.SINGLESTREAM
         return with_defaults(
-            o.make_config(
-                profile=profile,
+            setup.config(
+                output=output / scenario / mode,
+                benchmark=benchmark,
                 scenario=scenario,
                 mode=mode,
-                benchmark=benchmark,
-                engine=engine,
-                model=model,
-                dataset=dataset,
-                workers=workers,
-                target_qps=None if single else rate,
-                target_latency_ms=rate if single else None,
-                user_conf=rates.confs.get(scenario),
-                cluster=cluster,
-                output=output / scenario / mode,
-                settings=settings,
-                skip_preflight=skip_preflight or None,
+                loadgen=rates.loadgen(scenario),
+                skip_preflight=setup.skip_preflight or None,
             )
         )
 
     console = Console()
-    steps = make_plan(chosen, configure, smoke=not no_smoke)
-    campaign = Campaign(output, steps, keep_going=keep_going, console=console)
-    console.print(plan_table(steps, campaign.reasons()))
-    if dry_run:
+    steps = make_plan(chosen, configure, smoke=not setup.no_smoke)
+    runs = Campaign(output, steps, keep_going=setup.keep_going, console=console)
+    console.print(plan_table(steps, runs.reasons()))
+    if setup.dry_run:
         return
-    if not skip_preflight:
-        _preflight(steps[-len(chosen) :], console)
-    all_valid = campaign.run()
+    if not setup.skip_preflight:
+        check(steps[-len(chosen) :], console)
+    all_valid = runs.run()
     console.print(summary_table(output, steps))
     if not all_valid:
         raise typer.Exit(1)
@@ -153,22 +98,21 @@ def _campaign(
     )
 
 
-def _preflight(steps: Sequence[Step], console: Console) -> None:
-    """Check every scenario's long run before anything starts. Raises ``EnvironmentFault`` at the first that would
-    fail.
-    """
+def check(steps: Sequence[Step], console: Console) -> None:
+    """Check every scenario's long run before anything starts. Raises what the first that would fail is about."""
     from harness.preflight import Status, run_preflight
-    from mlperf_llama_base.errors import EnvironmentFault
 
     shown = set()
     for step in steps:
         report = run_preflight(step.config.model_copy(update={"overwrite": True}))
         for finding in report.findings:
             line = (finding.check, finding.found)
-            if finding.status in (Status.WARN, Status.FAIL) and line not in shown:
+            if finding.status is not Status.PASS and line not in shown:
                 shown.add(line)
-                console.print(f"{finding.status} {finding.check}: {finding.found}. {finding.advice}", highlight=False)
-        if failed := [f for f in report.findings if f.status is Status.FAIL]:
-            what = f"{failed[0].check}: {failed[0].found}"
-            raise EnvironmentFault(f"pre-flight of {step.name} failed: {what}; correct it, or add --skip-preflight")
+                console.print(
+                    f"{finding.status} {finding.check}: {finding.found}. {finding.advice}",
+                    highlight=False,
+                    markup=False,
+                )
+        report.raise_failure("correct it, or add --skip-preflight", of=step.name)
     console.print(f"pre-flight: {len(steps)} scenarios checked", highlight=False)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.options import sub_commands
 from mlperf_llama_base.errors import UserError
 
 if TYPE_CHECKING:
     from qsl.dataset import Dataset
     from qsl.prepare import Progress
 
-app = typer.Typer(no_args_is_help=True, help="Prepare, inspect and make up data sets.")
+app = sub_commands("Prepare, inspect and make up data sets.")
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="File to write: .json (MLCommons) or .parquet (faster)")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there")]

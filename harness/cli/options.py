@@ -1,73 +1,156 @@
-"""Options that several commands share, and the way from them to a configuration."""
+"""The options that several commands share, each declared once, and the way from them to a configuration.
+
+A command takes a *group* of options, a dataclass, as one argument; ``with_groups`` shows typer the group's fields in
+its place::
+
+    @with_groups
+    def scaling(output: OutputOption, setup: Setup) -> None:
+        config = setup.config(output=output)
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from harness import config
-from harness.config import Benchmark, Mode, RunConfig, Scenario
+from harness.config import Benchmark, Mode, RunConfig, Scenario, build, load_profile, merge, parse_set
 
-ProfileOption = Annotated[str | None, typer.Option("--profile", help="Profile: a name or a YAML file.")]
-ScenarioOption = Annotated[Scenario | None, typer.Option("--scenario", help="Scenario.", case_sensitive=False)]
-ModeOption = Annotated[Mode | None, typer.Option("--mode", help="Mode.", case_sensitive=False)]
+
+@dataclass(frozen=True)
+class Key:
+    """In an option's annotation: the configuration key that it sets."""
+
+    path: str
+
+
+ScenarioOption = Annotated[
+    Scenario | None,
+    typer.Option("--scenario", help="Scenario (default: offline).", case_sensitive=False),
+    Key("scenario"),
+]
 BenchmarkOption = Annotated[
-    Benchmark | None, typer.Option("--benchmark", help="Rules of datacenter (13,368 samples) or edge (5,000).")
+    Benchmark | None,
+    typer.Option("--benchmark", help="Rules of datacenter (13,368 samples) or edge (5,000)."),
+    Key("benchmark"),
 ]
-EngineOption = Annotated[str | None, typer.Option("--engine", help="null, transformers, vllm, openai.")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Model folder or hub id (default: the demo model).")]
-DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Data set file (default: the demo articles).")]
-WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes (default: one a GPU).")]
-TargetOption = Annotated[float | None, typer.Option("--target-qps", help="LoadGen's target_qps.")]
-LatencyOption = Annotated[
-    float | None, typer.Option("--target-latency-ms", help="SingleStream: expected mean latency of a sample.")
-]
-UserConfOption = Annotated[Path | None, typer.Option("--user-conf", help="LoadGen user.conf.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Any configuration key: key.path=value.")]
-ClusterOption = Annotated[str | None, typer.Option("--cluster", help="local, auto, or a Ray cluster's address.")]
 
 
-def make_config(
-    *,
-    profile: str | None = None,
-    scenario: Scenario | None = None,
-    mode: Mode | None = None,
-    benchmark: Benchmark | None = None,
-    engine: str | None = None,
-    model: str | None = None,
-    dataset: str | None = None,
-    workers: int | None = None,
-    target_qps: float | None = None,
-    target_latency_ms: float | None = None,
-    user_conf: Path | None = None,
-    cluster: str | None = None,
-    output: Path | None = None,
-    settings: list[str] | None = None,
-    **top: Any,
-) -> RunConfig:
-    """Merge profile, flags and ``--set`` into one validated tree. Raises ``UserError``."""
-    flags: dict[str, Any] = {k: v for k, v in top.items() if v is not None}
-    for path, value in {
-        "scenario": scenario,
-        "mode": mode,
-        "benchmark": benchmark,
-        "engine.name": engine,
-        "model.path": model,
-        "dataset.path": dataset,
-        "workers.count": workers,
-        "loadgen.target_qps": target_qps,
-        "loadgen.target_latency_ms": target_latency_ms,
-        "loadgen.user_conf": str(user_conf) if user_conf else None,
-        "cluster.address": cluster,
-        "output": str(output) if output else None,
-    }.items():
-        if value is not None:
-            node: Any = value
-            for part in reversed(path.split(".")):
-                node = {part: node}
-            flags = config.merge(flags, node)
-    sets = config.parse_set(settings or [])
-    chosen = sets.get("scenario") or flags.get("scenario")
-    return config.build(config.load_profile(profile, str(chosen) if chosen else None) if profile else {}, flags, sets)
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What to run and on what: every command that starts an engine has these."""
+
+    profile: Annotated[str | None, typer.Option("--profile", help="Profile: a name or a YAML file.")] = None
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Engine: null, transformers, vllm, openai."), Key("engine.name")
+    ] = None
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Model folder or hub id (default: the demo model)."),
+        Key("model.path"),
+    ] = None
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Data set file (default: the demo articles)."), Key("dataset.path")
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Worker processes (default: one a GPU)."),
+        Key("workers.count"),
+    ] = None
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", help="local, auto, or a Ray cluster's address."),
+        Key("cluster.address"),
+    ] = None
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key: key.path=value.")] = None
+
+    def config(self, **over: Any) -> RunConfig:
+        """Merge profile, options, ``over`` and ``--set``, the later over the earlier. Raises ``UserError``.
+
+        ``over``: top-level keys of the configuration; None leaves a key alone.
+        """
+        flags = merge(self.flags(), {key: _plain(value) for key, value in over.items() if value is not None})
+        sets = parse_set(self.settings or [])
+        scenario = sets.get("scenario") or flags.get("scenario")
+        profile = load_profile(self.profile, str(scenario) if scenario else None) if self.profile else {}
+        return build(profile, flags, sets)
+
+    def flags(self) -> dict[str, Any]:
+        """The options that were given, as a tree of configuration keys."""
+        tree: dict[str, Any] = {}
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            value = getattr(self, name)
+            path = next((extra.path for extra in get_args(hint) if isinstance(extra, Key)), None)
+            if path and value is not None:
+                node: Any = _plain(value)
+                for part in reversed(path.split(".")):
+                    node = {part: node}
+                tree = merge(tree, node)
+        return tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSetup(Setup):
+    """One test of LoadGen: the scenario, the mode and the rate as well."""
+
+    scenario: ScenarioOption = None
+    mode: Annotated[
+        Mode | None, typer.Option("--mode", help="Mode (default: performance).", case_sensitive=False), Key("mode")
+    ] = None
+    benchmark: BenchmarkOption = None
+    target_qps: Annotated[
+        float | None, typer.Option("--target-qps", help="LoadGen's target_qps."), Key("loadgen.target_qps")
+    ] = None
+    target_latency_ms: Annotated[
+        float | None,
+        typer.Option("--target-latency-ms", help="SingleStream: expected mean latency of a sample."),
+        Key("loadgen.target_latency_ms"),
+    ] = None
+    user_conf: Annotated[
+        Path | None, typer.Option("--user-conf", help="LoadGen user.conf."), Key("loadgen.user_conf")
+    ] = None
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Show the fields of a parameter that is an option group in its place, and collect them for the call."""
+    shown: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+        group = parameter.annotation
+        if not (isinstance(group, type) and is_dataclass(group)):
+            shown.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        groups[name] = group
+        hints = get_type_hints(group, include_extras=True)
+        shown += [
+            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+            for f in fields(group)
+        ]
+
+    @functools.wraps(command)
+    def call(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{f.name: values.pop(f.name) for f in fields(group)})
+        command(**values)
+
+    signature = inspect.Signature(shown)
+    vars(call).update(__signature__=signature, __annotations__={p.name: p.annotation for p in shown})
+    return call
+
+
+def sub_commands(help: str) -> typer.Typer:
+    """A command that has commands of its own."""
+    return typer.Typer(
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help=help,
+    )

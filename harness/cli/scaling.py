@@ -13,19 +13,14 @@ OutputOption = Annotated[Path, typer.Option("--output", help="New directory for 
 SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="Least number of samples for each worker.")]
 
 
+@o.with_groups
 def scaling(
     output: OutputOption,
-    profile: o.ProfileOption = None,
-    engine: o.EngineOption = None,
-    model: o.ModelOption = None,
-    dataset: o.DatasetOption = None,
-    workers: o.WorkersOption = None,
-    cluster: o.ClusterOption = None,
+    setup: o.Setup,
     counts: Annotated[
         list[int] | None, typer.Option("--count", min=1, help="Numbers of workers (default: 1, 2, 4 ... all).")
     ] = None,
     samples: SamplesOption = 13368,
-    settings: o.SetOption = None,
 ) -> None:
     """Offline with 1, 2, 4 ... all workers, against one of each kind alone: speed-up, efficiency, their uncertainty."""
     from rich.console import Console
@@ -34,18 +29,7 @@ def scaling(
     from harness.scaling import measure
     from mlperf_llama_base.errors import UserError
 
-    config = with_defaults(
-        o.make_config(
-            profile=profile,
-            engine=engine,
-            model=model,
-            dataset=dataset,
-            workers=workers,
-            cluster=cluster,
-            output=output,
-            settings=settings,
-        )
-    )
+    config = with_defaults(setup.config(output=output))
     _new(output)
     total = measure.total_workers(config)
     wanted = sorted(set(counts)) if counts else measure.default_counts(total)
@@ -56,20 +40,15 @@ def scaling(
     _show(tree, output, console)
 
 
+@o.with_groups
 def coordinated(
     output: OutputOption,
-    profile: o.ProfileOption = None,
+    setup: o.Setup,
     scenario: o.ScenarioOption = None,
-    engine: o.EngineOption = None,
-    model: o.ModelOption = None,
-    dataset: o.DatasetOption = None,
-    workers: o.WorkersOption = None,
     target_qps: Annotated[float | None, typer.Option("--target-qps", help="Of each LoadGen.")] = None,
-    cluster: o.ClusterOption = None,
     groups: Annotated[
         int | None, typer.Option("--groups", min=1, help="LoadGens on this machine (default: one a GPU or worker).")
     ] = None,
-    settings: o.SetOption = None,
 ) -> None:
     """A LoadGen on each node (or GPU), started together and added up, against one worker of each kind alone."""
     from rich.console import Console
@@ -78,20 +57,8 @@ def coordinated(
     from harness.scaling import coordinated as benchmark
     from harness.scaling.members import cluster_places, local_places
 
-    config = with_defaults(
-        o.make_config(
-            profile=profile,
-            scenario=scenario,
-            engine=engine,
-            model=model,
-            dataset=dataset,
-            workers=workers,
-            target_qps=target_qps,
-            cluster=cluster,
-            output=output,
-            settings=settings,
-        )
-    )
+    loadgen = {"target_qps": target_qps} if target_qps is not None else None
+    config = with_defaults(setup.config(output=output, scenario=scenario, loadgen=loadgen))
     _new(output)
     places = local_places(config, groups=groups) if config.cluster.address == "local" else cluster_places(config)
     console = Console()

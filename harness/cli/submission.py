@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.options import sub_commands
+
 if TYPE_CHECKING:
     from harness.submission.check import Finding
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Build and check a submission tree.",
-)
+app = sub_commands("Build and check a submission tree.")
 
 
 class Division(StrEnum):

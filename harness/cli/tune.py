@@ -12,17 +12,12 @@ from harness.config import Scenario
 from mlperf_llama_base.errors import UserError
 
 
+@o.with_groups
 def tune(
     output: Annotated[Path, typer.Option("--output", help="Directory of the search; the same again goes on with it.")],
+    setup: o.Setup,
     scenario: o.ScenarioOption = Scenario.SERVER,
-    profile: o.ProfileOption = None,
     benchmark: o.BenchmarkOption = None,
-    engine: o.EngineOption = None,
-    model: o.ModelOption = None,
-    dataset: o.DatasetOption = None,
-    workers: o.WorkersOption = None,
-    cluster: o.ClusterOption = None,
-    settings: o.SetOption = None,
     probe_seconds: Annotated[float, typer.Option(min=0.5, help="Judged seconds of a probe.")] = 20.0,
     margin: Annotated[float, typer.Option(min=0, max=0.5, help="Stay so far below the knee.")] = 0.01,
     tolerance: Annotated[
@@ -47,17 +42,10 @@ def tune(
     from harness.tune.command import execute
     from harness.tune.state import Options
 
-    config = o.make_config(
-        profile=profile,
+    config = setup.config(
+        output=output,
         scenario=scenario,
         benchmark=benchmark,
-        engine=engine,
-        model=model,
-        dataset=dataset,
-        workers=workers,
-        cluster=cluster,
-        output=output,
-        settings=settings,
         overwrite=overwrite or None,
         skip_preflight=skip_preflight or None,
     )

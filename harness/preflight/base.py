@@ -56,11 +56,6 @@ class Finding:
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "status": str(self.status), "details": list(self.details)}
 
-    @property
-    def name(self) -> str:
-        """The check that found it."""
-        return self.check
-
 
 def passed(found: str) -> Finding:
     return Finding(status=Status.PASS, found=found)

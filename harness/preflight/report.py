@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.preflight.base import Finding, Status
+from mlperf_llama_base.errors import EnvironmentFault, UserError
 from mlperf_llama_base.files import write_json
 
 if TYPE_CHECKING:
@@ -35,6 +36,22 @@ class Report:
     def submittable(self) -> bool:
         """Nothing was found that rules a submission out."""
         return not any(f.blocks_submission for f in self.findings)
+
+    def raise_failure(self, then: str, *, of: str = "") -> None:
+        """If a check failed, raise the first: ``UserError`` if it is about what the user gave, else
+        ``EnvironmentFault``.
+
+        ``then``: what the user can do next, for the end of the line; ``of``: which of several pre-flights this is.
+        Every command that runs a pre-flight ends here, so that the same fault has the same exit code everywhere.
+        """
+        failed = [f for f in self.findings if f.status is Status.FAIL]
+        if not failed:
+            return
+        first = failed[0]
+        what = f"{first.check}: {first.found}" + (f"; {first.advice}" if first.advice else "")
+        more = f"{len(failed) - 1} more failed; " if len(failed) > 1 else ""
+        kind = UserError if first.of_input else EnvironmentFault
+        raise kind(f"pre-flight{f' of {of}' if of else ''} failed: {what} ({more}{then})")
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -10,7 +10,7 @@ from harness.config import RunConfig
 from harness.preflight import clock, dataset, engine, gpu, host, loadgen_build, loadgen_conf, model, software, storage
 from harness.preflight.base import Check, Context, Finding, fail
 from harness.preflight.report import Report, now
-from mlperf_llama_base.errors import HarnessError
+from mlperf_llama_base.errors import HarnessError, UserError
 
 
 def default_checks(*, smoke: bool = False) -> list[Check]:
@@ -76,22 +76,28 @@ def _guard_start(check: Check, context: Context) -> Finding | None:
     try:
         check.start(context)
     except Exception as error:  # noqa: BLE001  one check must not end the others
-        return replace(_broken(error), check=check.name, of_input=check.of_input)
+        return _broken(error, check)
     return None
 
 
 def _guard_run(check: Check, context: Context) -> Finding:
     begun = time.monotonic()
     try:
-        finding = check.run(context)
+        finding = replace(check.run(context), check=check.name, of_input=check.of_input)
     except Exception as error:  # noqa: BLE001  as above
-        finding = _broken(error)
-    seconds = round(time.monotonic() - begun, 3)
-    return replace(finding, check=check.name, of_input=check.of_input, seconds=seconds)
+        finding = _broken(error, check)
+    return replace(finding, seconds=round(time.monotonic() - begun, 3))
 
 
-def _broken(error: Exception) -> Finding:
-    text = " ".join(str(error).split())
+def _broken(error: Exception, check: Check) -> Finding:
+    """An error of ours says itself whose fault it is; the other ones are taken for the check's subject."""
+    text, of_input = " ".join(str(error).split()), check.of_input
     if isinstance(error, HarnessError):
-        return fail(text, "")
-    return fail(f"the check itself broke: {type(error).__name__}: {text}", "report this; --skip-preflight runs without")
+        return replace(fail(text, ""), check=check.name, of_input=isinstance(error, UserError))
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        found, advice = f"cannot be checked: {where}{error.strerror}", "make it readable, or choose another"
+    else:
+        found = f"cannot be checked: {type(error).__name__}: {text}"
+        advice = "this may be a mistake in the check: please report it; --skip-preflight runs without"
+    return replace(fail(found, advice), check=check.name, of_input=of_input)

@@ -33,9 +33,9 @@ def execute(config: RunConfig, options: Options, *, console: Console) -> int:
     else:
         directory = prepare_directory(config)
         config.save(directory / names.CONFIG)
-        State.new(directory, scenario=config.scenario.value, options=options).save()
-        if not config.skip_preflight:
+        if not config.skip_preflight:  # before there is a search to go on with
             run.check_environment(config, directory, console)
+        State.new(directory, scenario=config.scenario.value, options=options).save()
     while supervise(directory, console) == START_AGAIN:
         console.print("starting the engine again for the next rate", highlight=False)
     return tell(State.load(directory).data, directory, console)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from harness import config
-from harness.cli.options import make_config
+from harness.cli.options import RunSetup
 from harness.config import PROFILES, Benchmark, Mode, RunConfig, Scenario, build, load_profile, merge, parse_set
 from mlperf_llama_base.errors import UserError
 
@@ -34,24 +34,24 @@ def test_later_sources_win(tmp_path: Path) -> None:
             "scenarios": {"server": {"loadgen": {"target_qps": 2.0}, "workers": {"count": 2}}},
         },
     )
-    found = make_config(profile=path, scenario=Scenario.SERVER)
+    found = RunSetup(profile=path, scenario=Scenario.SERVER).config()
     assert (found.loadgen.target_qps, found.workers.count, found.workers.tensor_parallel) == (2.0, 2, 2)
-    found = make_config(profile=path, scenario=Scenario.SERVER, target_qps=3.0)
+    found = RunSetup(profile=path, scenario=Scenario.SERVER, target_qps=3.0).config()
     assert (found.loadgen.target_qps, found.workers.count) == (3.0, 2)
-    found = make_config(
+    found = RunSetup(
         profile=path,
         scenario=Scenario.SERVER,
         target_qps=3.0,
         workers=3,
         settings=["loadgen.target_qps=4", "engine.args.b.c=2", "loadgen.target_qps=5"],
-    )
+    ).config()
     assert (found.loadgen.target_qps, found.workers.count, found.dispatch.backlog) == (5.0, 3, 7)
     assert found.engine.args == {"a": 1, "b": {"c": 2, "d": 1}}
 
 
 def test_the_defaults_are_left_where_nothing_is_said() -> None:
     assert build() == RunConfig()
-    assert make_config() == RunConfig()
+    assert RunSetup().config() == RunConfig()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_part_of_the_scenario_that_runs(
         "scenarios": {"offline": {"scorer": "offline's"}, "server": {"scorer": "server's"}},
     }
     path = profile(tmp_path, tree | ({"scenario": own} if own else {}))
-    found = make_config(profile=path, scenario=Scenario(chosen) if chosen else None, settings=sets)
+    found = RunSetup(profile=path, scenario=Scenario(chosen) if chosen else None, settings=sets).config()
     assert found.scorer == wanted
 
 
@@ -95,8 +95,8 @@ def test_merging_leaves_its_arguments_alone() -> None:
 
 def test_singlestream_is_an_edge_scenario() -> None:
     assert build({"scenario": "singlestream"}).benchmark is Benchmark.EDGE
-    assert make_config(scenario=Scenario.SINGLESTREAM).benchmark is Benchmark.EDGE
-    assert make_config(settings=["scenario=singlestream"]).benchmark is Benchmark.EDGE
+    assert RunSetup(scenario=Scenario.SINGLESTREAM).config().benchmark is Benchmark.EDGE
+    assert RunSetup(settings=["scenario=singlestream"]).config().benchmark is Benchmark.EDGE
     assert build({"scenario": "singlestream", "benchmark": "datacenter"}).benchmark is Benchmark.DATACENTER
     assert build({"scenario": "offline"}).benchmark is Benchmark.DATACENTER
 
@@ -218,7 +218,7 @@ def test_a_profile_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(p.stem for p in PROFILES.glob("*.yaml")))
 @pytest.mark.parametrize("scenario", list(Scenario))
 def test_every_profile_that_we_ship_fits_every_scenario(name: str, scenario: Scenario) -> None:
-    assert make_config(profile=name, scenario=scenario).scenario is scenario
+    assert RunSetup(profile=name, scenario=scenario).config().scenario is scenario
 
 
 def test_saved_and_read_again_it_is_the_same(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -133,18 +134,93 @@ def test_how_a_command_ends(
 
 
 @pytest.mark.parametrize(
-    "argv",
+    ("argv", "helped_by"),
     [
-        ["report"],
-        ["run", "--output"],
-        ["run", "--output", "x", "--scenario", "batch"],
-        ["run", "--output", "x", "--bogus"],
-        ["data", "prepar"],
+        (["report"], "report"),
+        (["run", "--output"], "run"),
+        (["run", "--output", "x", "--scenario", "batch"], "run"),
+        (["run", "--output", "x", "--bogus"], "run"),
+        (["data", "prepar"], "data"),
+        (["data", "prepare"], "data prepare"),
+        (["bench", "engine", "--bogus"], "bench engine"),
+        (["benchmark", "edge"], "benchmark edge"),
+        (["submission", "check"], "submission check"),
     ],
 )
-def test_a_usage_error_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: list[str]
+def test_a_usage_error_is_one_line_that_names_the_help_of_what_was_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: list[str], helped_by: str
 ) -> None:
     code, out, err = call(monkeypatch, capsys, *argv)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
-    assert err.startswith("mlperf-llama: ") and f"mlperf-llama {argv[0]} --help" in err
+    assert err.startswith("mlperf-llama: ") and f"(mlperf-llama {helped_by} --help " in err
+
+
+GROUPS = {
+    "benchmark": ("coordinated", "datacenter", "edge"),
+    "submission": ("build", "check"),
+    "data": ("prepare", "inspect", "synthesize"),
+    "bench": ("engine", "overhead", "weights", "simulate"),
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_of_commands_by_itself_names_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    code, out, err = call(monkeypatch, capsys, name)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert f"{name} needs a command: {', '.join(GROUPS[name])} (mlperf-llama {name} --help tells more)" in err
+
+
+@pytest.mark.parametrize("argv", [*([n] for n in AVAILABLE), *([n, sub] for n in GROUPS for sub in GROUPS[n])], ids=str)
+def test_every_help_has_a_short_form_and_installs_no_completion_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    code, out, err = call(monkeypatch, capsys, *argv, "-h")
+    assert (code, err) == (0, "")
+    assert "--help" in out and "-completion" not in out
+
+
+AS_INSTALLED = "import sys\nsys.argv[0] = 'mlperf-llama'\nfrom harness.cli import main\nmain()\n"
+
+
+def completions(shell: str, words: list[str]) -> str:
+    """What the installed ``mlperf-llama`` answers when a shell asks how ``words`` may go on."""
+    line = " ".join(words)
+    asked = {
+        "_MLPERF_LLAMA_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+        "_TYPER_COMPLETE_ARGS": line,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    env = os.environ | asked
+    done = subprocess.run(
+        [sys.executable, "-c", AS_INSTALLED], env=env, capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_a_command_goes_on(shell: str) -> None:
+    assert "preflight" in completions(shell, ["mlperf-llama", "pre"])
+    assert "datacenter" in completions(shell, ["mlperf-llama", "benchmark", "da"])
+    assert "--target-qps" in completions(shell, ["mlperf-llama", "run", "--target-q"])
+
+
+def test_completion_is_installed_for_the_one_command_there_is(tmp_path: Path) -> None:
+    """In a home directory of its own; the shell then reads what was written, and completes with it."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "mlperf-llama"
+    program.write_text(f"#!{sys.executable}\n{AS_INSTALLED}")
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    env = os.environ | {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PATH": path}
+    script = (
+        "mlperf-llama --install-completion bash > /dev/null && . ~/.bashrc && complete -p mlperf-llama && "
+        "COMP_WORDS=(mlperf-llama summ) COMP_CWORD=1 && "
+        "$(complete -p mlperf-llama | sed 's/.*-F \\([^ ]*\\).*/\\1/') mlperf-llama && echo \"got ${COMPREPLY[*]}\""
+    )
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.stdout.splitlines()[-1] == "got summarize", done.stdout + done.stderr

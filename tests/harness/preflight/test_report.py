@@ -98,7 +98,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert saved["facts"]["dataset"]["count"] == 1
     assert "smoke test" in done.stdout
     bad = command("--dataset", str(tmp_path / "none.json"), cwd=tmp_path)
-    assert bad.returncode == 3
+    assert bad.returncode == 2
     assert len(bad.stderr.strip().splitlines()) == 1
     assert "data set" in bad.stderr
     assert command("--set", "engine.nam=x", cwd=tmp_path).returncode == 2
