@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from harness.rounds import ROUND
 from mlperf_llama_base.errors import UserError, nearest
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -46,7 +47,7 @@ class Mode(StrEnum):
 
 
 class Benchmark(StrEnum):
-    """Datacenter (``llama3.1-8b``, 13,368 samples) or edge (``llama3.1-8b-edge``, 5,000 samples)."""
+    """Datacenter (``llama3.1-8b``) or edge (``llama3.1-8b-edge``)."""
 
     DATACENTER = "datacenter"
     EDGE = "edge"
@@ -54,7 +55,17 @@ class Benchmark(StrEnum):
     @property
     def sample_count(self) -> int:
         """Samples of the full data set (MLCommons' mlperf.conf)."""
-        return 13368 if self is Benchmark.DATACENTER else 5000
+        return ROUND.benchmarks[self].samples
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        """Every scenario that the round knows for this benchmark."""
+        return tuple(map(Scenario, ROUND.benchmarks[self].scenarios))
+
+    def model_name(self, scenario: Scenario) -> str:
+        """LoadGen's model name: it selects the limits in mlperf.conf. Also for a scenario that the round lacks here."""
+        models = ROUND.benchmarks[self].models
+        return models.get(scenario, models[Scenario.OFFLINE])
 
 
 class Strict(BaseModel):
@@ -77,8 +88,8 @@ class DatasetConfig(Strict):
 class EngineConfig(Strict):
     name: str = Field("transformers", description="null, transformers, vllm, openai")
     device: str = Field("auto", description="auto, cpu, cuda")
-    max_new_tokens: int = Field(128, ge=1)
-    min_new_tokens: int = Field(1, ge=0)
+    max_new_tokens: int = Field(ROUND.max_new_tokens, ge=1)
+    min_new_tokens: int = Field(ROUND.min_new_tokens, ge=0)
     args: dict[str, Any] = Field(default_factory=dict, description="The engine's own arguments")
 
     @field_validator("name", mode="before")
@@ -111,7 +122,9 @@ class LoadGenConfig(Strict):
     user_conf: str | None = Field(None, description="LoadGen user.conf")
     target_qps: float | None = Field(None, gt=0, description="Written to a generated user.conf; wins over user_conf")
     target_latency_ms: float | None = Field(None, gt=0, description="SingleStream: expected mean latency")
-    min_duration_ms: int | None = Field(None, ge=0, description="Smoke runs only: shorter than the rules' 600,000")
+    min_duration_ms: int | None = Field(
+        None, ge=0, description=f"Smoke runs only: shorter than the rules' {ROUND.min_duration_ms:,}"
+    )
     min_query_count: int | None = Field(None, ge=1, description="Smoke runs only")
     max_query_count: int | None = Field(None, ge=1, description="Smoke runs only")
     max_duration_ms: int | None = Field(None, ge=1, description="Smoke runs only")
@@ -163,9 +176,7 @@ class RunConfig(Strict):
     @property
     def model_name(self) -> str:
         """LoadGen's model name: it selects the limits in mlperf.conf."""
-        if self.benchmark is Benchmark.EDGE:
-            return "llama3_1-8b-edge"
-        return "llama3_1-8b-interactive" if self.scenario is Scenario.INTERACTIVE else "llama3_1-8b"
+        return self.benchmark.model_name(self.scenario)
 
     def save(self, path: Path) -> None:
         """Write the complete tree as YAML, but for ``overwrite``: given back, the file must not replace anything."""

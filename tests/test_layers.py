@@ -74,7 +74,7 @@ QUICK = (
 # Rooms of the harness from the bottom up: packages and loose modules. A room may import those of the rows before it,
 # never its own row's or a later one's. What starts runs of its own (the tuner, scaling, a campaign) stands above `run`.
 ORDER = (
-    {"__init__", "text"},
+    {"__init__", "rounds", "text"},
     {"config", "demo", "inventory", "progress"},
     {"loadgen"},
     {"rundir"},

@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from harness.rounds import ROUND
 from mlperf_llama_base.errors import UserError
 from qsl.synthetic import lengths
 from sut.dispatcher import Dispatcher
 from sut.messages import Completion
 from sut.policies import Sample, make_order, make_policy
 
-DATA_SET = 13_368
+DATA_SET = ROUND.benchmarks["datacenter"].samples
 TOKENS = np.arange(2, dtype=np.int32).tobytes()  # what is in a completion does not matter to a dispatcher
 
 

@@ -12,10 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from harness.config import Benchmark, Mode, RunConfig, Scenario
-from harness.loadgen.rules import MIN_DURATION_MS, SCENARIOS
-from harness.loadgen.test06 import SAMPLES
 from harness.preflight.base import Context
 from harness.preflight.loadgen_conf import length, target
+from harness.rounds import ROUND
 from mlperf_llama_base.errors import UserError, nearest
 
 SMOKE_SAMPLES = 64
@@ -48,7 +47,7 @@ class Step:
         if self.config.scenario is Scenario.SINGLESTREAM:
             return self._single_stream(rate / 1000)
         if self.kind is Kind.COMPLIANCE:
-            return SAMPLES / rate
+            return ROUND.audited_samples / rate
         return length(context, rate)[0]
 
     def _single_stream(self, latency_s: float) -> float:
@@ -56,9 +55,9 @@ class Step:
         if self.kind is Kind.ACCURACY:
             return block * latency_s
         if self.kind is Kind.COMPLIANCE:
-            return SAMPLES * latency_s
+            return ROUND.audited_samples * latency_s
         chosen = self.config.loadgen.min_duration_ms
-        duration = (MIN_DURATION_MS if chosen is None else chosen) / 1000
+        duration = (ROUND.min_duration_ms if chosen is None else chosen) / 1000
         # Mandatory queries: twice what fits, then to the next multiple of the data set (test_settings_internal.cc)
         queries = max(self.config.loadgen.min_query_count or 100, int(2 * duration / latency_s))
         queries += block - queries % block
@@ -120,7 +119,7 @@ def parse_rates(texts: Sequence[str], *, directory: Path | None, scenarios: Sequ
 
 def choose_scenarios(benchmark: Benchmark, names: Sequence[str]) -> list[Scenario]:
     """The scenarios to run, in the benchmark's order; all of them if none is named."""
-    allowed = SCENARIOS[benchmark]
+    allowed = benchmark.scenarios
     for name in names:
         if name not in allowed:
             raise UserError(f"scenario {name!r} is none of the {benchmark} benchmark's: {', '.join(allowed)}")

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.options import sub_commands
+from harness.rounds import ROUND
 from mlperf_llama_base.errors import UserError
+
+DATACENTER, EDGE = ROUND.benchmarks["datacenter"], ROUND.benchmarks["edge"]
 
 if TYPE_CHECKING:
     from qsl.dataset import Dataset
@@ -40,7 +43,10 @@ def prepare(
     split: Annotated[str, typer.Option(help="Split of the hub data set")] = "validation",
     text_column: Annotated[str, typer.Option(help="Column of the articles")] = "article",
     summary_column: Annotated[str, typer.Option(help="Column of the reference summaries")] = "highlights",
-    count: Annotated[int | None, typer.Option(min=1, help="Draw so many with seed 42 (edge benchmark: 5000)")] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"Draw so many with seed 42 (edge benchmark: {EDGE.samples})"),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make the benchmark's data set from articles, as MLCommons' reference does."""
@@ -77,7 +83,7 @@ def inspect(
 @app.command()
 def synthesize(
     output: Output,
-    count: Annotated[int, typer.Option(min=1, help="Samples")] = 13368,
+    count: Annotated[int, typer.Option(min=1, help="Samples")] = DATACENTER.samples,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same data")] = 0,
     lengths: Annotated[Lengths, typer.Option(help="Distribution of prompt lengths")] = Lengths.GAMMA,
     vocab_size: Annotated[int, typer.Option(min=1, help="Vocabulary, if no tokenizer is given")] = 128256,
@@ -127,7 +133,10 @@ def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
     yield "what it is", dataset.label
     yield "sha256", dataset.sha256
     yield "samples", f"{dataset.count:,} of {dataset.file_count:,} in the file"
-    yield "official count", official[0] if official else "no: it is 13,368 (datacenter) or 5,000 (edge)"
+    yield (
+        "official count",
+        official[0] if official else "no: it is " + " or ".join(f"{b.sample_count:,} ({b.value})" for b in Benchmark),
+    )
     yield "duplicates", f"{dataset.duplicates:,}"
     yield "token ids", f"{int(sizes.sum(dtype=np.int64)):,}, from {dataset.ids.min()} to {dataset.ids.max()}"
     yield "length", f"mean {sizes.mean():.1f}, standard deviation {sizes.std():.1f}"

@@ -29,6 +29,7 @@ class Key:
     path: str
 
 
+BENCHMARKS = " or ".join(f"{b.value} ({b.sample_count:,} samples)" for b in Benchmark)
 ScenarioOption = Annotated[
     Scenario | None,
     typer.Option("--scenario", help="Scenario (default: offline).", case_sensitive=False),
@@ -36,7 +37,7 @@ ScenarioOption = Annotated[
 ]
 BenchmarkOption = Annotated[
     Benchmark | None,
-    typer.Option("--benchmark", help="Rules of datacenter (13,368 samples) or edge (5,000)."),
+    typer.Option("--benchmark", help=f"Rules of {BENCHMARKS}."),
     Key("benchmark"),
 ]
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli import options as o
+from harness.rounds import ROUND
 
 OutputOption = Annotated[Path, typer.Option("--output", help="New directory for the runs, scaling.json and report.md.")]
 SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="Least number of samples for each worker.")]
@@ -20,7 +21,7 @@ def scaling(
     counts: Annotated[
         list[int] | None, typer.Option("--count", min=1, help="Numbers of workers (default: 1, 2, 4 ... all).")
     ] = None,
-    samples: SamplesOption = 13368,
+    samples: SamplesOption = ROUND.benchmarks["datacenter"].samples,
 ) -> None:
     """Offline with 1, 2, 4 ... all workers, against one of each kind alone: speed-up, efficiency, their uncertainty."""
     from rich.console import Console

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.loadgen.conf_parser import MASK, Assignment, Conf, c_double, c_integer
+from harness.rounds import ROUND
 
-MODELS = ("llama3_1-8b", "llama3_1-8b-interactive", "llama3_1-8b-edge")
+MODELS = ROUND.models
 SCENARIOS = ("Offline", "Server", "SingleStream", "MultiStream")
 # Other benchmarks' names in mlperf.conf: lines for them are somebody else's and harmless.
 OTHER_MODELS = frozenset(

@@ -15,20 +15,11 @@ from typing import Any
 
 from harness.loadgen.accuracy_log import Entry, read_entries
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog, parse_detail
-from harness.loadgen.rules import MAX_NEW_TOKENS
+from harness.rounds import ROUND
 from mlperf_llama_base.errors import RunError, UserError
 
 LLAMA_3_1_EOS = frozenset({128001, 128008, 128009})  # generation_config.json of Llama-3.1-8B-Instruct
-SAMPLES = 100
 EXAMPLES = 3
-AUDIT_SETTINGS = {  # mlcommons/inference compliance/TEST06/audit.config; mode 2 is PerformanceOnly
-    "mode": 2,
-    "accuracy_log_rng_seed": 720381539243781796,
-    "accuracy_log_sampling_target": SAMPLES,
-    "min_query_count": SAMPLES,
-    "min_duration": 0,
-    "sample_concatenate_permutation": 0,
-}
 
 
 def write_audit_config(directory: Path) -> Path:
@@ -38,7 +29,7 @@ def write_audit_config(directory: Path) -> Path:
     StartTestWithLogSettings): always pass this one.
     """
     path = (directory / "audit.config").resolve()
-    path.write_text("".join(f"*.*.{key} = {value}\n" for key, value in AUDIT_SETTINGS.items()))
+    path.write_text("".join(f"*.*.{key} = {value}\n" for key, value in ROUND.audit_settings.items()))
     return path
 
 
@@ -99,7 +90,7 @@ def settings_problems(detail: DetailLog) -> list[str]:
     problems = []
     if not detail.audit_config_used:
         problems.append("LoadGen did not read audit.config: the log lacks its warning, this was an ordinary run")
-    for key, value in AUDIT_SETTINGS.items():
+    for key, value in ROUND.audit_settings.items():
         # effective_min_query_count is 1 in Offline, whatever was asked for
         logged = f"requested_{key}_ms" if key == "min_duration" else f"requested_{key}"
         if key != "mode" and detail.values.get(logged) != value:
@@ -124,8 +115,8 @@ def verify_log(path: Path, *, scenario: str, eos_token_ids: Collection[int] = LL
     for kind, texts in wrong.items():
         more = f"; and {len(texts) - EXAMPLES} more" if len(texts) > EXAMPLES else ""
         result.reasons.append(f"{kind}: {'; '.join(texts[:EXAMPLES])}{more}")
-    if result.samples != SAMPLES:
-        result.reasons.append(f"{result.samples} samples are logged, TEST06 logs {SAMPLES}")
+    if result.samples != ROUND.audited_samples:
+        result.reasons.append(f"{result.samples} samples are logged, TEST06 logs {ROUND.audited_samples}")
     return result
 
 
@@ -148,8 +139,8 @@ def _faults(entry: Entry, result: ComplianceResult, eos: frozenset[int]) -> list
     if entry.token_count != len(tokens):
         result.sample_length = False
         faults.append(("sample length", f"has {len(tokens)} tokens, {entry.token_count} were reported"))
-    if len(tokens) > MAX_NEW_TOKENS:
-        faults.append(("max_new_tokens", f"has {len(tokens)} tokens, more than {MAX_NEW_TOKENS}"))
+    if len(tokens) > ROUND.max_new_tokens:
+        faults.append(("max_new_tokens", f"has {len(tokens)} tokens, more than {ROUND.max_new_tokens}"))
     return faults
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
 from harness.preflight.software import version_of
+from harness.rounds import ROUND
 from mlperf_llama_base.errors import HarnessError
 
 IMPORT_TIMEOUT_S = 60.0
@@ -111,8 +112,11 @@ class EngineRules(Check):
     def run(self, context: Context) -> Finding:
         engine = context.config.engine
         findings = []
-        if (engine.max_new_tokens, engine.min_new_tokens) != (128, 1):
-            found = f"generates {engine.min_new_tokens} to {engine.max_new_tokens} tokens, the rules say 1 to 128"
+        wanted = (ROUND.min_new_tokens, ROUND.max_new_tokens)
+        if (engine.min_new_tokens, engine.max_new_tokens) != wanted:
+            found = "generates {} to {} tokens, the rules say {} to {}".format(
+                engine.min_new_tokens, engine.max_new_tokens, *wanted
+            )
             advice = "leave engine.max_new_tokens and min_new_tokens alone"
             findings.append(warn(found, advice, blocks_submission=True))
         for key, value in engine.args.items():

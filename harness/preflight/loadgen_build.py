@@ -13,17 +13,16 @@ from collections.abc import Mapping, Sequence
 
 from packaging.version import Version
 
-from harness.loadgen.rules import MIN_LOADGEN
+from harness.config import Benchmark, Scenario
 from harness.preflight.base import Check, Context, Finding, combine, fail
 from harness.preflight.software import version_of
+from harness.rounds import ROUND
 
-OLDEST = ".".join(map(str, MIN_LOADGEN))
+OLDEST = ".".join(map(str, ROUND.min_loadgen))
 
 COMMON: dict[str, int | float | bool] = {
-    "qsl_rng_seed": 2085463073848966840,
-    "sample_index_rng_seed": 2747215439041700203,
-    "schedule_rng_seed": 16159082839903944936,
-    "min_duration_ms": 600_000,
+    **{key.removeprefix("effective_"): value for key, value in ROUND.seeds.items()},
+    "min_duration_ms": ROUND.min_duration_ms,
     "max_duration_ms": 0,
     "max_query_count": 0,
     "sample_concatenate_permutation": True,
@@ -32,32 +31,29 @@ COMMON: dict[str, int | float | bool] = {
     "performance_issue_unique": False,
     "performance_issue_same": False,
 }
-# mlcommons/inference, loadgen/mlperf.conf: (model, scenario) -> TestSettings beyond COMMON.
-PUBLISHED: dict[tuple[str, str], dict[str, int | float | bool]] = {
-    ("llama3_1-8b", "Offline"): {"performance_sample_count_override": 13368, "min_query_count": 13368},
-    ("llama3_1-8b", "Server"): {
-        "performance_sample_count_override": 13368,
-        "min_query_count": 100,
-        "ttft_latency": 2_000_000_000,
-        "tpot_latency": 100_000_000,
-        "server_target_latency_ns": 0,
-        "server_target_latency_percentile": 0.99,
-    },
-    ("llama3_1-8b-interactive", "Server"): {
-        "performance_sample_count_override": 13368,
-        "min_query_count": 100,
-        "ttft_latency": 500_000_000,
-        "tpot_latency": 30_000_000,
-        "server_target_latency_ns": 0,
-        "server_target_latency_percentile": 0.99,
-    },
-    ("llama3_1-8b-edge", "SingleStream"): {
-        "performance_sample_count_override": 5000,
-        "single_stream_target_latency_percentile": 0.9,
-        "single_stream_expected_latency_ns": 10_000_000,
-    },
-    ("llama3_1-8b-edge", "Offline"): {"performance_sample_count_override": 5000, "min_query_count": 5000},
-}
+
+
+def _published() -> dict[tuple[str, str], dict[str, int | float | bool]]:
+    """(model, LoadGen's scenario) -> TestSettings beyond ``COMMON`` (mlcommons/inference, loadgen/mlperf.conf)."""
+    found: dict[tuple[str, str], dict[str, int | float | bool]] = {}
+    for benchmark in Benchmark:
+        for scenario in benchmark.scenarios:
+            fields: dict[str, int | float | bool] = {"performance_sample_count_override": benchmark.sample_count}
+            if scenario is Scenario.OFFLINE:
+                fields["min_query_count"] = benchmark.sample_count
+            elif scenario is Scenario.SINGLESTREAM:
+                fields["single_stream_target_latency_percentile"] = ROUND.percentiles["SingleStream"]
+                fields["single_stream_expected_latency_ns"] = 10_000_000
+            else:
+                limits = ROUND.limits_ns[scenario]
+                fields |= {"min_query_count": ROUND.min_queries, "server_target_latency_ns": 0}
+                fields |= {"ttft_latency": limits.ttft, "tpot_latency": limits.tpot}
+                fields["server_target_latency_percentile"] = ROUND.percentiles["Server"]
+            found[benchmark.model_name(scenario), scenario.loadgen_name] = fields
+    return found
+
+
+PUBLISHED = _published()
 
 PROBE = """
 import json, sys
@@ -81,7 +77,7 @@ class LoadgenVersion(Check):
         context.facts["loadgen"] = version
         if Version(version) < Version(OLDEST):
             return fail(
-                f"LoadGen {version} is older than {OLDEST}, the first one that round v6.1 accepts",
+                f"LoadGen {version} is older than {OLDEST}, the first one that round {ROUND.version} accepts",
                 f"pip install 'mlcommons-loadgen>={OLDEST}'",
             )
         return combine([], f"LoadGen {version}")

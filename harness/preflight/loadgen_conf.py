@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from harness.config import Mode, Scenario
+from harness.config import Benchmark, Mode, Scenario
 from harness.loadgen.conf_keys import KEYS, MODELS, NAMES, OTHER_MODELS, SCENARIOS, Key, Kind, Use, in_effect
 from harness.loadgen.conf_parser import Assignment, Conf, c_double, c_integer, parse
-from harness.loadgen.rules import MIN_DURATION_MS
 from harness.preflight.base import LOCAL_ENGINES, Check, Context, Finding, combine, fail, passed, skipped, warn
+from harness.rounds import ROUND
 from mlperf_llama_base.errors import nearest
 
 # Beyond every published result of this model: MLPerf Inference v6.0's best systems reach about 315 samples/s an
@@ -75,7 +75,7 @@ def inspect(assignment: Assignment) -> list[Finding]:
         return [
             fail(
                 f"{where} is ignored: LoadGen has no scenario 'Interactive'",
-                f"write 'llama3_1-8b-interactive.Server.{name}'",
+                f"write '{Benchmark.DATACENTER.model_name(Scenario.INTERACTIVE)}.Server.{name}'",
             )
         ]
     if scenario not in (*SCENARIOS, "*"):
@@ -159,12 +159,14 @@ def overshadowed(conf: Conf, *, model: str, scenario: str) -> list[Finding]:
 def submittable(conf: Conf, *, model: str, scenario: str) -> list[Finding]:
     """Effective values with which the run cannot be submitted (duration, sample counts, equal issue)."""
     found = []
-    floor = {"llama3_1-8b-edge": 5000}.get(model, 13368)
+    floor = next((b.samples for b in ROUND.benchmarks.values() if model in b.models.values()), 0)
     for key, assignment, value in in_effect(conf, model=model, scenario=scenario):
         where = f"line {assignment.line}: {assignment.key} = {assignment.value}"
-        if key.name == "min_duration" and value < MIN_DURATION_MS:
+        if key.name == "min_duration" and value < ROUND.min_duration_ms:
             found.append(
-                warn(f"{where} is below the rules' {MIN_DURATION_MS} ms", "remove the line", blocks_submission=True)
+                warn(
+                    f"{where} is below the rules' {ROUND.min_duration_ms} ms", "remove the line", blocks_submission=True
+                )
             )
         if key.name == "performance_sample_count_override" and value < floor:
             found.append(warn(f"{where} is below the rules' {floor}", "remove the line", blocks_submission=True))
@@ -247,7 +249,7 @@ def length(context: Context, qps: float) -> tuple[float, int]:
     if config.mode is Mode.ACCURACY:
         return block / qps, block
     duration = config.loadgen.min_duration_ms
-    wanted = max(1.0, qps * (MIN_DURATION_MS if duration is None else duration) / 1000)
+    wanted = max(1.0, qps * (ROUND.min_duration_ms if duration is None else duration) / 1000)
     if config.scenario is Scenario.OFFLINE:
         wanted = max(float(config.loadgen.min_query_count or block), float(int(1.1 * wanted)))
     samples = math.ceil(wanted / block) * block
@@ -265,7 +267,7 @@ class Shortened(Check):
     def run(self, context: Context) -> Finding:
         loadgen, data = context.config.loadgen, context.config.dataset
         reasons = []
-        if loadgen.min_duration_ms is not None and loadgen.min_duration_ms < MIN_DURATION_MS:
+        if loadgen.min_duration_ms is not None and loadgen.min_duration_ms < ROUND.min_duration_ms:
             reasons.append(f"min_duration_ms {loadgen.min_duration_ms:,}")
         for name in ("min_query_count", "max_query_count", "max_duration_ms"):
             if (value := getattr(loadgen, name)) is not None:
@@ -273,7 +275,7 @@ class Shortened(Check):
         if data.limit is not None:
             reasons.append(f"dataset.limit {data.limit:,}")
         if context.config.mode is Mode.COMPLIANCE or not reasons:
-            return passed(f"the rules' {MIN_DURATION_MS:,} ms at least")
+            return passed(f"the rules' {ROUND.min_duration_ms:,} ms at least")
         return warn(
             f"shortened by the configuration: {', '.join(reasons)}",
             "a smoke run: it cannot be submitted",

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.config import Benchmark, Scenario
-from harness.loadgen.rules import LATENCY_LIMITS_NS
+from harness.rounds import ROUND
 from harness.rundir.record import read_mapping
 from mlperf_llama_base.errors import UserError
 
@@ -105,7 +105,7 @@ class RunData:
     @property
     def limits_ms(self) -> dict[str, float | None]:
         """TTFT and TPOT limits of the scenario, None where it has none."""
-        ttft, tpot = LATENCY_LIMITS_NS.get(self.scenario, (None, None))
+        ttft, tpot = ROUND.limits_ns.get(self.scenario, (None, None))
         return {"ttft": ttft / 1e6 if ttft else None, "tpot": tpot / 1e6 if tpot else None}
 
     def percentile_ms(self, which: str, percent: str = "p99") -> float | None:

@@ -17,6 +17,7 @@ import yaml
 from harness.config import Benchmark, Mode, Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog, SummaryLog, parse_detail, parse_summary
 from harness.loadgen.test06 import LLAMA_3_1_EOS, ComplianceResult, verify
+from harness.rounds import ROUND
 from harness.rundir.names import ACCURACY_JSON, CONFIG, PREFLIGHT, SESSION, SYSTEM
 from harness.rundir.scores import Accuracy
 from mlperf_llama_base.errors import UserError
@@ -86,7 +87,10 @@ class Evidence:
 
     @cached_property
     def benchmark(self) -> Benchmark:
-        edge = self.scenario is Scenario.SINGLESTREAM or self.model_name == "llama3_1-8b-edge"
+        edge = (
+            self.scenario is Scenario.SINGLESTREAM
+            or self.model_name in ROUND.benchmarks[Benchmark.EDGE].models.values()
+        )
         return Benchmark(self.setting("benchmark") or (Benchmark.EDGE if edge else Benchmark.DATACENTER))
 
     @property

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Mode, RunConfig, Scenario
+from harness.rounds import ROUND
 from harness.rundir.names import STATUS
 from mlperf_llama_base.files import write_json
 from sut.hub import Hub
 
-LIMITS_MS = {Scenario.SERVER: (2000.0, 100.0), Scenario.INTERACTIVE: (500.0, 30.0)}
 WINDOW_S = 5.0
 
 
@@ -41,7 +41,7 @@ class StatusWriter:
             self.message = f"status.json cannot be written: {error}"
 
     def state(self) -> dict[str, Any]:
-        ttft_limit, tpot_limit = LIMITS_MS.get(self.config.scenario, (None, None))
+        limits = ROUND.limits_ns.get(self.config.scenario)
         elapsed = time.monotonic() - self.started if self.started else 0.0
         base = {
             "time": time.time(),
@@ -51,8 +51,8 @@ class StatusWriter:
             "phase": self.phase,
             "expected": self.expected,
             "elapsed_s": elapsed,
-            "ttft_limit_ms": ttft_limit,
-            "tpot_limit_ms": tpot_limit,
+            "ttft_limit_ms": limits.ttft / 1e6 if limits else None,
+            "tpot_limit_ms": limits.tpot / 1e6 if limits else None,
             "message": self.message,
         }
         return base | (self._progress(elapsed) if self.hub else _nothing())

@@ -1,7 +1,7 @@
-"""What a v6.1 submission of llama3.1-8b or llama3.1-8b-edge must hold: names, fields, sizes, each with its public
+"""What a submission of llama3.1-8b or llama3.1-8b-edge must hold: names, fields, sizes, each with its public
 source.
 
-The numbers that judge a run (limits, seeds, targets) stand in ``harness.loadgen.rules``.
+The numbers of the round (samples, limits, seeds, targets) are data of ``harness.rounds``.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.config import Benchmark, Scenario
+from harness.rounds import ROUND, BenchmarkRules
 
 CHECKER = "mlcommons/inference tools/submission/submission_checker"
 RULES = "mlcommons/inference_policies inference_rules.adoc"
 POLICIES = "mlcommons/policies submission_rules.adoc"
 LOADGEN = "mlcommons/inference loadgen"
 
-VERSION = "v6.1"
+VERSION = ROUND.version
 DIVISIONS = ("closed", "open", "network")
 STATUSES = ("available", "preview", "rdi")
 SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
@@ -23,54 +24,50 @@ SYSTEM_TYPES = ("datacenter", "edge", "datacenter,edge", "edge,datacenter")
 MAX_ACCURACY_LOG_BYTES = 10 * 1024  # constants.py, MAX_ACCURACY_LOG_SIZE
 VIEWABLE_CHARACTERS = 4096  # truncate_accuracy_log.py, VIEWABLE_SIZE
 TRUNCATION_MARK = "\n\n...\n\n"  # truncate_accuracy_log.py, truncate_file
-MAX_TARGET_LATENCY_NS = 20_000_000_000  # constants.py, latency-constraint of Server
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """One benchmark of the round. ``one_of``: at least one of these scenarios beside the ``required`` ones.
+    """One benchmark of the round, its data seen with the configuration's types."""
 
-    ``test06``: whether the official checker asks for it in the closed division.
-    """
-
-    name: str
     benchmark: Benchmark
-    required: tuple[Scenario, ...]
-    one_of: tuple[Scenario, ...]
-    test06: bool
+
+    @property
+    def data(self) -> BenchmarkRules:
+        return ROUND.benchmarks[self.benchmark]
+
+    @property
+    def name(self) -> str:
+        """Its directory in a tree."""
+        return self.data.directory
 
     @property
     def samples(self) -> int:
         """Samples of the data set."""
-        return self.benchmark.sample_count
+        return self.data.samples
+
+    @property
+    def required(self) -> tuple[Scenario, ...]:
+        return tuple(map(Scenario, self.data.required))
+
+    @property
+    def one_of(self) -> tuple[Scenario, ...]:
+        """At least one of these beside the required ones."""
+        return tuple(map(Scenario, self.data.one_of))
 
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
         """Every scenario that this benchmark knows."""
-        return self.required + self.one_of
+        return self.benchmark.scenarios
+
+    @property
+    def test06(self) -> bool:
+        """Whether the official checker asks for it in the closed division."""
+        return self.data.test06
 
 
-# constants.py: required-scenarios-*, optional-scenarios-*, models_TEST06
-DATACENTER = Rules(
-    name="llama3.1-8b",
-    benchmark=Benchmark.DATACENTER,
-    required=(Scenario.OFFLINE,),
-    one_of=(Scenario.SERVER, Scenario.INTERACTIVE),
-    test06=True,
-)
-EDGE = Rules(
-    name="llama3.1-8b-edge",
-    benchmark=Benchmark.EDGE,
-    required=(Scenario.SINGLESTREAM, Scenario.OFFLINE),
-    one_of=(),
-    test06=False,
-)
-BENCHMARKS = {  # constants.py, models and model_mapping
-    "llama3.1-8b": DATACENTER,
-    "llama3_1-8b": DATACENTER,
-    "llama3.1-8b-edge": EDGE,
-    "llama3_1-8b-edge": EDGE,
-}
+DATACENTER, EDGE = Rules(Benchmark.DATACENTER), Rules(Benchmark.EDGE)
+BENCHMARKS = {name: rules for rules in (DATACENTER, EDGE) for name in (rules.data.directory, *rules.data.aliases)}
 
 MEASUREMENT_FIELDS = (
     "input_data_types",

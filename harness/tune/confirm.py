@@ -15,7 +15,7 @@ import numpy as np
 from harness.config import RunConfig, Scenario
 from harness.inventory.system import collect
 from harness.loadgen.early_stopping import allowed_over_limit
-from harness.loadgen.rules import LATENCY_LIMITS_NS
+from harness.rounds import ROUND
 from harness.rundir import names
 from harness.session.session import Session
 from harness.tune.search import clean
@@ -113,7 +113,7 @@ class Watch:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._limits = LATENCY_LIMITS_NS.get(session.config.scenario)
+        self._limits = ROUND.limits_ns.get(session.config.scenario)
         self._at = 0.0
         self._seen = 0
         self._over = np.zeros(2, dtype=np.int64)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.loadgen.rules import LATENCY_LIMITS_NS
+from harness.rounds import ROUND
 from harness.session.session import Interrupted, Session
 from harness.tune.traffic import Traffic, balanced_order
 from harness.tune.verdict import Growth, Ints, Probe, Window, decide, full_length_share, growth, probe_figures
@@ -53,7 +53,7 @@ class Prober:
         assert session.hub is not None
         self.session = session
         self.hub = session.hub
-        self.limits = LATENCY_LIMITS_NS.get(session.config.scenario, (1 << 62, 1 << 62))
+        self.limits = ROUND.limits_ns.get(session.config.scenario, (1 << 62, 1 << 62))
         self._refill = False
         self.hub.deliver = self._reported
         self.hub.new_test()

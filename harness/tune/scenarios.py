@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.config import Scenario
-from harness.loadgen.rules import LATENCY_LIMITS_NS
+from harness.rounds import ROUND
 from harness.session.session import Session
 from harness.tune.probe import Prober
 from harness.tune.search import Ask, Estimate, Search, clean, queueing_ceiling
@@ -43,7 +43,7 @@ def explore(
             # twice a probe: where queueing decides, the knee follows from this figure alone
             found.fields["capacity"] = prober.closed_loop(_fill(session), seconds=2 * options.probe_seconds)
             save(**found.fields)
-        if scenario in LATENCY_LIMITS_NS:
+        if scenario in ROUND.limits_ns:
             _search(prober, session, options, found=found, save=save, coarse=coarse)
         else:
             found.fields |= _without_limits(scenario, found.fields["capacity"])
@@ -87,7 +87,7 @@ def _search(
     prober: Prober, session: Session, options: Options, *, found: SearchFields, save: Callable[..., None], coarse: bool
 ) -> None:
     capacity = float(found.fields["capacity"]["samples_per_second"])
-    limits = LATENCY_LIMITS_NS[session.config.scenario]
+    limits = ROUND.limits_ns[session.config.scenario]
     ceiling = queueing_ceiling(capacity, ttft_limit_s=limits[0] / 1e9, share=full_length_share(capacity))
     ceiling = clean(ceiling)
     found.fields["ceiling_qps"] = ceiling

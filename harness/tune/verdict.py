@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from harness.config import Benchmark
 from harness.loadgen.early_stopping import allowed_over_limit, assess, percentile_of
-from harness.loadgen.rules import MIN_DURATION_MS
+from harness.rounds import ROUND
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -114,7 +114,7 @@ def full_length_share(rate: float) -> float:
     """Share of queries over a limit that early stopping accepts in a full-length run at ``rate``: of 600 s, and of one
     round of the data set at least (equal issue).
     """
-    queries = max(int(rate * MIN_DURATION_MS / 1e3), Benchmark.DATACENTER.sample_count)
+    queries = max(int(rate * ROUND.min_duration_ms / 1e3), Benchmark.DATACENTER.sample_count)
     return allowed_over_limit(queries) / queries
 
 

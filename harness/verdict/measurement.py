@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from harness.config import Mode
 from harness.loadgen.log import ACCURACY
-from harness.loadgen.rules import LATENCY_LIMITS_NS, SEEDS, accuracy_shortfalls
+from harness.rounds import ROUND
 from harness.rundir.record import Evidence
 from mlperf_llama_base.errors import UserError
 
@@ -45,7 +45,7 @@ def token_latencies(run: Evidence) -> Iterator[str]:
 
 def latency_limits(run: Evidence) -> Iterator[str]:
     """A Server or Interactive run judged by looser limits says nothing about this benchmark's."""
-    for (name, key), limit in zip(LIMIT_KEYS, LATENCY_LIMITS_NS.get(run.scenario, ()), strict=False):
+    for (name, key), limit in zip(LIMIT_KEYS, ROUND.limits_ns.get(run.scenario, ()), strict=False):
         found = run.detail.integer(key)
         if run.mode is Mode.PERFORMANCE and found is not None and found > limit:
             yield f"the {name} limit was {found / 1e6:g} ms; {run.scenario.directory} has {limit / 1e6:g} ms"
@@ -53,7 +53,7 @@ def latency_limits(run: Evidence) -> Iterator[str]:
 
 def seeds(run: Evidence) -> Iterator[str]:
     """The official seeds, which only LoadGen's built-in mlperf.conf can set."""
-    wrong = [key for key, value in SEEDS.items() if run.detail.lines and run.detail.values.get(key) != value]
+    wrong = [key for key, value in ROUND.seeds.items() if run.detail.lines and run.detail.values.get(key) != value]
     if run.mode is Mode.PERFORMANCE and wrong:
         yield f"seeds are not the benchmark's: {', '.join(wrong)}"
 
@@ -98,7 +98,8 @@ def accuracy_scored(run: Evidence) -> Iterator[str]:
     if issued is not None and scores.gen_num != issued:
         yield f"the accuracy log holds {scores.gen_num} samples, but LoadGen had {issued}"
     if scores.partial is None and run.section("model").get("is_llama_3_1_8b"):
-        yield from accuracy_shortfalls(scores.scores, run.benchmark)
+        benchmark = ROUND.benchmarks[run.benchmark]
+        yield from (f"accuracy: {reason}" for reason in benchmark.shortfalls(scores.scores))
 
 
 CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (

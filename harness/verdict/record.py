@@ -51,9 +51,7 @@ def what_was_asked_ran(run: Evidence) -> Iterator[str]:
         found = run.detail.text(key)
         if found is not None and found != wanted:
             yield f"LoadGen ran {found}, not {wanted} ({key})"
-    edge = run.benchmark.value == "edge"
-    interactive = run.scenario.value == "interactive"
-    wanted = "llama3_1-8b" + ("-edge" if edge else "-interactive" if interactive else "")
+    wanted = run.benchmark.model_name(run.scenario)
     if run.model_name is not None and run.model_name != wanted:
         yield f"LoadGen's limits were those of {run.model_name}, not of {wanted}"
 

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from harness.config import Mode, Scenario
-from harness.loadgen import rules
 from harness.loadgen.log import PERCENTILES, DetailLog
+from harness.rounds import ROUND
 from harness.rundir.metrics import summarize_metrics
 from harness.rundir.names import METRICS, RESULT
 from harness.rundir.record import Evidence
@@ -131,11 +131,12 @@ def _accuracy(run: Evidence) -> AccuracyResult | None:
     scores = run.accuracy
     if scores is None:
         return None
+    benchmark = ROUND.benchmarks[run.benchmark]
     targets = {
         name: Target(reference=t.reference, minimum=t.minimum, maximum=t.maximum)
-        for name, t in rules.ACCURACY_TARGETS[run.benchmark].items()
+        for name, t in benchmark.targets.items()
     }
-    shortfalls = rules.accuracy_shortfalls(scores.scores, run.benchmark)
+    shortfalls = benchmark.shortfalls(scores.scores)
     return AccuracyResult(
         rouge1=scores.rouge1,
         rouge2=scores.rouge2,
@@ -162,7 +163,7 @@ def _compliance(run: Evidence) -> Compliance | None:
 
 def _rules(run: Evidence) -> Rules:
     log, violations = run.detail, run.section("violations")
-    server = run.scenario in rules.LATENCY_LIMITS_NS
+    server = run.scenario in ROUND.limits_ns
     ttft, tpot = log.number("requested_server_ttft_latency"), log.number("requested_server_tpot_latency")
     return Rules(
         prefix_caching=run.section("engine").get("prefix_caching"),

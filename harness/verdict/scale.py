@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from harness.config import Mode, Scenario
-from harness.loadgen.rules import (
-    LATENCY_LIMITS_NS,
-    MAX_NEW_TOKENS,
-    MIN_DURATION_MS,
-    MIN_LOADGEN,
-    MIN_NEW_TOKENS,
-    SCENARIOS,
-)
+from harness.rounds import ROUND
 from harness.rundir.record import Evidence
 from harness.verdict.measurement import LIMIT_KEYS
 
@@ -22,10 +15,11 @@ def duration(run: Evidence) -> Iterator[str]:
     if run.mode is not Mode.PERFORMANCE:
         return
     asked, took = run.detail.integer("effective_min_duration_ms"), run.detail.duration_s
-    if asked is not None and asked < MIN_DURATION_MS:
-        yield f"min_duration was {asked:,} ms; the rules ask for {MIN_DURATION_MS:,} ms"
-    if took is not None and took * 1e3 < MIN_DURATION_MS * (1 - 1e-5):  # six digits of the rate that it follows from
-        yield f"the run lasted {took:,.1f} s; the rules ask for {MIN_DURATION_MS / 1e3:.0f} s"
+    if asked is not None and asked < ROUND.min_duration_ms:
+        yield f"min_duration was {asked:,} ms; the rules ask for {ROUND.min_duration_ms:,} ms"
+    # it follows from a rate of six digits
+    if took is not None and took * 1e3 < ROUND.min_duration_ms * (1 - 1e-5):
+        yield f"the run lasted {took:,.1f} s; the rules ask for {ROUND.min_duration_ms / 1e3:.0f} s"
 
 
 def sample_counts(run: Evidence) -> Iterator[str]:
@@ -89,14 +83,14 @@ def engine(run: Evidence) -> Iterator[str]:
 
 def generation_lengths(run: Evidence) -> Iterator[str]:
     """min_new_tokens 1 and max_new_tokens 128; shortening is forbidden (inference_rules.adoc)."""
-    for key, wanted in (("max_new_tokens", MAX_NEW_TOKENS), ("min_new_tokens", MIN_NEW_TOKENS)):
+    for key, wanted in (("max_new_tokens", ROUND.max_new_tokens), ("min_new_tokens", ROUND.min_new_tokens)):
         found = run.setting("engine", key)
         if found is not None and found != wanted:
             yield f"engine.{key} was {found}; the rules ask for {wanted}"
 
 
 def scenario(run: Evidence) -> Iterator[str]:
-    allowed = SCENARIOS[run.benchmark]
+    allowed = run.benchmark.scenarios
     if run.scenario not in allowed:
         yield (
             f"the {run.benchmark.value} benchmark has no {run.scenario.directory} scenario (it has "
@@ -106,10 +100,10 @@ def scenario(run: Evidence) -> Iterator[str]:
 
 def latency(run: Evidence) -> Iterator[str]:
     """The benchmark's own limits, and the 99th percentile strictly below them, as the checker wants it."""
-    if run.mode is not Mode.PERFORMANCE or run.scenario not in LATENCY_LIMITS_NS:
+    if run.mode is not Mode.PERFORMANCE or run.scenario not in ROUND.limits_ns:
         return
     measured = ("result_first_token_99.00_percentile_latency_ns", "result_time_per_output_token_99.00_percentile_ns")
-    for (name, key), limit, result in zip(LIMIT_KEYS, LATENCY_LIMITS_NS[run.scenario], measured, strict=True):
+    for (name, key), limit, result in zip(LIMIT_KEYS, ROUND.limits_ns[run.scenario], measured, strict=True):
         asked, found = run.detail.integer(key), run.detail.integer(result)
         if asked is not None and asked < limit:
             yield f"the {name} limit was changed to {asked / 1e6:g} ms; the closed division has {limit / 1e6:g} ms"
@@ -120,9 +114,9 @@ def latency(run: Evidence) -> Iterator[str]:
 
 def loadgen_version(run: Evidence) -> Iterator[str]:
     found = run.detail.loadgen_version
-    if run.detail.lines and (found is None or found < MIN_LOADGEN):
+    if run.detail.lines and (found is None or found < ROUND.min_loadgen):
         named = ".".join(map(str, found)) if found else "not recorded"
-        yield f"LoadGen is {named}; this round needs {'.'.join(map(str, MIN_LOADGEN))} or newer"
+        yield f"LoadGen is {named}; this round needs {'.'.join(map(str, ROUND.min_loadgen))} or newer"
 
 
 def preflight(run: Evidence) -> Iterator[str]:

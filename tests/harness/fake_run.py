@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.config import RunConfig, Scenario
-from harness.loadgen.rules import LATENCY_LIMITS_NS
 from harness.monitor.store import MetricsWriter
+from harness.rounds import ROUND
 
 STARTED = 1_750_000_000.0
 Arrays = dict[str, npt.NDArray[Any]]
@@ -106,7 +106,7 @@ def _result(
     columns: Arrays, first: npt.NDArray[Any], scenario: Scenario, seconds: float, session: dict[str, Any]
 ) -> dict[str, Any]:
     tokens = columns["output_tokens"]
-    limits = LATENCY_LIMITS_NS.get(scenario)
+    limits = ROUND.limits_ns.get(scenario)
     ttft = (first - columns["issue_ns"]) / 1e6
     tpot = (columns["complete_ns"] - first) / np.maximum(tokens - 1, 1) / 1e6
     over = limits is not None and any(

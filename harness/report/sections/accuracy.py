@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.loadgen.rules import ACCURACY_TARGETS
 from harness.report.charts import Limit, histogram
 from harness.report.document import Bar, Beside, Block, Cell, Charts, Folded, Section, Table, Text
 from harness.report.load import RunData
 from harness.report.summaries import examples
+from harness.rounds import ROUND
 
 SHOWN = 3
 
@@ -21,7 +21,7 @@ def sections(run: RunData) -> list[Section]:
     if scores.get("partial"):
         blocks.append(Text(text=f"No scores of the benchmark: {scores['partial']}.", tone="warn"))
     rows: list[list[Cell]] = []
-    for name, target in ACCURACY_TARGETS[run.benchmark].items():
+    for name, target in ROUND.benchmarks[run.benchmark].targets.items():
         value = scores.get(name)
         if value is None:
             continue

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.loadgen.log import ACCURACY
-from harness.loadgen.rules import ACCURACY_TARGETS, accuracy_shortfalls
+from harness.rounds import ROUND
 from harness.submission.check.base import Checks, Problem, Severity
 from harness.submission.check.tree import ScenarioDirectory
 from harness.submission.rules import CHECKER, LOADGEN, MAX_ACCURACY_LOG_BYTES, RULES, TRUNCATION_MARK
@@ -63,10 +63,11 @@ def scores_are_readable(scenario: ScenarioDirectory) -> Iterator[Problem]:
 @accuracy_checks.rule("accuracy.targets", source=f"{SOURCE} (accuracy_result_check); constants.py, accuracy-target")
 def targets_are_met(scenario: ScenarioDirectory) -> Iterator[Problem]:
     scores = read_scores(read_text(scenario))
-    if scenario.closed and set(scores) == set(ACCURACY_TARGETS[scenario.rules.benchmark]):
+    if scenario.closed and set(scores) == set(ROUND.benchmarks[scenario.rules.benchmark].targets):
         for values in zip(*scores.values(), strict=False):
-            for reason in accuracy_shortfalls(dict(zip(scores, values, strict=True)), scenario.rules.benchmark):
-                yield text_path(scenario), reason.removeprefix("accuracy: ")
+            benchmark = ROUND.benchmarks[scenario.rules.benchmark]
+            for reason in benchmark.shortfalls(dict(zip(scores, values, strict=True))):
+                yield text_path(scenario), reason
 
 
 @accuracy_checks.rule("accuracy.count", source=f"{RULES}, LoadGen Operation: each sample of the library exactly once")

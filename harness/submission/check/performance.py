@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from harness.config import Scenario
 from harness.loadgen.log import DetailLog
-from harness.loadgen.rules import LATENCY_LIMITS_NS, MIN_DURATION_MS, SEEDS
+from harness.rounds import ROUND
 from harness.submission.check.base import Checks, Problem, Severity
 from harness.submission.check.tree import ScenarioDirectory
-from harness.submission.rules import CHECKER, LOADGEN, MAX_TARGET_LATENCY_NS, NETWORK_SUT, RULES
+from harness.submission.rules import CHECKER, LOADGEN, NETWORK_SUT, RULES
 
 performance_checks: Checks[ScenarioDirectory] = Checks()
 SOURCE = f"{CHECKER}/checks/performance_check.py"
@@ -54,7 +54,7 @@ def sample_count(scenario: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
 
 @rule("performance.seeds", source=f"{SOURCE} (seeds_check); {LOADGEN}/mlperf.conf")
 def seeds(_: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
-    for key, wanted in SEEDS.items():
+    for key, wanted in ROUND.seeds.items():
         if log.values.get(key) != wanted:
             yield f"{key} is {log.values.get(key)}, this round's is {wanted}"
 
@@ -69,8 +69,8 @@ def early_stopping(_: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
 @rule("performance.target-latency", source=f"{SOURCE} (latency_check)")
 def target_latency(_: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
     target = log.number("effective_target_latency_ns")
-    if log.text("effective_scenario") == "Server" and (target is None or target > MAX_TARGET_LATENCY_NS):
-        yield f"effective_target_latency_ns is {target}, at most {MAX_TARGET_LATENCY_NS} is allowed"
+    if log.text("effective_scenario") == "Server" and (target is None or target > ROUND.max_target_latency_ns):
+        yield f"effective_target_latency_ns is {target}, at most {ROUND.max_target_latency_ns} is allowed"
 
 
 @rule("performance.offline-samples", source=f"{SOURCE} (min_query_count_check); {RULES}, Scenarios")
@@ -83,8 +83,8 @@ def offline_samples(scenario: ScenarioDirectory, log: DetailLog) -> Iterator[str
 @rule("performance.min-duration", source=f"{SOURCE} (min_duration_check); {RULES}, Scenarios: 600 seconds")
 def min_duration(_: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
     duration = log.integer("effective_min_duration_ms")
-    if duration is None or duration < MIN_DURATION_MS:
-        yield f"effective_min_duration_ms is {duration}, at least {MIN_DURATION_MS} is required"
+    if duration is None or duration < ROUND.min_duration_ms:
+        yield f"effective_min_duration_ms is {duration}, at least {ROUND.min_duration_ms} is required"
 
 
 @rule("performance.network", source=f"{SOURCE} (network_check); {RULES}, Network Division")
@@ -104,7 +104,7 @@ def token_latencies(_: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
 def latencies(scenario: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
     if log.text("effective_scenario") != "Server":
         return
-    limits = LATENCY_LIMITS_NS[scenario.scenario if scenario.scenario in LATENCY_LIMITS_NS else Scenario.SERVER]
+    limits = ROUND.limits_ns.get(scenario.scenario or "", ROUND.limits_ns[Scenario.SERVER])
     keys = ("result_first_token_99.00_percentile_latency_ns", "result_time_per_output_token_99.00_percentile_ns")
     for what, key, limit in zip(("TTFT", "TPOT"), keys, limits, strict=True):
         value = log.number(key)

@@ -13,7 +13,7 @@ from harness.preflight.base import Status
 from harness.preflight.loadgen_conf import inspect, overshadowed, submittable
 from harness.submission.check.base import Checks, Problem, Severity
 from harness.submission.check.tree import ScenarioDirectory
-from harness.submission.rules import CHECKER, EDGE, LOADGEN, POLICIES
+from harness.submission.rules import CHECKER, LOADGEN, POLICIES
 
 user_conf_checks: Checks[ScenarioDirectory] = Checks()
 PARSER = f"{LOADGEN}/test_settings_internal.cc (FromConfig)"
@@ -36,9 +36,7 @@ def read(scenario: ScenarioDirectory) -> Conf | None:
 
 def model_name(scenario: ScenarioDirectory) -> str:
     """LoadGen's model name for the scenario (loadgen/mlperf.conf)."""
-    if scenario.rules is EDGE:
-        return "llama3_1-8b-edge"
-    return "llama3_1-8b-interactive" if scenario.scenario is Scenario.INTERACTIVE else "llama3_1-8b"
+    return scenario.rules.benchmark.model_name(scenario.scenario or Scenario.OFFLINE)
 
 
 def ran_as(scenario: ScenarioDirectory) -> Scenario | None:

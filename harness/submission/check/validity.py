@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from harness.config import Scenario
 from harness.loadgen.log import DetailLog
-from harness.loadgen.rules import LATENCY_LIMITS_NS, MIN_DURATION_MS, MIN_LOADGEN
+from harness.rounds import ROUND
 from harness.submission.check.performance import rule
 from harness.submission.check.tree import ScenarioDirectory
 from harness.submission.rules import LOADGEN, POLICIES, RULES, VERSION
@@ -51,8 +51,8 @@ def is_a_performance_run(_: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
 @rule("validity.duration", source=f"{LOADGEN}/results.cc (MinDurationMet); {RULES}, Scenarios: 600 seconds")
 def lasted_long_enough(_: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
     duration = log.duration_s
-    if duration is not None and duration < MIN_DURATION_MS / 1000 - TOLERANCE_S:
-        yield f"the run lasted {duration:.1f} s, at least {MIN_DURATION_MS // 1000} s are required"
+    if duration is not None and duration < ROUND.min_duration_ms / 1000 - TOLERANCE_S:
+        yield f"the run lasted {duration:.1f} s, at least {ROUND.min_duration_ms // 1000} s are required"
     if log.flag("result_min_duration_met") is False:
         yield "LoadGen says that the minimum duration is not met"
 
@@ -68,9 +68,9 @@ def issues_equally(scenario: ScenarioDirectory, log: DetailLog) -> Iterator[str]
 
 @rule("validity.limits", source=f"{LOADGEN}/mlperf.conf (ttft_latency, tpot_latency)")
 def limits_are_the_scenario_s(scenario: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
-    if scenario.scenario not in LATENCY_LIMITS_NS or not scenario.closed:
+    if scenario.scenario is None or scenario.scenario not in ROUND.limits_ns or not scenario.closed:
         return
-    for what, limit in zip(("ttft", "tpot"), LATENCY_LIMITS_NS[scenario.scenario], strict=True):
+    for what, limit in zip(("ttft", "tpot"), ROUND.limits_ns[scenario.scenario], strict=True):
         value = log.integer(f"requested_server_{what}_latency")
         if value != limit:
             found = "not logged" if value is None else f"{value / 1e6:g} ms"
@@ -88,8 +88,8 @@ def percentile_is_the_scenario_s(_: ScenarioDirectory, log: DetailLog) -> Iterat
 @rule("validity.loadgen", source=f"{RULES}, LoadGen Operation: an approved revision without alteration")
 def loadgen_is_untouched(_: ScenarioDirectory, log: DetailLog) -> Iterator[str]:
     version = log.loadgen_version
-    if version is None or version < MIN_LOADGEN:
-        wanted = ".".join(map(str, MIN_LOADGEN))
+    if version is None or version < ROUND.min_loadgen:
+        wanted = ".".join(map(str, ROUND.min_loadgen))
         yield f"LoadGen is {log.values.get('loadgen_version')}, {VERSION} needs {wanted} or later"
     if changed := str(log.values.get("loadgen_git_status_message", "")).strip():
         yield f"LoadGen was built from altered sources: {changed.splitlines()[0]}"

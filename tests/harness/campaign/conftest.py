@@ -15,7 +15,6 @@ from harness import config
 from harness.campaign.plan import Step, make_plan
 from harness.campaign.runner import Campaign
 from harness.config import Benchmark, Mode, RunConfig, Scenario
-from harness.loadgen.rules import SCENARIOS
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
@@ -40,7 +39,7 @@ def steps_of(directory: Path, benchmark: Benchmark = Benchmark.DATACENTER, **cha
         tree |= {"dataset": {"path": str(data)}, "loadgen": {"user_conf": str(conf)}}
         return config.build(tree, changes)
 
-    return make_plan(SCENARIOS[benchmark], configure)
+    return make_plan(benchmark.scenarios, configure)
 
 
 class Stage:

@@ -10,14 +10,13 @@ import pytest
 
 from harness.loadgen.log import ACCURACY
 from harness.loadgen.test06 import (
-    AUDIT_SETTINGS,
-    SAMPLES,
     ComplianceResult,
     verify,
     verify_log,
     write_audit_config,
     write_test06,
 )
+from harness.rounds import ROUND
 from mlperf_llama_base.errors import RunError, UserError
 from tests.harness.loadgen.real_runs import run_loadgen
 
@@ -40,13 +39,13 @@ def test_audit_config_is_absolute_and_says_what_the_rules_say(tmp_path: Path) ->
     path = write_audit_config(tmp_path)
     assert path.is_absolute()
     lines = dict(line.removeprefix("*.*.").split(" = ") for line in path.read_text().splitlines())
-    assert {key: int(value) for key, value in lines.items()} == AUDIT_SETTINGS
+    assert {key: int(value) for key, value in lines.items()} == ROUND.audit_settings
 
 
 def test_a_real_test06_run_passes(run: Path) -> None:
     result = verify(run)
     assert result.passed, result.reasons
-    assert result.samples == SAMPLES
+    assert result.samples == ROUND.audited_samples
     assert result.first_token is (None if result.scenario == "Offline" else True)
     text = result.as_text().splitlines()
     assert text[0] == f"First token check pass: {'Skipped' if result.scenario == 'Offline' else 'True'}"
@@ -97,7 +96,7 @@ def hexadecimal(*ids: int) -> str:
 def good() -> Entries:
     return [
         {"seq_id": i, "qsl_idx": i, "data": hexadecimal(i, 7, 128009), "token_data": hexadecimal(i), "token_count": 3}
-        for i in range(SAMPLES)
+        for i in range(ROUND.audited_samples)
     ]
 
 

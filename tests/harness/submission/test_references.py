@@ -15,7 +15,7 @@ import pytest
 
 from harness.accuracy.score_run import score_run
 from harness.config import Benchmark
-from harness.loadgen.rules import ACCURACY_TARGETS
+from harness.rounds import ROUND
 from harness.submission.build import Refused, build
 from harness.submission.check import check_submission
 from harness.submission.runs import find_runs
@@ -91,7 +91,7 @@ def test_references_as_answers_pass_everything(campaign: Path, material: Path, t
     score(campaign, material)
     scores = build_result(campaign / "server" / "accuracy")["accuracy"]
     assert scores["rouge1"] == scores["rougeLsum"] == 100.0 and scores["gen_num"] == COUNT
-    target = ACCURACY_TARGETS[Benchmark.DATACENTER]["gen_len"]
+    target = ROUND.benchmarks[Benchmark.DATACENTER].targets["gen_len"]
     assert target.minimum < scores["gen_len"] < (target.maximum or 0)
     build(find_runs([campaign]), order(tmp_path))
     assert check_submission(tmp_path / "tree", backup=tmp_path / "backup") == []

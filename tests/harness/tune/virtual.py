@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from harness.config import Scenario
-from harness.loadgen.rules import LATENCY_LIMITS_NS
+from harness.rounds import ROUND
 from harness.tune.probe import steady_rate
 from harness.tune.search import Search, clean, queueing_ceiling
 from harness.tune.traffic import balanced_order
@@ -46,7 +46,7 @@ class Virtual:
     lengths: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.limits = LATENCY_LIMITS_NS[self.scenario]
+        self.limits = ROUND.limits_ns[self.scenario]
         drawn = np.random.default_rng(7).lognormal(np.log(700), 0.45, 512)
         self.lengths = np.clip(drawn, 60, 2540).astype(np.int64)
         self._bytes = bytes(4 * 2540)

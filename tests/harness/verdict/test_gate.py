@@ -13,7 +13,6 @@ import yaml
 
 from harness.config import Benchmark, Mode, Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
-from harness.loadgen.rules import SCENARIOS
 from harness.loadgen.test06 import write_audit_config
 from harness.verdict.result import build_result
 from tests.harness.loadgen.real_runs import run_loadgen
@@ -27,7 +26,7 @@ OFFLINE: Kind = (Scenario.OFFLINE, Mode.PERFORMANCE, DATACENTER)
 SINGLE: Kind = (Scenario.SINGLESTREAM, Mode.PERFORMANCE, EDGE)
 ACCURATE: Kind = (Scenario.OFFLINE, Mode.ACCURACY, DATACENTER)
 COMPLIANT: Kind = (Scenario.SERVER, Mode.COMPLIANCE, DATACENTER)
-KINDS: list[Kind] = [(s, m, b) for b, scenarios in SCENARIOS.items() for s in scenarios for m in Mode]
+KINDS: list[Kind] = [(s, m, b) for b in Benchmark for s in b.scenarios for m in Mode]
 Trap = Callable[[Path], object]
 
 

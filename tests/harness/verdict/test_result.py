@@ -12,7 +12,6 @@ import pytest
 
 from harness.config import Benchmark, Mode, Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, parse_detail
-from harness.loadgen.rules import SCENARIOS
 from harness.rundir.result import json_schema, read_result
 from harness.verdict.result import build_result, write_result
 from mlperf_llama_base.errors import UserError
@@ -40,7 +39,7 @@ CONTRACT = [
     "versions",
     "rules",
 ]
-PERFORMED = [(scenario, benchmark) for benchmark, scenarios in SCENARIOS.items() for scenario in scenarios]
+PERFORMED = [(scenario, benchmark) for benchmark in Benchmark for scenario in benchmark.scenarios]
 
 
 @pytest.fixture
