@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.report.document import Document, Part
+from harness.rundir import names
+from mlperf_llama_base.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.report.load import RunData
+
+MARK = "<!-- written by mlperf-llama report -->"  # what carries it may be written anew
 
 
 def build(run_dirs: Sequence[Path]) -> Document:
@@ -18,29 +26,55 @@ def build(run_dirs: Sequence[Path]) -> Document:
     from harness.report.sections import comparison
 
     runs = [load(path) for path in run_dirs]
-    parts = [Part(title=f"{run.name}: {run.scenario} {run.mode}", sections=sections.of(run)) for run in runs]
+    parts = [Part(title=f"{run.name}: {_what(run)}", sections=sections.of(run)) for run in runs]
     if len(runs) > 1:
         parts.insert(0, Part(title="Comparison", sections=comparison.sections(runs)))
-    names = ", ".join(run.name for run in runs)
+    named = ", ".join(run.name for run in runs)
     title = (
-        f"MLPerf Inference llama3.1-8b, {runs[0].scenario} {runs[0].mode}: {names}"
+        f"MLPerf Inference llama3.1-8b, {_what(runs[0])}: {named}"
         if len(runs) == 1
-        else f"MLPerf Inference llama3.1-8b: {names}"
+        else f"MLPerf Inference llama3.1-8b: {named}"
     )
     return Document(title=title, parts=parts)
+
+
+def _what(run: RunData) -> str:
+    if run.scaling and not run.result:
+        return f"{run.scaling.get('kind', 'scaling')} benchmark"
+    return f"{run.scenario} {run.mode}"
 
 
 def write_report(run_dirs: Sequence[Path], output: Path | None = None) -> tuple[Path, Path]:
     """Write the HTML file and its Markdown twin, and return both paths.
 
-    ``output``: the HTML file; the twin lies beside it. None: ``report.html`` in the first run's directory.
+    ``output``: the HTML file; the twin lies beside it. None: ``report.html`` in the first run's directory, in that of
+    a scaling or coordinated benchmark ``scaling.html``, since its ``report.md`` is the benchmark's own.
+
+    Raises ``UserError`` if one of the two is there already and was not written here.
     """
     from harness.report import html, markdown
 
     document = build(run_dirs)
-    page = output or run_dirs[0] / "report.html"
+    page = output or run_dirs[0] / f"{_default_name(run_dirs[0])}.html"
     twin = page.with_suffix(".md")
+    for path in (page, twin):
+        if path.exists() and not _is_ours(path):
+            raise UserError(f"{path} is there already and is no report of this tool: choose another --output")
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(html.render(document), encoding="utf-8")
-    twin.write_text(markdown.render(document), encoding="utf-8")
+    page.write_text(html.render(document, mark=MARK), encoding="utf-8")
+    twin.write_text(f"{markdown.render(document)}\n{MARK}\n", encoding="utf-8")
     return page, twin
+
+
+def _default_name(directory: Path) -> str:
+    whole_benchmark = (directory / names.SCALING).is_file() and not (directory / names.RESULT).is_file()
+    return "scaling" if whole_benchmark else "report"
+
+
+def _is_ours(path: Path) -> bool:
+    """The mark stands at the end of both files."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 200, 0))
+        return MARK.encode() in file.read()

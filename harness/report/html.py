@@ -13,14 +13,14 @@ from harness.report.document import Bar, Document, Section
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(document: Document) -> str:
-    """Return the page. Every text is escaped; only the charts' SVG is embedded as it is."""
+def render(document: Document, *, mark: str = "") -> str:
+    """Return the page, with ``mark`` as its end. Every text is escaped; only the charts' SVG is embedded as it is."""
     page: str = (
         _environment()
         .get_template("report.html")
         .render(document=document, css=Markup((_TEMPLATES / "report.css").read_text()))
     )
-    return page
+    return page + (f"{mark}\n" if mark else "")
 
 
 @functools.cache

@@ -20,6 +20,8 @@ DETAIL_LOG = "mlperf_log_detail.txt"
 ACCURACY_LOG = "mlperf_log_accuracy.json"
 SESSION_LOG = "session.log"
 WORKERS = "workers"
+TUNE = "tune.json"
+SCALING = "scaling.json"
 
 BEFORE_THE_START = frozenset({CONFIG, SYSTEM, PREFLIGHT})
 """All that is there of a run whose test has not begun."""

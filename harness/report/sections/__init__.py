@@ -8,16 +8,28 @@ from harness.report.load import RunData
 
 def of(run: RunData) -> list[Section]:
     """Every section about one run, the verdict first."""
-    from harness.report.sections import accuracy, context, hardware, performance, verdict, workers
+    from harness.report.sections import (
+        accuracy,
+        hardware,
+        performance,
+        published,
+        scaling,
+        settings,
+        tuning,
+        verdict,
+        workers,
+    )
 
+    if run.scaling and not run.result:  # the directory of a whole benchmark, not of one run
+        return scaling.sections(run)
     return [
         *verdict.sections(run),
-        *context.published_section(run),
+        *published.sections(run),
         *performance.sections(run),
         *accuracy.sections(run),
         *workers.sections(run),
         *hardware.sections(run),
-        *context.tuning_section(run),
-        *context.scaling_section(run),
-        *context.settings_section(run),
+        *tuning.sections(run),
+        *scaling.sections(run),
+        *settings.sections(run),
     ]

@@ -32,6 +32,19 @@ def test_report_of_several_to_a_file(tmp_path: Path) -> None:
         dispatch(["report", str(dirs[0]), "--output", str(tmp_path / "x.md")])
 
 
+@pytest.mark.parametrize("foreign", ["x.html", "x.md"])
+def test_report_replaces_its_own_files_only(tmp_path: Path, foreign: str) -> None:
+    run_dir = write_run(tmp_path / "run", samples=300)
+    (tmp_path / foreign).write_text("# my thesis\n")
+    with pytest.raises(UserError, match=rf"{foreign} is there already and is no report of this tool"):
+        dispatch(["report", str(run_dir), "--output", str(tmp_path / "x.html")])
+    assert (tmp_path / foreign).read_text() == "# my thesis\n"
+    assert [p.name for p in tmp_path.glob("x.*")] == [foreign]
+    (tmp_path / foreign).unlink()
+    for _ in range(2):
+        assert not dispatch(["report", str(run_dir), "--output", str(tmp_path / "x.html")])
+
+
 def test_compare_prints_settings_and_verdicts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from harness.config import Scenario
 from harness.report.document import Text
 from harness.report.load import load
 from harness.report.published import accelerator_of, published, standing
-from harness.report.sections.context import published_section
+from harness.report.sections import published as published_sections
 from tests.harness.fake_run import write_run
 
 
@@ -76,7 +76,7 @@ def test_why_a_run_is_not_comparable(tmp_path: Path) -> None:
     ]
     shown = [
         text
-        for section in published_section(run)
+        for section in published_sections.sections(run)
         for block in section.blocks
         if isinstance(block, Text)
         for text in [block.text]

@@ -209,7 +209,7 @@ def test_several_runs_are_compared(tmp_path: Path) -> None:
     assert len(anchors) == len(set(anchors))
 
 
-def test_tuning_and_scaling_curves(tmp_path: Path) -> None:
+def test_the_tuning_curve(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", samples=500)
     (run_dir / "tune.json").write_text(
         json.dumps(
@@ -228,15 +228,9 @@ def test_tuning_and_scaling_curves(tmp_path: Path) -> None:
             }
         )
     )
-    (run_dir / "scaling.json").write_text(
-        json.dumps(
-            {"points": [{"workers": 1, "tokens_per_second": 1000.0}, {"workers": 4, "tokens_per_second": 3900.0}]}
-        )
-    )
     document = build([run_dir])
     probes = table(section(document, "Search for the rate"), "Probes")
     assert probes["50"][0] == "no" and "queue grows" in probes["50"]
-    assert "97.5 % of linear" in charts(section(document, "Scaling"))[0].description
 
 
 def test_accuracy_against_the_targets(tmp_path: Path) -> None:

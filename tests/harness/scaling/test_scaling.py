@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from harness.cli import main
+from harness.report import build
+from harness.report.document import Charts, Table
 from harness.scaling.analysis import analyse, issues
 from harness.scaling.coordinated import add_up
 from harness.scaling.figures import Events, rate
@@ -118,6 +120,15 @@ def test_scaling_writes_what_it_measured(tmp_path: Path) -> None:
     text = (out / "report.md").read_text()
     for title in ("Per-node", "Per-GPU", "Scaling analysis", "Token statistics", "Resource use", "Issues found"):
         assert f"## {title}" in text
+    assert call("report", str(out)) == 0
+    assert (out / "report.md").read_text() == text  # the benchmark's own stays
+    assert (out / "scaling.md").is_file() and (out / "scaling.html").is_file()
+    (part,) = build([out]).parts
+    shown = {block.kind: block for section in part.sections for block in section.blocks}
+    assert [section.title for section in part.sections] == ["Scaling"]
+    assert isinstance(shown["table"], Table) and isinstance(shown["charts"], Charts)
+    assert [row[:2] for row in shown["table"].rows] == [["workers-1", "1"], ["workers-2", "2"]]
+    assert "of what the workers do alone" in shown["charts"].charts[0].description
 
 
 def test_coordinated_starts_several_loadgens_at_once_and_adds_them_up(tmp_path: Path) -> None:
@@ -125,6 +136,7 @@ def test_coordinated_starts_several_loadgens_at_once_and_adds_them_up(tmp_path: 
     shortened = ["--set", "loadgen.min_query_count=72", "--set", "loadgen.min_duration_ms=1"]
     assert call("benchmark", "coordinated", *NULL, *shortened, "--workers", "2", "--output", str(out)) == 0
     tree = json.loads((out / "scaling.json").read_text())
+    assert [section.title for section in build([out]).parts[0].sections] == ["Coordinated benchmark"]
     total = tree["steps"][-1]
     assert total["samples"] == {"issued": 144, "completed": 144, "lost": 0, "retried": 0}
     assert [n["node"] for n in total["nodes"]] == ["group-0", "group-1"]

@@ -16,7 +16,7 @@ import pytest
 
 from harness.loadgen.early_stopping import allowed_over_limit
 from harness.report.load import load
-from harness.report.sections.context import tuning_section
+from harness.report.sections import tuning
 from qsl.synthetic import synthesize
 
 ENGINE = "{step_ms: 5, sequence_us: 20, prefill_us: 1, output_tokens: 8, max_num_seqs: 16}"
@@ -88,7 +88,7 @@ def test_server_is_searched_and_confirmed_by_loadgen(tmp_path: Path, dataset: Pa
     # what the probes issued is none of LoadGen's business
     assert result["samples"]["issued"] == result["samples"]["completed"]
     assert f"target_qps = {found['best_qps']:g}" in (out / "user.conf").read_text()
-    assert tuning_section(load(out))
+    assert tuning.sections(load(out))
     assert children_of(out) == []
 
 
