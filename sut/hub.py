@@ -7,8 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -36,46 +35,11 @@ from sut.messages import (
 )
 from sut.policies import Sample
 from sut.record import SampleRecord
+from sut.supervisor import HubOptions, WorkerView
 from sut.workers.base import WorkerPool
 
 MAX_MESSAGE_BYTES = 64 << 20
-
-
-@dataclass(slots=True)
-class WorkerView:
-    """What is known of one worker, over all its incarnations."""
-
-    spec: WorkerSpec
-    state: str = "starting"
-    node: str = ""
-    gpu: str | None = None
-    pid: int = 0
-    started: float = 0.0
-    heard: float = 0.0
-    moved: float = 0.0
-    idle_since: float = 0.0
-    progress: int = -1
-    restarts: int = 0
-    samples: int = 0
-    tokens: int = 0
-    load_s: float = 0.0
-    warm_up_s: float = 0.0
-    beat: Heartbeat = field(default_factory=lambda: Heartbeat(state="starting"))
-    beats: int = 0
-    busy_beats: int = 0
-    fault: str = ""
-    exit_code: int = 0
-
-
-@dataclass(kw_only=True, slots=True)
-class HubOptions:
-    """Seconds and counts of supervision; see ``workers`` in the configuration."""
-
-    start_timeout_s: float = 900.0
-    heartbeat_timeout_s: float = 15.0
-    stall_timeout_s: float = 180.0
-    max_restarts: int = 3
-    placement_timeout_s: float = 60.0
+Reports = Callable[[list[tuple[int, bytes]], list[tuple[int, bytes]]], None]
 
 
 class Hub(threading.Thread):
@@ -91,7 +55,7 @@ class Hub(threading.Thread):
         pool: WorkerPool,
         specs: list[WorkerSpec],
         prompts: Callable[[int], bytes],
-        deliver: Callable[[list[tuple[int, bytes]], list[tuple[int, bytes]]], None],
+        deliver: Reports,
         options: HubOptions,
         bind: str,
         curve_keys: tuple[bytes, bytes] | None = None,
@@ -100,7 +64,7 @@ class Hub(threading.Thread):
         self.dispatcher = dispatcher
         self.pool = pool
         self.prompts = prompts
-        self.deliver = deliver
+        self._deliver = deliver
         self.options = options
         self.workers = {spec.id: WorkerView(spec) for spec in specs}
         self.record = SampleRecord()
@@ -110,7 +74,7 @@ class Hub(threading.Thread):
         self.refused_peers = 0
         self.failure: HarnessError | None = None
         self.changed = threading.Event()
-        self.last_event = time.monotonic()
+        self.events = 0  # grows with everything that happens: a watchdog sees when nothing does
         self._inbox: deque[list[tuple[int, int]]] = deque()
         self._lengths: Callable[[int], int] = lambda index: len(prompts(index)) >> 2
         self._stopping = threading.Event()
@@ -143,9 +107,41 @@ class Hub(threading.Thread):
         for view in self.workers.values():
             view.samples = view.tokens = view.beats = view.busy_beats = 0
 
+    @contextlib.contextmanager
+    def reporting_to(self, reports: Reports) -> Iterator[None]:
+        """For a block ``reports`` gets first tokens and completions, on the hub's thread, in LoadGen's place."""
+        usual, self._deliver = self._deliver, reports
+        try:
+            yield
+        finally:
+            self._deliver = usual
+
+    def start_record(self) -> SampleRecord:
+        """Begin a new record, which samples that complete from now on go into, and return it."""
+        self.record = SampleRecord()
+        return self.record
+
+    def without_first_token(self) -> list[int]:
+        """Ids of the outstanding samples that have no first token yet."""
+        while True:
+            try:
+                return [s.id for s in list(self.dispatcher.outstanding.values()) if not s.first_token]
+            except RuntimeError:  # the hub's thread changed the table meanwhile
+                continue
+
     @property
     def ready(self) -> int:
         return sum(w.state == "ready" for w in self.workers.values())
+
+    @property
+    def dead(self) -> int:
+        """Workers that are gone and will not be started again."""
+        return sum(w.state == "dead" for w in self.workers.values())
+
+    @property
+    def capacity(self) -> int:
+        """Samples that the ready workers can work on at once."""
+        return sum(load.capacity for load in list(self.dispatcher.workers.values()))
 
     def missing(self) -> list[str]:
         """Workers that are not ready, each with what is known of it."""
@@ -204,7 +200,7 @@ class Hub(threading.Thread):
         while self._inbox:
             batch = self._inbox.popleft()
             self.dispatcher.issue([Sample(i, index, self._lengths(index), now) for i, index in batch])
-            self.last_event = time.monotonic()
+            self.events += 1
 
     def _dispatch(self) -> None:
         now = time.perf_counter_ns()
@@ -222,8 +218,8 @@ class Hub(threading.Thread):
         except zmq.Again:
             pass
         if first or done:
-            self.last_event = time.monotonic()
-            self.deliver(first, done)
+            self.events += 1
+            self._deliver(first, done)
 
     def _one(self, frames: list[bytes], first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]) -> None:
         view = self._sender(frames)
@@ -344,7 +340,7 @@ class Hub(threading.Thread):
         busy = view.beat.waiting + view.beat.running > 0
         if view.beat.progress != view.progress:
             view.progress, view.moved, view.idle_since = view.beat.progress, now, now
-            self.last_event = now
+            self.events += 1
         if not busy:
             view.moved = now
         if busy or load is None or not load.outstanding:

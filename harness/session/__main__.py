@@ -3,25 +3,29 @@ interpreter exit after a failed test, and its waiting thread cannot be joined.""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import NoReturn
 
 import yaml
 
 from harness import config
+from harness.config import RunConfig
 from harness.rundir import names
 from harness.session import barrier
-from harness.session.session import Interrupted, Session
+from harness.session.session import Interrupted, Journal, started
 from mlperf_llama_base import child
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError
 from sut.workers.orphans import die_with_parent
 
 log = logging.getLogger("session")
+RUN_BROKE = 4
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -30,32 +34,41 @@ def main(run_dir: Path) -> NoReturn:
     die_with_parent(child.parent())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     run_config = config.build(yaml.safe_load((run_dir / names.CONFIG).read_text()))
-    session = Session(run_config, run_dir)
+    interrupt = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: session.interrupt.set())
-    error: BaseException | None = None
-    code = 0
+        signal.signal(number, lambda *_: interrupt.set())
+    journal = Journal(run_config, run_dir)
+    with contextlib.ExitStack() as system:
+        error = _test(run_config, journal, interrupt, system)
+        code = 0 if error is None else getattr(error, "exit_code", RUN_BROKE)
+        try:
+            journal.save(run_dir, error)  # before the workers are ended, which may take its time
+        except HarnessError as problem:
+            log.error("%s", problem)
+            code = code or problem.exit_code
+    logging.shutdown()
+    os._exit(code)
+
+
+def _test(
+    run_config: RunConfig, journal: Journal, interrupt: threading.Event, system: contextlib.ExitStack
+) -> BaseException | None:
+    """Start a system, which ``system`` will end, and run the test on it. Returns what went wrong."""
+    run_dir = journal.run_dir
     try:
-        session.start()
+        session = system.enter_context(started(run_config, journal, interrupt=interrupt))
+        session.wait_until_ready()
         barrier.wait(session, run_dir)
         session.test(run_config, run_dir)
     except (HarnessError, Interrupted) as problem:
-        error, code = problem, getattr(problem, "exit_code", 4)
         log.error("%s", problem or "interrupted")
+        return problem
     except Exception as problem:
-        error, code = problem, 4
-        if isinstance(problem, OSError) and problem.errno in NO_ROOM:
-            error = EnvironmentFault(f"cannot write into {run_dir} ({problem.strerror}): free space there")
-            code = error.exit_code
         log.exception("the session broke")
-    try:
-        session.save(run_dir, error)
-    except HarnessError as problem:
-        log.error("%s", problem)
-        code = code or problem.exit_code
-    session.close(grace_s=3.0 if error is None else 0.5)
-    logging.shutdown()
-    os._exit(code)
+        if isinstance(problem, OSError) and problem.errno in NO_ROOM:
+            return EnvironmentFault(f"cannot write into {run_dir} ({problem.strerror}): free space there")
+        return problem
+    return None
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,7 +17,7 @@ import yaml
 from harness import config
 from harness.config import RunConfig
 from harness.rundir import names
-from harness.session.session import Interrupted, Session
+from harness.session.session import Interrupted, Journal, Session, started
 from harness.tune.confirm import MOST, START_AGAIN, Hopeless, confirm, lower
 from harness.tune.scenarios import explore
 from harness.tune.state import State, with_settings
@@ -48,38 +50,28 @@ class Tuner:
         if found and not (wanted and len(state.data["confirmations"]) < MOST):
             state.save(state="done", now=None)
             return 0
-        session = self.session(chosen)
         try:
-            if not found:
-                explore(session, options, known=state.data, save=state.save)
-                state.save(state="confirming", now=None, user_conf=fragment(chosen, state))
-            if wanted and (state.data["best_qps"] or state.data["target_latency_ms"]):
-                confirm(session, state, options)
+            with self.session(chosen) as session:
+                if not found:
+                    explore(session, options, known=state.data, save=state.save)
+                    state.save(state="confirming", now=None, user_conf=fragment(chosen, state))
+                if wanted and (state.data["best_qps"] or state.data["target_latency_ms"]):
+                    confirm(session, state, options)
         except Hopeless as problem:
             log.info("%s", problem)
             lower(state, options)
             state.save(now=None, user_conf=fragment(chosen, state))
-            session.close(grace_s=0.5)
             return START_AGAIN
-        except BaseException:
-            session.close(grace_s=0.5)
-            raise
         state.save(state="done", now=None, user_conf=fragment(chosen, state))
-        session.close()
         return 0
 
-    def session(self, run_config: RunConfig) -> Session:
-        """A started session of ``run_config``; close it."""
+    @contextlib.contextmanager
+    def session(self, run_config: RunConfig) -> Iterator[Session]:
+        """A session of ``run_config`` whose engines are ready, for a block."""
         self.state.save(now="starting the engine")
-        session = Session(run_config, self.directory)
-        session.interrupt = self.interrupt
-        try:
-            session.start()
-        except BaseException:
-            session.close(grace_s=0.5)
-            raise
-        session.status.phase = "running"
-        return session
+        with started(run_config, Journal(run_config, self.directory), interrupt=self.interrupt) as session:
+            session.wait_until_ready()
+            yield session
 
 
 def fragment(run_config: RunConfig, state: State) -> str | None:

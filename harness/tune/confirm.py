@@ -35,7 +35,6 @@ class Hopeless(RunError):
 
 def confirm(session: Session, state: State, options: Options) -> None:
     """Run LoadGen at the best rate, and lower it until a run is valid. Raises ``Hopeless``."""
-    session.status.hub = session.hub
     while len(state.data["confirmations"]) < MOST:
         config = confirming(session.config, state, options)
         number = len(state.data["confirmations"]) + 1
@@ -86,12 +85,12 @@ def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> di
     try:
         session.test(config, run_dir, watch=Watch(session).look)
     except Hopeless as problem:
-        session.save(run_dir, problem)
+        session.journal.save(run_dir, problem)
         record |= {"valid": False, "reasons": [str(problem)], "duration_s": time.monotonic() - began}
         state.data["confirmations"].append(record)
         state.save()
         raise
-    session.save(run_dir)
+    session.journal.save(run_dir)
     result = write_result(run_dir)
     record |= {
         "valid": result["valid"],
@@ -120,11 +119,11 @@ class Watch:
 
     def look(self) -> str | None:
         """Raises ``Hopeless``."""
-        hub, expected = self._session.hub, self._session.status.expected
-        if self._limits is None or hub is None or not expected or time.monotonic() - self._at < LOOK_EVERY_S:
+        expected = self._session.journal.expected
+        if self._limits is None or not expected or time.monotonic() - self._at < LOOK_EVERY_S:
             return None
         self._at = time.monotonic()
-        columns = hub.record.columns
+        columns = self._session.hub.record.columns
         end = len(columns["attempts"])
         issue, first, complete, tokens = (
             np.array(columns[name][self._seen : end], dtype=np.int64)

@@ -11,6 +11,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from harness.config import RunConfig
@@ -22,10 +23,11 @@ from mlperf_llama_base.errors import EnvironmentFault, RunError
 log = logging.getLogger("tune")
 Settings = dict[str, Any]
 Evaluate = Callable[[Settings], float]
+Start = Callable[[RunConfig], AbstractContextManager[Session]]
 REPEATS = 8
 
 
-def choose(config: RunConfig, state: State, start: Callable[[RunConfig], Session]) -> None:
+def choose(config: RunConfig, state: State, start: Start) -> None:
     """Try settings within the budget; put the best, with its probes, into ``state``.
 
     Raises ``EnvironmentFault`` if the engine ran with none of them.
@@ -50,25 +52,23 @@ def choose(config: RunConfig, state: State, start: Callable[[RunConfig], Session
     state.save(engine_settings=best["settings"], capacity=best["capacity"], probes=best["probes"])
 
 
-def _trial(
-    config: RunConfig, state: State, settings: Settings, start: Callable[[RunConfig], Session]
-) -> dict[str, Any]:
+def _trial(config: RunConfig, state: State, settings: Settings, start: Start) -> dict[str, Any]:
     began = time.monotonic()
     head: dict[str, Any] = {"settings": settings, "score": 0.0, "error": None, "capacity": None, "probes": []}
     name = " ".join(f"{k}={v}" for k, v in settings.items())
-    session = None
     try:
-        session = start(with_settings(config, settings))
-        fields = explore(
-            session, state.options, known={}, coarse=True, save=lambda now=None, **_: state.save(now=f"{name}: {now}")
-        )
+        with start(with_settings(config, settings)) as session:
+            fields = explore(
+                session,
+                state.options,
+                known={},
+                coarse=True,
+                save=lambda now=None, **_: state.save(now=f"{name}: {now}"),
+            )
         head |= {k: fields.get(k) for k in ("capacity", "probes", "bracket", "ceiling_qps")} | {"score": score(fields)}
     except (EnvironmentFault, RunError) as error:  # out of memory, say: the next setting may do
         head["error"] = str(error)
         log.warning("%s: %s", name, error)
-    finally:
-        if session is not None:
-            session.close()
     return head | {"state": "failed" if head["error"] else "done", "duration_s": time.monotonic() - began}
 
 

@@ -7,17 +7,19 @@ load stays on from one probe to the next; only what was too much is let run off.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from harness.config import Scenario
 from harness.rounds import ROUND
-from harness.session.session import Interrupted, Session
+from harness.session.session import Loan, Session
 from harness.tune.traffic import Traffic, balanced_order
 from harness.tune.verdict import Growth, Ints, Probe, Window, decide, full_length_share, growth, probe_figures
-from mlperf_llama_base.errors import RunError
 from sut.record import SampleRecord
 
 TICK_S = 0.1
@@ -33,7 +35,7 @@ class Collected:
     """What a probe has seen. ``ticks``: (seconds, outstanding, waiting for a first token)."""
 
     first_id: int
-    record: SampleRecord = field(default_factory=SampleRecord)
+    record: SampleRecord
     taken: int = 0
     rows: list[tuple[Ints, ...]] = field(default_factory=list)
     ticks: list[tuple[float, int, int]] = field(default_factory=list)
@@ -47,30 +49,14 @@ _NONE = np.empty(0, dtype=np.int64)
 
 
 class Prober:
-    """Takes a started session's hub over from LoadGen until :meth:`close`."""
+    """Probes a started session on the queries of ``traffic``: see :func:`probing`."""
 
-    def __init__(self, session: Session, *, seed: int = 0) -> None:
-        assert session.hub is not None
-        self.session = session
-        self.hub = session.hub
-        self.limits = ROUND.limits_ns.get(session.config.scenario, (1 << 62, 1 << 62))
-        self._refill = False
-        self.hub.deliver = self._reported
-        self.hub.new_test()
-        session.library.load(range(session.library.performance_count))
-        lengths = session.dataset.lengths[: session.library.performance_count]
-        self.traffic = Traffic(self.hub.issue, balanced_order(lengths, np.random.default_rng(seed)), seed)
-        self.traffic.start()
+    def __init__(self, system: Loan, traffic: Traffic, *, scenario: Scenario) -> None:
+        self.system = system
+        self.traffic = traffic
+        self.limits = ROUND.limits_ns.get(scenario, (1 << 62, 1 << 62))
         self._healthy = 0.0
         self._warm = False
-
-    def close(self) -> None:
-        """Let everything run off and give the hub back to LoadGen. Raises like a probe."""
-        self._drain(0)
-        self.traffic.stop()
-        self.hub.deliver = self.session.completions.put
-        self.session.library.unload(range(self.session.library.performance_count))
-        self.hub.new_test()
 
     # -- at a rate -----------------------------------------------------------------------------------------------
 
@@ -97,7 +83,7 @@ class Prober:
             self._healthy, self._warm = max(self._healthy, probe.outstanding_mean), True
         else:
             self._warm = False
-            self._drain(self._healthy)
+            self.drain(self._healthy)
         return probe
 
     def _ramp(self, seen: Collected, *, began: float, generations: int, hopeless_at: float) -> str:
@@ -187,10 +173,10 @@ class Prober:
         together, in waves.
         """
         began = time.perf_counter()
-        self._drain(0)
+        self.drain(0)
         seen = self._begin()
         opened = latency_ns = 0.0
-        self._refill = True
+        self.traffic.refilling = True
         self.traffic.burst(outstanding)
         try:
             while True:
@@ -204,9 +190,9 @@ class Prober:
                 if opened and inside.sum() > 1 and now - opened >= max(seconds, 2 * latency_ns / NS):
                     break
         finally:
-            self._refill = False
+            self.traffic.refilling = False
         latency = (complete - self._scheduled(ids))[inside] / 1e6
-        self._drain(0)
+        self.drain(0)
         return {
             "samples_per_second": steady_rate(complete[inside]),
             "outstanding": outstanding,
@@ -218,27 +204,11 @@ class Prober:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _reported(self, first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]) -> None:
-        if self._refill and done:
-            self.traffic.burst(len(done))
-
     def _begin(self) -> Collected:
-        seen = Collected(first_id=self.traffic.next_id)
-        self.hub.record = seen.record
-        return seen
-
-    def _pause(self) -> None:
-        """Wait a moment and look after the system."""
-        if self.session.interrupt.wait(TICK_S):
-            raise Interrupted
-        if self.hub.failure:
-            raise self.hub.failure
-        silent = time.monotonic() - self.hub.last_event
-        if self.hub.dispatcher.outstanding and silent > self.session.config.stall_timeout_s:
-            raise RunError(f"no progress for {silent:.0f} s during a probe: see workers/*.log")
+        return Collected(first_id=self.traffic.next_id, record=self.system.start_record())
 
     def _tick(self, seen: Collected) -> None:
-        self._pause()
+        self.system.pause(TICK_S)
         columns = seen.record.columns
         end = len(columns["attempts"])  # the last column that a row fills
         if end > seen.taken:
@@ -251,13 +221,13 @@ class Prober:
 
     @property
     def _in_system(self) -> int:
-        return self.traffic.next_id - 1 - self.hub.dispatcher.completed
+        return self.traffic.next_id - 1 - self.system.completed
 
-    def _drain(self, level: float) -> None:
+    def drain(self, level: float) -> None:
         """Stop the arrivals and wait until at most ``level`` samples are left."""
         self.traffic.set_rate(0)
         while self._in_system > level:
-            self._pause()
+            self.system.pause(TICK_S)
 
     def _scheduled(self, ids: Ints) -> Ints:
         """When samples were due, ns."""
@@ -268,12 +238,7 @@ class Prober:
 
     def _waiting(self, first_id: int) -> Ints:
         """Ids of the outstanding samples of this probe that have no first token."""
-        while True:
-            try:
-                ids = [s.id for s in list(self.hub.dispatcher.outstanding.values()) if not s.first_token]
-            except RuntimeError:  # the hub's thread changed the table meanwhile
-                continue
-            return np.array([i for i in ids if i >= first_id], dtype=np.int64)
+        return np.array([i for i in self.system.without_first_token() if i >= first_id], dtype=np.int64)
 
     def _over(self, seen: Collected, first_id: int) -> int:
         """Queries from ``first_id`` on that are over a limit, those that have waited too long already included."""
@@ -298,6 +263,20 @@ class Prober:
     def _growth(seen: Collected, start: float, stop: float, rate: float) -> Growth:
         ticks = np.array([(t, waiting) for t, _, waiting in seen.ticks if start <= t < stop])
         return growth(ticks[:, 0], ticks[:, 1], rate) if len(ticks) else Growth()
+
+
+@contextlib.contextmanager
+def probing(session: Session, *, seed: int = 0) -> Iterator[Prober]:
+    """Take a session that is ready over from LoadGen for a block; at its end everything has run off."""
+    traffic = Traffic(session.hub.issue, balanced_order(session.lengths, np.random.default_rng(seed)), seed)
+    with session.lent(traffic.answered) as system:
+        prober = Prober(system, traffic, scenario=session.config.scenario)
+        traffic.start()
+        try:
+            yield prober
+            prober.drain(0)
+        finally:
+            traffic.stop()
 
 
 def steady_rate(complete_ns: Ints) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from harness.config import Scenario
 from harness.rounds import ROUND
 from harness.session.session import Session
-from harness.tune.probe import Prober
+from harness.tune.probe import Prober, probing
 from harness.tune.search import Ask, Estimate, Search, clean, queueing_ceiling
 from harness.tune.state import Options
 from harness.tune.verdict import Probe, full_length_share
@@ -35,8 +35,7 @@ def explore(
     four times the tolerance, to compare engine settings.
     """
     found = SearchFields(known)
-    prober = Prober(session, seed=options.seed)
-    try:
+    with probing(session, seed=options.seed) as prober:
         scenario = session.config.scenario
         if found.fields["capacity"] is None:
             save(now="measuring the full engine's speed" if scenario is not Scenario.SINGLESTREAM else "single queries")
@@ -48,9 +47,6 @@ def explore(
         else:
             found.fields |= _without_limits(scenario, found.fields["capacity"])
         save(now=None, **found.fields)
-        prober.close()
-    finally:
-        prober.traffic.stop()
     return found.fields
 
 
@@ -62,11 +58,9 @@ def score(fields: dict[str, Any]) -> float:
 
 
 def _fill(session: Session) -> int:
-    hub = session.hub
-    assert hub is not None
     if session.config.scenario is Scenario.SINGLESTREAM:
         return 1
-    return int(FILLED * sum(load.capacity for load in hub.dispatcher.workers.values())) + 1
+    return int(FILLED * session.hub.capacity) + 1
 
 
 def _without_limits(scenario: Scenario, capacity: dict[str, Any]) -> dict[str, Any]:

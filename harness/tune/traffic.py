@@ -34,13 +34,15 @@ def balanced_order(lengths: npt.NDArray[Any], rng: np.random.Generator) -> Itera
 class Traffic(threading.Thread):
     """Issues ``(id, index)`` pairs at their times. Ids count from 1; ``scheduled[id - 1]``: when it was due, in ns.
 
-    Paused at first and at rate 0; :meth:`burst` issues at once.
+    Paused at first and at rate 0; :meth:`burst` issues at once. While ``refilling``, each query that is answered brings
+    the next one.
     """
 
     def __init__(self, issue: Callable[[list[tuple[int, int]]], None], indices: Iterator[int], seed: int) -> None:
         super().__init__(name="traffic", daemon=True)
         self.scheduled = array("q")
         self.rate = 0.0
+        self.refilling = False
         self._issue = issue
         self._indices = indices
         self._rng = np.random.default_rng(seed)
@@ -78,6 +80,11 @@ class Traffic(threading.Thread):
         with self._changed:
             batch = [self._take(time.perf_counter()) for _ in range(count)]
         self._issue(batch)
+
+    def answered(self, first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]) -> None:
+        """Takes the reports of first tokens and completions, on the hub's thread."""
+        if self.refilling and done:
+            self.burst(len(done))
 
     def stop(self) -> None:
         with self._changed:

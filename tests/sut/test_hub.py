@@ -17,9 +17,10 @@ import zmq
 
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from sut.dispatcher import Dispatcher
-from sut.hub import Hub, HubOptions
+from sut.hub import Hub
 from sut.messages import EngineSettings, WorkerSpec
 from sut.policies import make_order, make_policy
+from sut.supervisor import HubOptions
 from sut.workers.local import LocalPool
 
 

@@ -1,0 +1,107 @@
+"""What a session leaves on disk from its first moment to its last: status.json, session.json, events.parquet.
+
+It is there before the system is, so that a run which never starts has its record too.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig
+from harness.session.outcome import Outcome
+from harness.session.status import StatusWriter
+from mlperf_llama_base.errors import EnvironmentFault
+from sut.hub import Hub
+
+
+class Interrupted(Exception):
+    """The user ended the run."""
+
+    exit_code = 4
+
+
+class Journal:
+    """Keeps the files of ``run_dir``, and those of a test that runs into another directory."""
+
+    def __init__(self, config: RunConfig, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self._status = StatusWriter(config, run_dir)
+        self._outcome = Outcome(config=config)
+        self._hub: Hub | None = None
+        self._began = 0.0
+
+    def follow(self, hub: Hub) -> None:
+        """From now on both files tell what this hub and its workers do."""
+        self._hub = self._status.hub = hub
+
+    def describe(self, *, dataset: dict[str, Any] | None = None, model: dict[str, Any] | None = None) -> None:
+        """Note what is measured with; stays for every test."""
+        self._outcome.dataset = dataset or self._outcome.dataset
+        self._outcome.model = model or self._outcome.model
+
+    def phase(self, name: str) -> None:
+        """Write status.json."""
+        self._status.phase = name
+        self._status.write()
+
+    @property
+    def expected(self) -> int | None:
+        """Samples that the test will issue, if that is known."""
+        return self._status.expected
+
+    def begin(
+        self,
+        config: RunConfig,
+        *,
+        from_config_rc: int,
+        settings: dict[str, Any],
+        smoke_overrides: dict[str, Any],
+        expected: int | None,
+        scheduled_s: float | None,
+    ) -> None:
+        """A test begins now: what is noted from here on is of this one."""
+        self._outcome = Outcome(
+            config=config,
+            dataset=self._outcome.dataset,
+            model=self._outcome.model,
+            from_config_rc=from_config_rc,
+            settings=settings,
+            smoke_overrides=smoke_overrides,
+        )
+        self._status.expected, self._status.scheduled_s = expected, scheduled_s
+        self._began = time.monotonic()
+        self._outcome.test_started = _now()
+        self._status.started = self._began
+        self._status.phase = "running"
+
+    def complete(self) -> None:
+        """The test has come to its end."""
+        self._outcome.test_ended = _now()
+        self._outcome.wall_s = time.monotonic() - self._began
+        self._outcome.outcome = "completed"
+        self.phase("finished")
+
+    def save(self, out_dir: Path, error: BaseException | None = None) -> None:
+        """Write session.json and events.parquet, also of a run that broke with ``error``.
+
+        Raises ``EnvironmentFault`` if the disk is full.
+        """
+        if error is not None:
+            interrupted = isinstance(error, Interrupted)
+            self._outcome.outcome = "interrupted" if interrupted else "failed"
+            self._outcome.error = "interrupted by the user" if interrupted else str(error)
+            self._status.phase, self._status.message = "failed", self._outcome.error
+        try:
+            self._outcome.save(out_dir, self._hub)
+        except OSError as problem:
+            raise EnvironmentFault(
+                f"cannot write into {out_dir} ({problem.strerror or problem}): free space there"
+            ) from problem
+        self._status.write()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,148 @@
+"""A running system: the data in memory, the wire, the workers, and the thread that reports to LoadGen.
+
+Made in one place and complete once made: nothing of it is ever absent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig, Scenario
+from harness.session.journal import Journal
+from harness.workers import plan_workers
+from mlperf_llama_base.errors import HarnessError
+from qsl.dataset import Dataset
+from qsl.library import SampleLibrary
+from sut.completions import Completions
+from sut.dispatcher import Dispatcher
+from sut.engines import shapes
+from sut.hub import Hub
+from sut.policies import make_order, make_policy
+from sut.supervisor import HubOptions
+from sut.workers.base import WorkerPool
+
+DONE_GRACE_S = 3.0  # for workers that have nothing left to do
+BUSY_GRACE_S = 0.5  # for those whose work is of no use any more
+
+
+class System:
+    """Started on construction: the workers are loading, not yet ready. ``close`` ends all of it.
+
+    ``library`` is the QSL, ``hub`` takes what is issued; ``completions`` speaks to LoadGen.
+    Raises ``UserError`` and ``EnvironmentFault`` for data, a model, a cluster or GPUs that are not fit; nothing is
+    left running then.
+    """
+
+    def __init__(self, config: RunConfig, journal: Journal) -> None:
+        model = _inspect_model(config, journal)
+        self.dataset = Dataset.load(
+            Path(config.dataset.path or ""), limit=config.dataset.limit, vocab_size=model.get("vocab_size")
+        )
+        self.library = SampleLibrary(
+            self.dataset, performance_count=min(self.dataset.count, config.benchmark.sample_count)
+        )
+        journal.describe(dataset=_describe_data(self.dataset, self.library, config))
+        journal.phase("starting workers")
+        self._scratch = Path(tempfile.mkdtemp(prefix="mlperf-llama-"))  # the local wire's socket, readable by us alone
+        self.completions = Completions()
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+            self.hub, self._pool = self._connect(config, journal.run_dir)
+            on_failure.pop_all()
+        journal.follow(self.hub)
+        self.completions.start()
+        self.hub.start()
+
+    def _connect(self, config: RunConfig, run_dir: Path) -> tuple[Hub, WorkerPool]:
+        """The hub and the pool that its workers will be in."""
+        workers = config.workers
+        bind = f"ipc://{self._scratch}/{secrets.token_hex(4)}"
+        curve_keys = None
+        if config.cluster.address == "local":
+            from sut.workers.local import LocalPool
+
+            pool: WorkerPool = LocalPool()
+            specs = plan_workers(config, run_dir=run_dir, endpoint="")
+        else:
+            from harness.session.cluster import make_cluster
+
+            pool, specs, bind, curve_keys = make_cluster(config, run_dir=run_dir)
+        hub = Hub(
+            dispatcher=_make_dispatcher(config, block=self.library.performance_count),
+            pool=pool,
+            specs=specs,
+            prompts=self.library.__getitem__,
+            deliver=self.completions.put,
+            options=HubOptions(
+                start_timeout_s=workers.start_timeout_s,
+                heartbeat_timeout_s=workers.heartbeat_timeout_s,
+                stall_timeout_s=workers.stall_timeout_s,
+                max_restarts=workers.max_restarts,
+                placement_timeout_s=config.cluster.placement_timeout_s,
+            ),
+            bind=bind,
+            curve_keys=curve_keys,
+        )
+        return hub, pool
+
+    @property
+    def idle(self) -> bool:
+        """Whether every worker is ready and none has work."""
+        return self.hub.ready == len(self.hub.workers) and not self.hub.dispatcher.outstanding
+
+    def close(self) -> None:
+        """End the workers. No process of ours is left afterwards."""
+        grace_s = DONE_GRACE_S if self.idle else BUSY_GRACE_S
+        with contextlib.suppress(HarnessError):
+            self.hub.stop()
+        self._pool.close(grace_s)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _make_dispatcher(config: RunConfig, *, block: int) -> Dispatcher:
+    dispatch, offline = config.dispatch, config.scenario is Scenario.OFFLINE
+    return Dispatcher(
+        policy=make_policy(
+            dispatch.policy, offline=offline, backlog=dispatch.backlog, prefill_weight=dispatch.prefill_weight
+        ),
+        order=make_order(dispatch.order),
+        block=block,
+        max_attempts=config.workers.max_attempts,
+        first_tokens=not offline,
+    )
+
+
+def _inspect_model(config: RunConfig, journal: Journal) -> dict[str, Any]:
+    if config.engine.name == "null" or (config.engine.name == "openai" and not config.model.path):
+        return {}
+    if shapes.is_shape(config.model.path or ""):
+        reasons = [f"{config.model.path} is a shape with random weights"]
+        journal.describe(model={"path": config.model.path, "is_llama_3_1_8b": False, "reasons": reasons})
+        return {}
+    from harness.inventory.model import inspect_model
+
+    info = dataclasses.asdict(inspect_model(config.model.path or "", revision=config.model.revision))
+    journal.describe(model={"path": config.model.path} | info)
+    return info
+
+
+def _describe_data(dataset: Dataset, library: SampleLibrary, config: RunConfig) -> dict[str, Any]:
+    return {
+        "path": str(dataset.path),
+        "sha256": dataset.sha256,
+        "format": dataset.format,
+        "label": dataset.label,
+        "count": dataset.count,
+        "total_count": library.total_count,
+        "performance_count": library.performance_count,
+        "input_tokens_mean": float(dataset.lengths.mean()),
+        "input_tokens_max": int(dataset.lengths.max()),
+        "duplicates": dataset.duplicates,
+        "is_official_count": dataset.count == config.benchmark.sample_count,
+    }

@@ -1,0 +1,30 @@
+"""The run's own watchdog: LoadGen would wait for ever for a sample that nobody works on any more."""
+
+from __future__ import annotations
+
+from mlperf_llama_base.errors import RunError
+from sut.awake import AwakeClock
+from sut.hub import Hub
+
+
+class Watchdog:
+    """To be asked about twice a second. ``stall_timeout_s``: for how long nothing may happen while samples wait."""
+
+    def __init__(self, hub: Hub, *, stall_timeout_s: float, clock: AwakeClock | None = None) -> None:
+        self._hub = hub
+        self._stall_timeout_s = stall_timeout_s
+        self._clock = clock or AwakeClock()
+        self._events = -1
+        self._since = self._clock.now()
+
+    def look(self) -> None:
+        """Raises ``RunError`` if samples are outstanding and nothing has happened for too long."""
+        now = self._clock.now()
+        outstanding = len(self._hub.dispatcher.outstanding)
+        if self._hub.events != self._events or not outstanding:
+            self._events, self._since = self._hub.events, now
+        elif now - self._since > self._stall_timeout_s:
+            raise RunError(
+                f"no progress for {now - self._since:.0f} s with {outstanding} samples outstanding "
+                f"(stall_timeout_s = {self._stall_timeout_s:g}): see workers/*.log"
+            )
