@@ -57,7 +57,7 @@ ADAPTERS = {  # modules that are imported only by those who need the library
 QUICK = (
     "harness/cli/*.py",
     "harness/run.py",
-    "harness/config.py",
+    "harness/config/*.py",
     "harness/verdict/result.py",
     "harness/verdict/*.py",
     "harness/preflight/*.py",

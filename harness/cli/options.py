@@ -23,7 +23,7 @@ from harness.config import Benchmark, Mode, RunConfig, Scenario, build, load_pro
 
 
 @dataclass(frozen=True)
-class Key:
+class Sets:
     """In an option's annotation: the configuration key that it sets."""
 
     path: str
@@ -33,12 +33,12 @@ BENCHMARKS = " or ".join(f"{b.value} ({b.sample_count:,} samples)" for b in Benc
 ScenarioOption = Annotated[
     Scenario | None,
     typer.Option("--scenario", help="Scenario (default: offline).", case_sensitive=False),
-    Key("scenario"),
+    Sets("scenario"),
 ]
 BenchmarkOption = Annotated[
     Benchmark | None,
     typer.Option("--benchmark", help=f"Rules of {BENCHMARKS}."),
-    Key("benchmark"),
+    Sets("benchmark"),
 ]
 
 
@@ -48,25 +48,25 @@ class Setup:
 
     profile: Annotated[str | None, typer.Option("--profile", help="Profile: a name or a YAML file.")] = None
     engine: Annotated[
-        str | None, typer.Option("--engine", help="Engine: null, transformers, vllm, openai."), Key("engine.name")
+        str | None, typer.Option("--engine", help="Engine: null, transformers, vllm, openai."), Sets("engine.name")
     ] = None
     model: Annotated[
         str | None,
         typer.Option("--model", help="Model folder or hub id (default: the demo model)."),
-        Key("model.path"),
+        Sets("model.path"),
     ] = None
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="Data set file (default: the demo articles)."), Key("dataset.path")
+        str | None, typer.Option("--dataset", help="Data set file (default: the demo articles)."), Sets("dataset.path")
     ] = None
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=1, help="Worker processes (default: one a GPU)."),
-        Key("workers.count"),
+        Sets("workers.count"),
     ] = None
     cluster: Annotated[
         str | None,
         typer.Option("--cluster", help="local, auto, or a Ray cluster's address."),
-        Key("cluster.address"),
+        Sets("cluster.address"),
     ] = None
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key: key.path=value.")] = None
 
@@ -86,7 +86,7 @@ class Setup:
         tree: dict[str, Any] = {}
         for name, hint in get_type_hints(type(self), include_extras=True).items():
             value = getattr(self, name)
-            path = next((extra.path for extra in get_args(hint) if isinstance(extra, Key)), None)
+            path = next((extra.path for extra in get_args(hint) if isinstance(extra, Sets)), None)
             if path and value is not None:
                 node: Any = _plain(value)
                 for part in reversed(path.split(".")):
@@ -101,19 +101,19 @@ class RunSetup(Setup):
 
     scenario: ScenarioOption = None
     mode: Annotated[
-        Mode | None, typer.Option("--mode", help="Mode (default: performance).", case_sensitive=False), Key("mode")
+        Mode | None, typer.Option("--mode", help="Mode (default: performance).", case_sensitive=False), Sets("mode")
     ] = None
     benchmark: BenchmarkOption = None
     target_qps: Annotated[
-        float | None, typer.Option("--target-qps", help="LoadGen's target_qps."), Key("loadgen.target_qps")
+        float | None, typer.Option("--target-qps", help="LoadGen's target_qps."), Sets("loadgen.target_qps")
     ] = None
     target_latency_ms: Annotated[
         float | None,
         typer.Option("--target-latency-ms", help="SingleStream: expected mean latency of a sample."),
-        Key("loadgen.target_latency_ms"),
+        Sets("loadgen.target_latency_ms"),
     ] = None
     user_conf: Annotated[
-        Path | None, typer.Option("--user-conf", help="LoadGen user.conf."), Key("loadgen.user_conf")
+        Path | None, typer.Option("--user-conf", help="LoadGen user.conf."), Sets("loadgen.user_conf")
     ] = None
 
 

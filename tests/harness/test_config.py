@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -178,11 +179,25 @@ def test_every_mistake_is_told_at_once() -> None:
         ({"workers": 3}, "workers.*dictionary"),
         ({"engine": {"device": None}}, "engine.device.*string"),
         ({"cluster": {"strategy": "SPRED"}}, "cluster.strategy.*SPREAD, STRICT_SPREAD"),
+        ({"workers": {"heartbeat_s": 20}}, "'workers': heartbeat_s 20 must be below heartbeat_timeout_s 15$"),
+        ({"cluster": {"resources": {"TPU": float("inf")}}}, "cluster.resources.TPU.*finite"),
     ],
 )
 def test_a_value_that_cannot_be(tree: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         build(tree)
+
+
+NUMBERS = [key for key in config.all_keys() if config.field_of(key).json_schema_extra]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 1e30, -1, 99999999999999999999])
+def test_every_number_has_bounds(key: str, value: float) -> None:
+    """Each of these was once a hang, a crash of LoadGen or a raw exception for one key or another."""
+    if config.field_of(key).annotation in (int | None, int, float, float | None):
+        with pytest.raises(UserError, match=key):
+            build(parse_set([f"{key}={value!r}".replace("inf", ".inf").replace("nan", ".nan")]))
 
 
 @pytest.mark.parametrize(
@@ -242,3 +257,12 @@ def test_every_key_is_listed_once() -> None:
     assert len(keys) == len(set(keys))
     assert {"scenario", "engine.name", "engine.args", "workers.count", "loadgen.target_qps"} <= set(keys)
     assert "engine" not in keys
+
+
+def test_every_number_has_a_unit_and_every_key_a_description() -> None:
+    for key in config.all_keys():
+        field = config.field_of(key)
+        assert field.description, key
+        kinds = {field.annotation, *typing.get_args(field.annotation)}
+        if kinds & {int, float}:
+            assert isinstance(field.json_schema_extra, dict) and field.json_schema_extra["unit"], key
