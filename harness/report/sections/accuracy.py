@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from harness.report.charts import Limit, histogram
-from harness.report.document import Bar, Beside, Block, Cell, Charts, Folded, Section, Table, Text
-from harness.report.load import RunData
+from harness.report.document import Bar, Beside, Block, Cell, Chart, Charts, Folded, Section, Table, Text
+from harness.report.load import Floats, RunData
 from harness.report.summaries import examples
 from harness.rounds import ROUND
 
@@ -20,53 +23,50 @@ def sections(run: RunData) -> list[Section]:
     blocks: list[Block] = []
     if scores.get("partial"):
         blocks.append(Text(text=f"No scores of the benchmark: {scores['partial']}.", tone="warn"))
+    blocks.append(_targets(run, scores))
+    if run.scores is not None and len(run.scores["rouge1"]):
+        blocks.append(Charts(charts=[_distribution(100 * np.asarray(run.scores["rouge1"], dtype=np.float64))]))
+    blocks += _read_some(run)
+    return [Section(title="Accuracy", blocks=blocks)]
+
+
+def _targets(run: RunData, scores: Mapping[str, Any]) -> Table:
+    """Each score beside the bounds that the closed division sets."""
     rows: list[list[Cell]] = []
     for name, target in ROUND.benchmarks[run.benchmark].targets.items():
-        value = scores.get(name)
+        value, upper = scores.get(name), target.maximum
         if value is None:
             continue
-        upper = target.maximum
         met = value >= target.minimum and (upper is None or value <= upper)
-        bounds = f"at least {target.minimum:,.6g}" + (f", at most {upper:,.6g}" if upper is not None else "")
+        share = value / target.reference
         rows.append(
             [
                 name,
                 f"{value:,.10g}",
-                bounds,
-                Bar(
-                    text=f"{100 * value / target.reference:.2f} % of the reference",
-                    share=min(value / target.reference / 1.2, 1.0),
-                ),
+                f"at least {target.minimum:,.6g}" + (f", at most {upper:,.6g}" if upper is not None else ""),
+                Bar(text=f"{100 * share:.2f} % of the reference", share=min(share / 1.2, 1.0)),
                 "met" if met else "NOT met",
             ]
         )
-    blocks.append(
-        Table(
-            caption="Accuracy against the targets of the closed division",
-            rows=rows,
-            columns=["score", "value", "target", "share", "verdict"],
-            numeric=frozenset({1}),
-        )
+    return Table(
+        caption="Accuracy against the targets of the closed division",
+        rows=rows,
+        columns=["score", "value", "target", "share", "verdict"],
+        numeric=frozenset({1}),
     )
-    if run.scores is not None and len(run.scores["rouge1"]):
-        values = 100 * np.asarray(run.scores["rouge1"], dtype=np.float64)
-        counts, edges = np.histogram(values, bins=50, range=(0, 100))
-        blocks.append(
-            Charts(
-                charts=[
-                    histogram(
-                        title="ROUGE-1 of each summary",
-                        x_label="ROUGE-1 (F, × 100)",
-                        counts=counts.astype(np.float64),
-                        edges=edges,
-                        description=f"mean {values.mean():.2f}, from {values.min():.1f} to {values.max():.1f}",
-                        limits=[Limit(value=float(values.mean()), label=f"mean {values.mean():.1f}", tone="note")],
-                    )
-                ]
-            )
-        )
-    blocks += _read_some(run)
-    return [Section(title="Accuracy", blocks=blocks)]
+
+
+def _distribution(values: Floats) -> Chart:
+    counts, edges = np.histogram(values, bins=50, range=(0, 100))
+    mean = float(values.mean())
+    return histogram(
+        title="ROUGE-1 of each summary",
+        x_label="ROUGE-1 (F, × 100)",
+        counts=counts.astype(np.float64),
+        edges=edges,
+        description=f"mean {mean:.2f}, from {values.min():.1f} to {values.max():.1f}",
+        limits=[Limit(value=mean, label=f"mean {mean:.1f}", tone="note")],
+    )
 
 
 def _read_some(run: RunData) -> list[Block]:
