@@ -9,6 +9,7 @@ from typing import Any
 import mlperf_loadgen as lg
 
 from harness.config import Mode, RunConfig, Scenario
+from harness.config.tree import HOUR_MS, MAX_DURATION_MS, MAX_QPS, MAX_QUERIES, MIN_LATENCY_MS
 from mlperf_llama_base.errors import RunError, UserError
 
 MODES = {
@@ -44,30 +45,15 @@ def write_user_conf(config: RunConfig, path: Path) -> None:
 def make_settings(config: RunConfig, user_conf: Path) -> tuple[Any, int, dict[str, Any]]:
     """Build TestSettings. Returns them, FromConfig's return code and the smoke overrides that were applied.
 
-    The first test of a process reads LoadGen's compiled-in mlperf.conf and ``user_conf`` in one call; a second such
-    call would not load mlperf.conf again, so later tests read the two one after the other.
-    Raises ``UserError`` if LoadGen refuses the file: it then ignores all of it.
+    Raises ``UserError`` if LoadGen refuses the file (it then ignores all of it), or for a value in it that LoadGen
+    takes and cannot work with.
     """
-    global _first_test
-    settings = lg.TestSettings()
-    names = (config.model_name, config.scenario.loadgen_name)
-    if _first_test:
-        rc = settings.FromConfig(str(user_conf), *names, 1)
-        _first_test = False
-    else:
-        rc = settings.FromConfig("", *names, 0) or settings.FromConfig(str(user_conf), *names, 2)
+    settings, rc = _from_config(config, user_conf)
+    source = config.loadgen.user_conf or user_conf
     if rc:
         raise UserError(
-            f"LoadGen refused {config.loadgen.user_conf or user_conf} (FromConfig returned {rc}) and would ignore all "
-            "of it: look for a comment behind a value or a line that is not 'model.Scenario.key = value'"
-        )
-    rate = {Scenario.OFFLINE: "offline_expected_qps", Scenario.SINGLESTREAM: "single_stream_expected_latency_ns"}.get(
-        config.scenario, "server_target_qps"
-    )
-    if not getattr(settings, rate) > 0:
-        raise UserError(
-            f"{rate} is {getattr(settings, rate):g} in {config.loadgen.user_conf or user_conf}: LoadGen needs more "
-            "than 0; correct the target, or give --target-qps (SingleStream: --target-latency-ms)"
+            f"LoadGen refused {source} (FromConfig returned {rc}) and would ignore all of it: look for a comment "
+            "behind a value or a line that is not 'model.Scenario.key = value'"
         )
     settings.scenario = getattr(lg.TestScenario, config.scenario.loadgen_name)
     settings.mode = MODES[config.mode]
@@ -78,7 +64,49 @@ def make_settings(config: RunConfig, user_conf: Path) -> tuple[Any, int, dict[st
     }
     for name, value in overrides.items():
         setattr(settings, name, value)
+    _check(settings, config.scenario, source)
     return settings, rc, overrides
+
+
+def _from_config(config: RunConfig, user_conf: Path) -> tuple[Any, int]:
+    """Read LoadGen's compiled-in mlperf.conf and ``user_conf``: the first test of a process in one call.
+
+    A second such call would not load mlperf.conf again, so later tests read the two one after the other.
+    """
+    global _first_test
+    settings = lg.TestSettings()
+    names = (config.model_name, config.scenario.loadgen_name)
+    if _first_test:
+        _first_test = False
+        return settings, settings.FromConfig(str(user_conf), *names, 1)
+    return settings, settings.FromConfig("", *names, 0) or settings.FromConfig(str(user_conf), *names, 2)
+
+
+def _check(settings: Any, scenario: Scenario, source: str | Path) -> None:
+    """Refuse what would crash LoadGen (an infinite rate), fill the memory or never end."""
+    rate = {Scenario.OFFLINE: "offline_expected_qps", Scenario.SINGLESTREAM: "single_stream_expected_latency_ns"}.get(
+        scenario, "server_target_qps"
+    )
+    single = scenario is Scenario.SINGLESTREAM
+    low, high = (MIN_LATENCY_MS * 1e6, HOUR_MS * 1e6) if single else (0, MAX_QPS)
+    if not max(low, 1e-300) <= getattr(settings, rate) <= high:
+        raise UserError(
+            f"{rate} is {getattr(settings, rate):g} in {source}: LoadGen needs more than {low:g} and at most {high:g}; "
+            "correct the target, or give --target-qps (SingleStream: --target-latency-ms)"
+        )
+    for names, most in (
+        (("min_duration_ms", "max_duration_ms"), MAX_DURATION_MS),
+        (("min_query_count", "max_query_count"), MAX_QUERIES),
+    ):
+        for name in names:
+            if getattr(settings, name) > most:
+                raise UserError(f"{name} is {getattr(settings, name)} in {source}: give at most {most}")
+    per_second = 1e9 / getattr(settings, rate) if single else getattr(settings, rate)
+    if not settings.max_query_count and per_second * settings.min_duration_ms / 1e3 > MAX_QUERIES:
+        raise UserError(
+            f"{rate} {getattr(settings, rate):g} for {settings.min_duration_ms} ms in {source} are more than "
+            f"{MAX_QUERIES} queries, which LoadGen would make at once: correct the target"
+        )
 
 
 def dump_settings(settings: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 
 from harness.config import Benchmark, Mode, Scenario
+from harness.config.tree import HOUR_MS, MAX_QPS
 from harness.loadgen.conf_keys import KEYS, MODELS, NAMES, OTHER_MODELS, SCENARIOS, Key, Kind, Use, in_effect
 from harness.loadgen.conf_parser import Assignment, Conf, c_double, c_integer, parse
 from harness.preflight.base import LOCAL_ENGINES, Check, Context, Finding, combine, fail, passed, skipped, warn
@@ -201,8 +202,10 @@ class TargetRate(Check):
         if value is None:
             known = "10 ms, which makes 125,000 queries the minimum" if single else "1 sample/s"
             return warn(f"no {name} is set: LoadGen takes {known}", f"measure it, then use {option} or '{key} = …'")
-        if not math.isfinite(value) or value <= 0:
-            return fail(f"{source}: {name} {value:g} is not a rate", f"give a positive number with {option}")
+        most = HOUR_MS if single else MAX_QPS
+        if not 0 < value <= most:
+            advice = f"give a positive number, at most {most:,.0f}, with {option}"
+            return fail(f"{source}: {name} {value:g} is not a rate", advice)
         if single:
             return passed(f"target_latency {value:g} ms ({source})")
         return self._plausible(context, value, source)

@@ -137,6 +137,14 @@ def test_a_user_conf_with_a_trap(tmp_path: Path, data: Path, case: str) -> None:
     [
         ("offline", BAD_CONF["trailing comment"][0], ("FromConfig returned", "comment behind a value")),
         ("server", "*.Server.target_qps = 0\n", ("server_target_qps is 0", "--target-qps")),
+        ("server", "*.Server.target_qps = inf\n", ("server_target_qps is inf", "at most 1e+06", "--target-qps")),
+        ("server", "*.Server.target_qps = 9e5\n*.*.min_duration = 900000\n", ("900000 for 900000 ms", "correct the target")),
+        (
+            "offline",
+            "*.*.min_duration = 99999999999999999999\n",
+            ("min_duration_ms is 184467", "at most"),
+        ),
+        ("offline", "*.Offline.min_query_count = 999999999999\n", ("min_query_count is 999999999999", "at most")),
     ],
 )
 def test_what_loadgen_itself_refuses_is_refused_without_preflight(
@@ -144,7 +152,7 @@ def test_what_loadgen_itself_refuses_is_refused_without_preflight(
 ) -> None:
     path = tmp_path / "user.conf"
     path.write_text(content)
-    arguments = (*NULL, "--scenario", scenario, "--dataset", data, "--user-conf", path, "--skip-preflight")
+    arguments = ("--engine", "null", "--scenario", scenario, "--dataset", data, "--user-conf", path, "--skip-preflight")
     refused(tmp_path, *arguments, words=(str(path), *words))
 
 
@@ -166,6 +174,11 @@ PROFILES = {
 OPTIONS = {
     "scenario": (("--scenario", "ofline"), ("'ofline'", "'offline', 'server'", "--help")),
     "option": (("--bogus", "1"), ("--bogus", "--help")),
+    "infinite rate": (("--target-qps", "inf"), ("loadgen.target_qps", "finite")),
+    "infinite time": (("--set", "loadgen.min_duration_ms=99999999999999999999"), ("min_duration_ms", "less than")),
+    "infinite heartbeat": (("--set", "workers.heartbeat_s=.inf"), ("workers.heartbeat_s", "finite")),
+    "slow heartbeat": (("--set", "workers.heartbeat_s=1e8"), ("workers.heartbeat_s", "less than or equal to 60")),
+    "all the workers": (("--workers", "99999999999999999999"), ("workers.count", "less than or equal to 4096")),
     "zero rate": (("--target-qps", "0"), ("loadgen.target_qps", "greater than 0")),
     "no workers": (("--set", "workers.count=0"), ("workers.count", "greater than or equal to 1")),
     "set without value": (("--set", "workers.count"), ("workers.count", "key.path=value")),
