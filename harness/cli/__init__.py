@@ -18,14 +18,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "preflight": ("preflight", "Check machine, model, data and configuration before a run."),
     "benchmark": ("app", "Run everything a submission needs: datacenter, edge, coordinated."),
     "tune": ("tune", "Find the highest rate that LoadGen calls valid."),
-    "scaling": ("scaling", "Measure 1, 2, 4 ... all workers and tell the efficiency."),
+    "scaling": ("scaling", "Measure with 1, 2, 4, ... all workers and report the efficiency."),
     "accuracy": ("accuracy", "Score a run's accuracy log (ROUGE)."),
     "report": ("report", "Write the report of one or more runs as HTML and Markdown."),
-    "compare": ("compare", "Tell which settings and figures of two runs differ."),
+    "compare": ("compare", "Show which settings and figures of two runs differ."),
     "summarize": ("summarize", "Print a table of scenario results from LoadGen's logs."),
     "watch": ("watch", "Watch a run that was started elsewhere."),
     "submission": ("app", "Build and check a submission tree."),
-    "data": ("app", "Prepare, inspect and synthesize data sets."),
+    "data": ("app", "Prepare, inspect and make up data sets."),
     "bench": ("app", "Measure the harness itself: overhead, engine."),
 }
 NAME = "mlperf-llama"

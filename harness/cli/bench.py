@@ -20,9 +20,10 @@ def engine(
     output: Annotated[Path, typer.Option("--output", help="Directory for the run and bench.json.")],
     setup: o.Setup,
     samples: Annotated[int, typer.Option("--samples", min=1, help="Prompts, without --dataset.")] = 2000,
-    raw: Annotated[bool, typer.Option(help="Run the raw engine too and tell the ratio.")] = True,
+    raw: Annotated[bool, typer.Option(help="Run the raw engine as well and report the ratio.")] = True,
     static_batches: Annotated[
-        int | None, typer.Option(help="Also drive the raw engine as the reference does: batches of N one by one.")
+        int | None,
+        typer.Option(help="Also drive the raw engine as the reference does: one batch of N at a time."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the directory.")] = False,
 ) -> None:
@@ -74,7 +75,7 @@ def weights(
     output: Annotated[Path, typer.Option("--output", help="Model folder to write (8.5 GB).")],
     shape: Annotated[str, typer.Option(help="Packaged shape with static FP8 scales.")] = "llama-3.1-8b-fp8-static",
     device: Annotated[str, typer.Option(help="cpu or cuda: where the random numbers are drawn.")] = "cpu",
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same weights.")] = 0,
 ) -> None:
     """Write random weights in the form of a calibrated FP8 checkpoint, for speed measurements without the real ones."""
     from harness.bench import weights as bench
@@ -86,16 +87,16 @@ def weights(
 def simulate(
     nodes: Annotated[list[int], typer.Option("--nodes", min=1, help="Numbers of nodes.")] = [1, 4, 16, 32],  # noqa: B006
     gpus: Annotated[int, typer.Option(min=1, help="GPUs of a node.")] = 8,
-    slow: Annotated[float, typer.Option(min=0.05, max=1.0, help="Speed of the first node against the others.")] = 1.0,
+    slow: Annotated[float, typer.Option(min=0.05, max=1.0, help="First node's speed relative to the others.")] = 1.0,
     seconds: Annotated[float, typer.Option(min=1, help="Simulated length of the test; the rules ask for 600.")] = 60.0,
     hub_us: Annotated[
         float, typer.Option(help="CPU of the LoadGen process for a sample; 'bench overhead' measures it.")
     ] = 20.0,
-    policy: Annotated[str, typer.Option(help="dispatch.policy")] = "auto",
-    order: Annotated[str, typer.Option(help="dispatch.order")] = "issue",
+    policy: Annotated[str, typer.Option(help="Dispatch policy (dispatch.policy).")] = "auto",
+    order: Annotated[str, typer.Option(help="Order in a block (dispatch.order).")] = "issue",
     output: Annotated[Path | None, typer.Option("--output", help="Write the figures there as JSON.")] = None,
 ) -> None:
-    """The real dispatcher in a simulated machine room, Offline: which part of the time GPUs have nothing to do."""
+    """The real dispatcher in a simulated machine room, Offline: what share of the time GPUs have nothing to do."""
     from rich.console import Console
 
     from harness.bench import simulate as bench

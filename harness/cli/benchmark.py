@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = o.sub_commands("Run everything that a submission needs.")
 app.command("coordinated")(coordinated)
 
-OutputOption = Annotated[Path, typer.Option("--output", help="Directory of the campaign; runs in it go on.")]
+OutputOption = Annotated[Path, typer.Option("--output", help="Directory; the same command continues in it.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,11 @@ class CampaignSetup(o.Setup):
         Path | None, typer.Option("--user-conf-dir", help="Holds user.conf, or SCENARIO/user.conf for each scenario.")
     ] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate of the time.")] = False
-    keep_going: Annotated[bool, typer.Option("--keep-going", help="Go on with what a failed run would hold up.")] = (
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Carry on with what a failed run would block.")] = (
         False
     )
-    no_smoke: Annotated[bool, typer.Option("--no-smoke", help="Leave the short run at the start out.")] = False
-    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Do not check before the runs.")] = False
+    no_smoke: Annotated[bool, typer.Option("--no-smoke", help="Leave out the short run at the start.")] = False
+    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Skip the pre-flight checks.")] = False
 
 
 @app.command("datacenter")

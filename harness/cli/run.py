@@ -20,8 +20,8 @@ def run(
         Path | None, typer.Option("--output", help="Directory of the run (default: a new one in runs/).")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the directory.")] = False,
-    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Do not check before the run.")] = False,
-    metrics_port: Annotated[int | None, typer.Option("--metrics-port", help="Serve Prometheus metrics.")] = None,
+    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Skip the pre-flight checks.")] = False,
+    metrics_port: Annotated[int | None, typer.Option("--metrics-port", help="Port for Prometheus metrics.")] = None,
 ) -> None:
     """Run one scenario in one mode. Without a profile, model, data set and engine: the demo, on any machine."""
     from harness.run import execute

@@ -46,7 +46,7 @@ def coordinated(
     output: OutputOption,
     setup: o.Setup,
     scenario: o.ScenarioOption = None,
-    target_qps: Annotated[float | None, typer.Option("--target-qps", help="Of each LoadGen.")] = None,
+    target_qps: Annotated[float | None, typer.Option("--target-qps", help="target_qps of each LoadGen.")] = None,
     groups: Annotated[
         int | None, typer.Option("--groups", min=1, help="LoadGens on this machine (default: one a GPU or worker).")
     ] = None,

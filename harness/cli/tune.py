@@ -14,29 +14,32 @@ from mlperf_llama_base.errors import UserError
 
 @o.with_groups
 def tune(
-    output: Annotated[Path, typer.Option("--output", help="Directory of the search; the same again goes on with it.")],
+    output: Annotated[Path, typer.Option("--output", help="Directory of the search; the same command continues it.")],
     setup: o.Setup,
     scenario: o.ScenarioOption = Scenario.SERVER,
     benchmark: o.BenchmarkOption = None,
-    probe_seconds: Annotated[float, typer.Option(min=0.5, help="Judged seconds of a probe.")] = 20.0,
-    margin: Annotated[float, typer.Option(min=0, max=0.5, help="Stay so far below the knee.")] = 0.01,
+    probe_seconds: Annotated[float, typer.Option(min=0.5, help="Seconds of a probe that are judged.")] = 20.0,
+    margin: Annotated[float, typer.Option(min=0, max=0.5, help="Fraction of the knee to stay below it.")] = 0.01,
     tolerance: Annotated[
-        float, typer.Option(min=1e-4, max=0.5, help="Standard error of the knee that is enough.")
+        float,
+        typer.Option(
+            min=1e-4, max=0.5, help="Stop when the knee is known this well: standard error as a fraction of it."
+        ),
     ] = 0.0075,
-    max_probes: Annotated[int, typer.Option(min=2, help="Probes at most.")] = 12,
-    confirm: Annotated[bool, typer.Option(help="Prove the rate with a run of LoadGen.")] = True,
+    max_probes: Annotated[int, typer.Option(min=2, help="Largest number of probes.")] = 12,
+    confirm: Annotated[bool, typer.Option(help="Confirm the rate with a run of LoadGen.")] = True,
     confirm_seconds: Annotated[
-        float | None, typer.Option(min=1, help="A shorter proof, for smoke tests; never submittable.")
+        float | None, typer.Option(min=1, help="Length of a shorter confirmation, for smoke tests; never submittable.")
     ] = None,
     search: Annotated[
-        list[str] | None, typer.Option("--search", help="Engine setting to search too: name=v1,v2,... (repeatable).")
+        list[str] | None, typer.Option("--search", help="Engine setting to search as well: name=v1,v2,...")
     ] = None,
     budget_minutes: Annotated[float, typer.Option(min=0.1, help="Time for --search.")] = 60.0,
-    seed: Annotated[int, typer.Option(help="Of the probes' arrivals.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Forget an earlier search in the directory.")] = False,
-    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Do not check before.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the probes' arrival times.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard an earlier search in the directory.")] = False,
+    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Skip the pre-flight checks.")] = False,
 ) -> None:
-    """Find the highest rate that LoadGen calls valid, prove it, and write the lines for user.conf."""
+    """Find the highest rate that LoadGen calls valid, confirm it, and write the lines for user.conf."""
     from rich.console import Console
 
     from harness.tune.command import execute

@@ -94,31 +94,39 @@ class WorkersConfig(Strict):
         900.0,
         gt=0,
         le=DAY_S,
-        description="A worker must have loaded the model and warmed up after so long",
+        description="Deadline for a worker to load the model and warm up",
         json_schema_extra=unit("s"),
     )
     heartbeat_s: float = Field(
         1.0,
         ge=0.01,
         le=60,
-        description="A worker reports that it is alive so often; well below heartbeat_timeout_s",
+        description="Interval at which a worker reports that it is alive; below heartbeat_timeout_s",
         json_schema_extra=unit("s"),
     )
     heartbeat_timeout_s: float = Field(
-        15.0, gt=0, le=3600, description="A worker silent for so long is lost", json_schema_extra=unit("s")
+        15.0,
+        gt=0,
+        le=3600,
+        description="A worker silent for this long is lost",
+        json_schema_extra=unit("s"),
     )
     stall_timeout_s: float = Field(
         180.0,
         gt=0,
         le=DAY_S,
-        description="A worker that has work and reports no event for so long is hung",
+        description="A worker with work that reports no event for this long is hung",
         json_schema_extra=unit("s"),
     )
     max_restarts: int = Field(
-        3, ge=0, le=1000, description="A worker is started again at most so often", json_schema_extra=unit("restarts")
+        3,
+        ge=0,
+        le=1000,
+        description="How many times a worker is started again",
+        json_schema_extra=unit("restarts"),
     )
     max_attempts: int = Field(
-        4, ge=1, le=1000, description="A sample is tried at most so often", json_schema_extra=unit("attempts")
+        4, ge=1, le=1000, description="How many times a sample is tried", json_schema_extra=unit("attempts")
     )
     pin_numa: bool = Field(True, description="Bind a worker to the cores and the memory next to its GPU")
     warm_up_prompts: int = Field(
@@ -157,7 +165,7 @@ class DispatchConfig(Strict):
         128,
         ge=1,
         le=MAX_QUERIES,
-        description="Offline: samples that a worker is given beyond what its engine computes at once",
+        description="Offline: samples given to a worker beyond what its engine computes at once",
         json_schema_extra=unit("samples"),
     )
 
@@ -168,7 +176,7 @@ class LoadGenConfig(Strict):
         None,
         gt=0,
         le=MAX_QPS,
-        description="Expected rate; wins over user_conf. SingleStream has target_latency_ms in its place",
+        description="Expected rate; wins over user_conf; SingleStream uses target_latency_ms instead",
         json_schema_extra=unit("samples/s"),
     )
     target_latency_ms: float | None = Field(
@@ -196,11 +204,11 @@ class LoadGenConfig(Strict):
         None,
         ge=1,
         le=MAX_QUERIES,
-        description="Smoke runs only: end after so many queries",
+        description="Smoke runs only: end after this many queries",
         json_schema_extra=unit("queries"),
     )
     max_duration_ms: int | None = Field(
-        None, ge=1, le=MAX_DURATION_MS, description="Smoke runs only: end after so long", json_schema_extra=unit("ms")
+        None, ge=1, le=MAX_DURATION_MS, description="Smoke runs only: end after this time", json_schema_extra=unit("ms")
     )
 
 
@@ -217,14 +225,14 @@ class ClusterConfig(Strict):
         None,
         ge=1,
         le=MAX_WORKERS,
-        description="Start as soon as so many are ready, the others join later; none: wait for all",
+        description="Start once this many are ready; the others join later; none: wait for all",
         json_schema_extra=unit("workers"),
     )
     placement_timeout_s: float = Field(
         60.0,
         gt=0,
         le=DAY_S,
-        description="The run ends if no worker gets a node for so long",
+        description="The run ends if no worker gets a node for this long",
         json_schema_extra=unit("s"),
     )
 
@@ -264,7 +272,7 @@ class RunConfig(Strict):
     overwrite: bool = Field(False, description="Replace an earlier run in the directory; never saved")
     skip_preflight: bool = Field(False, description="Do not check machine, model, data and configuration first")
     stall_timeout_s: float = Field(
-        600.0, gt=0, le=DAY_S, description="A run without any event for so long is ended", json_schema_extra=unit("s")
+        600.0, gt=0, le=DAY_S, description="A run without any event for this long is ended", json_schema_extra=unit("s")
     )
     model: ModelConfig = Field(default_factory=ModelConfig)
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)

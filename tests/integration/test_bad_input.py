@@ -138,7 +138,11 @@ def test_a_user_conf_with_a_trap(tmp_path: Path, data: Path, case: str) -> None:
         ("offline", BAD_CONF["trailing comment"][0], ("FromConfig returned", "comment behind a value")),
         ("server", "*.Server.target_qps = 0\n", ("server_target_qps is 0", "--target-qps")),
         ("server", "*.Server.target_qps = inf\n", ("server_target_qps is inf", "at most 1e+06", "--target-qps")),
-        ("server", "*.Server.target_qps = 9e5\n*.*.min_duration = 900000\n", ("900000 for 900000 ms", "correct the target")),
+        (
+            "server",
+            "*.Server.target_qps = 9e5\n*.*.min_duration = 900000\n",
+            ("900000 for 900000 ms",),
+        ),
         (
             "offline",
             "*.*.min_duration = 99999999999999999999\n",
