@@ -1,4 +1,7 @@
-"""Packaging of mlperf-llama. The version stands in ``harness/__init__.py`` and is read without importing it."""
+"""Packaging of mlperf-llama: what pyproject.toml leaves to be worked out.
+
+The version stands in ``harness/__init__.py`` and is read without importing it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+PACKAGES = ("mlperf_llama_base", "harness", "qsl", "sut")
 
 
 def version() -> str:
@@ -69,30 +73,14 @@ EXTRAS["dev"] = [
 ]
 
 setup(
-    name="mlperf-llama",
     version=version(),
-    description="MLPerf Inference harness for Llama-3.1-8B with CNN/DailyMail: from a smoke run to a submission",
-    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").is_file() else "",
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.11,<3.14",
-    packages=find_packages(
-        include=["mlperf_llama_base", "mlperf_llama_base.*", "harness", "harness.*", "qsl", "qsl.*", "sut", "sut.*"]
-    ),
+    packages=find_packages(include=[found for name in PACKAGES for found in (name, f"{name}.*")]),
     package_data={
         "harness": ["profiles/*.yaml", "**/templates/*", "**/*.json", "**/*.config"],
         "qsl": ["samples/*"],
         "sut": ["**/*.json"],
+        "": ["py.typed"],
     },
     install_requires=CORE,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["mlperf-llama = harness.cli:main"]},
-    classifiers=[
-        "Environment :: Console",
-        "Operating System :: POSIX :: Linux",
-        "Programming Language :: Python :: 3.11",
-        "Programming Language :: Python :: 3.12",
-        "Programming Language :: Python :: 3.13",
-        "Topic :: System :: Benchmark",
-    ],
 )

@@ -1,3 +1,3 @@
 """The run: how it is measured. Builds on ``sut`` (who answers) and ``qsl`` (what is asked)."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

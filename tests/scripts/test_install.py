@@ -30,13 +30,14 @@ esac
 
 
 class Project:
-    """A copy of the scripts and setup.py with a made-up Python."""
+    """A copy of the scripts and of what decides the installation, with a made-up Python."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.calls = root / "calls"
         shutil.copytree(ROOT / "scripts", root / "scripts")
-        shutil.copy(ROOT / "setup.py", root)
+        for name in ("setup.py", "pyproject.toml", *(path.name for path in ROOT.glob("constraints*.txt"))):
+            shutil.copy(ROOT / name, root)
         self.python = executable(root / "fake" / "python", PYTHON)
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +63,7 @@ def test_installs_once(project: Project) -> None:
     assert done.stdout.splitlines() == ["summarize", "runs/x"]
     torch, itself = project.installs()
     assert torch.endswith(" torch==2.13.0")
-    assert itself.endswith(f"-e {project.root}")
+    assert itself.endswith(f"--constraint {project.root}/constraints.txt -e {project.root}")
     assert project.run().returncode == 0
     assert project.installs() == []
 
@@ -72,18 +73,26 @@ def test_torch_comes_from_its_own_index_if_that_answers(project: Project) -> Non
     assert "--index-url https://download.pytorch.org/whl/cpu torch==2.13.0" in project.installs()[0]
 
 
-def test_with_a_gpu_torch_is_left_to_the_requirements(project: Project) -> None:
-    assert project.run(TORCH="cuda").returncode == 0
-    assert len(project.installs()) == 1
+def test_the_versions_fit_the_environment(project: Project) -> None:
+    assert project.run(TORCH="cuda", EXTRAS="vllm").returncode == 0
+    assert f"--constraint {project.root}/constraints-vllm.txt " in project.installs()[0]
+    assert project.run(TORCH="cuda", CONSTRAINTS="").returncode == 0
+    assert "--constraint" not in project.installs()[0]
 
 
-def test_changed_requirements_install_again(project: Project) -> None:
+@pytest.mark.parametrize("name", ["setup.py", "constraints.txt"])
+def test_changed_requirements_install_again(project: Project, name: str) -> None:
     project.run(EXTRAS="report")
     project.installs()
-    with (project.root / "setup.py").open("a") as file:
+    with (project.root / name).open("a") as file:
         file.write("# changed\n")
     assert project.run().returncode == 0
     assert project.installs()[-1].endswith("[report]")
+
+
+def test_with_a_gpu_torch_is_left_to_the_requirements(project: Project) -> None:
+    assert project.run(TORCH="cuda").returncode == 0
+    assert len(project.installs()) == 1
 
 
 def test_extras_add_up(project: Project) -> None:
@@ -124,7 +133,11 @@ def test_two_at_once_install_once(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("environment", "code", "message"),
-    [({"PYTHON": "/nowhere/python"}, 2, "PYTHON=/nowhere/python"), ({"TORCH": "rocm"}, 2, "TORCH=rocm")],
+    [
+        ({"PYTHON": "/nowhere/python"}, 2, "PYTHON=/nowhere/python"),
+        ({"TORCH": "rocm"}, 2, "TORCH=rocm"),
+        ({"CONSTRAINTS": "/nowhere/versions.txt"}, 2, "CONSTRAINTS=/nowhere/versions.txt"),
+    ],
 )
 def test_wrong_variables(project: Project, environment: dict[str, str], code: int, message: str) -> None:
     done = project.run(**environment)
