@@ -21,9 +21,11 @@ from harness.config import Mode, RunConfig, Scenario
 from harness.inventory.system import collect
 from harness.rundir import names
 from harness.rundir.directory import prepare_directory
+from harness.workers import check_engine
 from mlperf_llama_base import child, files
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
 from sut import engines
+from sut.engines.facts import ModelUse
 
 SMALLEST_FREE_BYTES = 64 << 10
 LOG_PREFIX = re.compile(r"^[\d-]+ [\d:,]+ \S+ [A-Z]+ ")
@@ -33,9 +35,11 @@ REASONS_SHOWN = 3
 def execute(config: RunConfig, *, console: Console | None = None) -> int:
     """Carry out the run. Returns the exit code 0 (valid) or 1 (not valid); raises a ``HarnessError`` otherwise."""
     console = console or Console()
-    engines.check_installed(config.engine.name)
+    without_effect = check_engine(config)
     check_target(config)
     config = with_defaults(config)
+    for text in without_effect.values():
+        console.print(f"warning: {text}", highlight=False, markup=False)
     run_dir = prepare_directory(config)
     with _writing(run_dir):
         config.save(run_dir / names.CONFIG)
@@ -75,7 +79,7 @@ def with_defaults(config: RunConfig) -> RunConfig:
         if not Path(config.dataset.path).exists():
             raise UserError(f"data set {config.dataset.path} does not exist: 'mlperf-llama data prepare' makes it")
         config.dataset.path = str(Path(config.dataset.path).resolve())
-    if config.model.path is None and config.engine.name in ("transformers", "vllm"):
+    if config.model.path is None and engines.find(config.engine.name).model is ModelUse.LOADED:
         config.model.path = str(demo.demo_model())
     elif config.model.path and Path(config.model.path).exists():
         config.model.path = str(Path(config.model.path).resolve())

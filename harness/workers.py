@@ -11,8 +11,6 @@ from sut import engines
 from sut.messages import EngineSettings, WorkerSpec
 from sut.workers.devices import visible_gpus
 
-GPU_ENGINES = ("transformers", "vllm")
-
 
 def engine_settings(config: RunConfig) -> EngineSettings:
     """What every worker builds its engine from. Offline reports completions only."""
@@ -28,6 +26,22 @@ def engine_settings(config: RunConfig) -> EngineSettings:
     )
 
 
+def check_engine(config: RunConfig) -> dict[str, str]:
+    """Refuse an engine or an argument that cannot work, before anything is started.
+
+    Returns the arguments that will have no effect, each with the reason. Raises ``UserError``, or ``EnvironmentFault``
+    for packages that are missing where the workers run (on a cluster that is the nodes' affair).
+    """
+    if config.cluster.address == "local":
+        engines.check_installed(config.engine.name)
+    return engines.check(engine_settings(config))
+
+
+def wants_gpus(config: RunConfig) -> bool:
+    """The workers take GPUs where there are any."""
+    return engines.find(config.engine.name).uses_gpu and config.engine.device != "cpu"
+
+
 def plan_workers(config: RunConfig, *, run_dir: Path, endpoint: str) -> list[WorkerSpec]:
     """One worker a GPU (or tensor-parallel group), or ``workers.count``; without a GPU one.
 
@@ -35,15 +49,14 @@ def plan_workers(config: RunConfig, *, run_dir: Path, endpoint: str) -> list[Wor
     """
     engines.check_installed(config.engine.name)
     size = config.workers.tensor_parallel
-    wants_gpu = config.engine.name in GPU_ENGINES and config.engine.device != "cpu"
-    gpus = visible_gpus() if wants_gpu else []
-    if config.engine.device == "cuda" and wants_gpu and len(gpus) < size:
+    gpus = visible_gpus() if wants_gpus(config) else []
+    if config.engine.device == "cuda" and wants_gpus(config) and len(gpus) < size:
         raise EnvironmentFault(
             f"engine.device is cuda and a worker needs {size} GPU(s), but {len(gpus)} can be seen here: "
             "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use engine.device=cpu"
         )
-    urls = config.engine.args.get("urls") if config.engine.name == "openai" else None
-    count = config.workers.count or (len(urls) if urls else max(1, len(gpus) // size))
+    asked = config.workers.count or engines.find(config.engine.name).workers(config.engine.args)
+    count = asked or max(1, len(gpus) // size)
     if gpus and count * size > len(gpus):
         raise EnvironmentFault(
             f"workers.count {count} x tensor_parallel {size} needs {count * size} GPUs, {len(gpus)} can be seen here"

@@ -31,39 +31,6 @@ def warm_up_prompts(count: int) -> list[list[int]]:
     return [random.integers(100, 10_000, 16 + 1024 * k // max(1, count - 1)).tolist() for k in range(count)]
 
 
-def generate_with_vllm(
-    settings: EngineSettings, prompts: list[list[int]], *, warm_up: int, batch: int | None
-) -> tuple[float, int]:
-    """Return seconds and generated tokens of ``LLM.generate`` with exactly the arguments of our engine."""
-    from vllm import LLM, SamplingParams
-    from vllm.platforms import current_platform
-
-    from sut.engines import vllm_args
-
-    plan = vllm_args.split(settings)
-    vllm_args.set_environment(plan)
-    cpu = current_platform.is_cpu()
-    vllm_args.own_process(plan, cpu=cpu)
-    llm = LLM(**vllm_args.for_installed(plan, settings, cpu=cpu))
-    params = SamplingParams(
-        temperature=0.0,
-        max_tokens=settings.max_new_tokens,
-        min_tokens=settings.min_new_tokens,
-        ignore_eos=plan.ignore_eos,
-        detokenize=False,
-    )
-
-    def ask(some: list[list[int]]) -> int:
-        outputs = llm.generate([{"prompt_token_ids": p} for p in some], params, use_tqdm=False)
-        return sum(len(o.outputs[0].token_ids) for o in outputs)
-
-    ask(warm_up_prompts(warm_up))
-    began = time.perf_counter()
-    size = batch or len(prompts)
-    tokens = sum(ask(prompts[i : i + size]) for i in range(0, len(prompts), size))
-    return time.perf_counter() - began, tokens
-
-
 def generate_with_engine(settings: EngineSettings, prompts: list[list[int]], *, warm_up: int) -> tuple[float, int]:
     """Return seconds and generated tokens of our engine object driven directly."""
     engine = engines.create(settings)
@@ -89,8 +56,8 @@ def main(run_dir: Path, batch: int | None) -> None:
     prompts = [dataset.tokens(i).tolist() for i in range(dataset.count)]
     settings = engine_settings(run_config)
     warm_up = run_config.workers.warm_up_prompts
-    if settings.name == "vllm":
-        seconds, tokens = generate_with_vllm(settings, prompts, warm_up=warm_up, batch=batch)
+    if alone := engines.raw_driver(settings.name):
+        seconds, tokens = alone(settings, prompts, warm_up=warm_up_prompts(warm_up), batch=batch)
     else:
         seconds, tokens = generate_with_engine(settings, prompts, warm_up=warm_up)
     figures = {

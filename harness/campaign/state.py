@@ -19,6 +19,8 @@ from mlperf_llama_base import files
 from mlperf_llama_base.errors import UserError
 from mlperf_llama_base.files import sha256_of
 from mlperf_llama_base.source import PACKAGES, ROOT
+from sut import engines
+from sut.engines.facts import ModelUse
 
 STATE = "campaign.json"
 NOT_INPUTS = {"output", "overwrite", "skip_preflight", "monitor"}  # they change nothing that is measured
@@ -62,7 +64,7 @@ class Fingerprints:
 
     def _model(self, config: RunConfig) -> str:
         path = config.model.path
-        if not path or config.engine.name == "null":
+        if not path or engines.find(config.engine.name).model is ModelUse.NONE:
             return "none"
         if path not in self.models:
             from harness.inventory.model import inspect_model

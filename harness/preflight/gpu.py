@@ -74,7 +74,7 @@ class GpuCheck(Check):
 
 
 class GpuMemory(GpuCheck):
-    """Free memory against the weights, and against the share that vLLM reserves."""
+    """Free memory against the weights, and against the share that the engine reserves."""
 
     name = "gpu memory"
 
@@ -100,11 +100,11 @@ class GpuMemory(GpuCheck):
                         "use a smaller number format or tensor_parallel",
                     )
                 )
-            share = float(context.config.engine.args.get("gpu_memory_utilization", 0.9))
-            if context.config.engine.name == "vllm" and free < share * total:
+            share = context.engine.gpu_memory_share(context.config.engine.args)
+            if share and free < share * total:
                 findings.append(
                     fail(
-                        f"{where}, vLLM wants {share:.0%} of the whole and will not start",
+                        f"{where}, the engine wants {share:.0%} of the whole and will not start",
                         "end what else runs on it, or lower engine.args.gpu_memory_utilization",
                     )
                 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from harness.preflight.base import LOCAL_ENGINES, Check, Context, Finding, combine, fail, passed, skipped, warn
+from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
 
 GIB = 2**30
 CGROUP = Path("/sys/fs/cgroup")
@@ -163,7 +163,7 @@ class SharedMemory(Check):
     path = Path("/dev/shm")
 
     def run(self, context: Context) -> Finding:
-        if context.config.engine.name not in LOCAL_ENGINES:
+        if not context.loads_model:
             return skipped(f"engine {context.config.engine.name} does not use it")
         if not self.path.is_dir():
             return warn(f"{self.path} does not exist", "mount a tmpfs there")

@@ -13,7 +13,7 @@ from harness.config import Benchmark, Mode, Scenario
 from harness.config.tree import HOUR_MS, MAX_QPS
 from harness.loadgen.conf_keys import KEYS, MODELS, NAMES, OTHER_MODELS, SCENARIOS, Key, Kind, Use, in_effect
 from harness.loadgen.conf_parser import Assignment, Conf, c_double, c_integer, parse
-from harness.preflight.base import LOCAL_ENGINES, Check, Context, Finding, combine, fail, passed, skipped, warn
+from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
 from harness.rounds import ROUND
 from mlperf_llama_base.errors import nearest
 
@@ -213,7 +213,7 @@ class TargetRate(Check):
     def _plausible(self, context: Context, qps: float, source: str) -> Finding:
         seconds, samples = length(context, qps)
         plan = f"target_qps {qps:g} ({source}): {samples:,} samples, {seconds:,.0f} s at that rate"
-        if context.config.engine.name in LOCAL_ENGINES:
+        if context.loads_model:
             gpus = len(context.gpus.gpus) if context.uses_gpus else 0
             limit = PLAUSIBLE_QPS_PER_GPU * gpus if gpus else PLAUSIBLE_QPS_CPU
             if qps > limit and context.config.cluster.address == "local":

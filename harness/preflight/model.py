@@ -31,7 +31,7 @@ class ModelFiles(Check):
                 found = f"{config.model.path} is not in the local Hugging Face cache: a worker would download it"
                 return warn(found, f"hf download {config.model.path}")
             return fail(f"model folder {config.model.path} does not exist", "give a folder or a hub id with --model")
-        dummy = config.engine.args.get("load_format") == "dummy" or str(config.model.path).startswith("shape:")
+        dummy = context.engine.random_weights(config.engine.args) or str(config.model.path).startswith("shape:")
         problems = [p for p in model.problems if not (dummy and "no weights" in p)]
         if problems and not Path(str(config.model.path)).exists() and config.model.path is not None:
             advice = f"hf download {config.model.path}"

@@ -48,6 +48,7 @@ def default_checks(*, smoke: bool = False) -> list[Check]:
         loadgen_conf.TargetRate(),
         loadgen_conf.Shortened(),
         engine.EngineRules(),
+        engine.EngineArguments(),
         engine.EngineServer(),
         engine.EngineInstalled(),
     ]

@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
-from harness.preflight.base import LOCAL_ENGINES, Check, Context, Finding, combine, fail, passed, skipped, warn
+from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
 from sut.engines import vllm_args
 
 
@@ -137,7 +137,7 @@ class TorchBuild(Check):
     name = "torch build"
 
     def run(self, context: Context) -> Finding:
-        if context.config.engine.name not in LOCAL_ENGINES:
+        if "torch" not in context.engine.packages:
             return skipped(f"engine {context.config.engine.name} does not use torch")
         cuda = torch_cuda()
         context.facts["torch_cuda"] = cuda

@@ -9,6 +9,8 @@ from harness.config import RunConfig
 from harness.preflight.model_files import ModelFolder
 from mlperf_llama_base.errors import UserError
 from qsl.dataset import Dataset
+from sut import engines
+from sut.engines.facts import ModelUse
 
 
 class Tokenizer(Protocol):
@@ -40,8 +42,9 @@ class FastTokenizer:
 
 
 def uses_model(config: RunConfig) -> bool:
-    """The configuration has a model to look at: the null engine has none, a server's is elsewhere unless given."""
-    return config.engine.name != "null" and (config.engine.name != "openai" or config.model.path is not None)
+    """The configuration has a model to look at; a server's is elsewhere, unless its folder is given too."""
+    use = engines.find(config.engine.name).model
+    return use is ModelUse.LOADED or (use is ModelUse.SERVED and config.model.path is not None)
 
 
 def model_path(config: RunConfig) -> Path | None:

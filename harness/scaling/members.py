@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.scaling.member import Member
+from harness.workers import wants_gpus
 from mlperf_llama_base.errors import EnvironmentFault, RunError
 from sut.workers.devices import gpu_name, visible_gpus
 
@@ -69,8 +70,7 @@ class LocalPlace(Place):
 
 def local_places(config: RunConfig, *, groups: int | None) -> list[Place]:
     """This machine in ``groups`` equal shares; without a number, one for each GPU (or worker)."""
-    wants_gpu = config.engine.name in ("transformers", "vllm") and config.engine.device != "cpu"
-    gpus = visible_gpus() if wants_gpu else []
+    gpus = visible_gpus() if wants_gpus(config) else []
     size = config.workers.tensor_parallel
     total = config.workers.count or max(1, len(gpus) // size)
     count = groups or total

@@ -19,9 +19,11 @@ from harness.workers import plan_workers
 from mlperf_llama_base.errors import HarnessError
 from qsl.dataset import Dataset
 from qsl.library import SampleLibrary
+from sut import engines
 from sut.completions import Completions
 from sut.dispatcher import Dispatcher
 from sut.engines import shapes
+from sut.engines.facts import ModelUse
 from sut.hub import Hub
 from sut.policies import make_order, make_policy
 from sut.supervisor import HubOptions
@@ -119,7 +121,8 @@ def _make_dispatcher(config: RunConfig, *, block: int) -> Dispatcher:
 
 
 def _inspect_model(config: RunConfig, journal: Journal) -> dict[str, Any]:
-    if config.engine.name == "null" or (config.engine.name == "openai" and not config.model.path):
+    use = engines.find(config.engine.name).model
+    if use is ModelUse.NONE or (use is ModelUse.SERVED and not config.model.path):
         return {}
     if shapes.is_shape(config.model.path or ""):
         reasons = [f"{config.model.path} is a shape with random weights"]

@@ -86,8 +86,8 @@ def _activations(engine: dict[str, Any], quantization: Any, scheme: Any) -> str:
 
 def _kv_cache(engine: dict[str, Any]) -> str:
     name = str(engine.get("kv_cache_dtype"))
-    scales = "; scales of the checkpoint where it holds any, else 1.0 (vLLM)" if "fp8" in name else ""
-    return short_format(name) + (scales if engine.get("name") == "vllm" else "")
+    scales = (engine.get("facts") or {}).get("kv_cache_scales")
+    return short_format(name) + (f"; {scales}" if scales else "")
 
 
 def _data(quantization: Any, scheme: Any) -> str:

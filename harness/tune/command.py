@@ -13,10 +13,10 @@ from harness.config import Mode, RunConfig, Scenario
 from harness.rundir import names
 from harness.rundir.directory import prepare_directory
 from harness.tune.confirm import START_AGAIN
-from harness.tune.state import TUNE, Options, State
+from harness.tune.state import TUNE, Options, State, with_settings
+from harness.workers import check_engine
 from mlperf_llama_base import child, files
 from mlperf_llama_base.errors import UserError
-from sut import engines
 
 POLL_S = 0.5
 FREE = ("output", "overwrite", "skip_preflight", "monitor")  # may differ when a search is taken up again
@@ -24,7 +24,7 @@ FREE = ("output", "overwrite", "skip_preflight", "monitor")  # may differ when a
 
 def execute(config: RunConfig, options: Options, *, console: Console) -> int:
     """Tune. Returns 0 (found, and valid where it was confirmed) or 1; raises a ``HarnessError`` otherwise."""
-    engines.check_installed(config.engine.name)
+    refuse_without_effect(config, options)
     config = run.with_defaults(config.model_copy(update={"mode": Mode.PERFORMANCE}))
     directory = Path(config.output)
     if not config.overwrite and (directory / TUNE).is_file():
@@ -39,6 +39,18 @@ def execute(config: RunConfig, options: Options, *, console: Console) -> int:
     while supervise(directory, console) == START_AGAIN:
         console.print("starting the engine again for the next rate", highlight=False)
     return tell(State.load(directory).data, directory, console)
+
+
+def refuse_without_effect(config: RunConfig, options: Options) -> None:
+    """Check the engine with every value of the search; a name without effect would compare equal engines."""
+    check_engine(config)
+    for name, values in options.search.items():
+        for value in values:
+            without = check_engine(with_settings(config, {name: value}))
+            if name.removeprefix("engine.args.") in without:
+                raise UserError(
+                    f"--search {name}: {without[name.removeprefix('engine.args.')]}: there is nothing to compare"
+                )
 
 
 def resume(config: RunConfig, options: Options, directory: Path) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from sut.engines.facts import EngineFacts
 from sut.messages import EngineInfo, EngineSettings, Event, Request
 
 IntArray = npt.NDArray[np.int32]
@@ -25,8 +26,11 @@ class Engine(ABC):
     both from one thread and ``poll`` does the work (one step) itself. An engine may decide it in ``load``.
     ``steps`` grows while the engine works, also between events: with work left and no step made it is hung. The worker
     counts the polls of an engine that is not concurrent; a concurrent one counts its own steps.
+    ``facts``: what the harness must know before the engine is loaded. Where importing the class's module imports a
+    heavy library, they stand in a module of their own, which the registry names.
     """
 
+    facts: ClassVar[EngineFacts] = EngineFacts()
     concurrent: bool = False
 
     def __init__(self, settings: EngineSettings) -> None:

@@ -13,44 +13,62 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
-from mlperf_llama_base.errors import EnvironmentFault, UserError, nearest
+from pydantic import Field, field_validator
+
+from mlperf_llama_base.errors import EnvironmentFault
 from sut.engines.base import Engine
+from sut.engines.facts import Arguments, EngineFacts, ModelUse, parse
 from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
 
-DEFAULTS: dict[str, Any] = {
-    "output_tokens": 128,
-    "max_num_seqs": 512,
-    "max_num_batched_tokens": 8192,
-    "step_ms": 0.0,
-    "sequence_us": 0.0,
-    "prefill_us": 0.0,
-    "load_s": 0.0,
-    "eos_token_id": 128009,
-    "vocab_size": 128256,
-    # fault injection at the N-th sample: raise@N hang@N exit@N fail@N empty@N twice@N garbage@N; at load: oom@0 exit@0
-    "fault": "",
-    "fault_worker": None,
-    # every step of this worker takes so many times as long
-    "slow_worker": None,
-    "slow_factor": 10.0,
-}
+AT_SAMPLE = ("raise", "hang", "exit", "fail", "empty", "twice", "garbage")
+AT_LOAD = ("oom", "exit")
+
+
+class NullArguments(Arguments):
+    """``engine.args`` of the null engine."""
+
+    output_tokens: int = Field(128, ge=1, description="Tokens of an answer, EOS included")
+    max_num_seqs: int = Field(512, ge=1, description="Sequences that run at once")
+    max_num_batched_tokens: int = Field(8192, ge=1, description="Tokens of one step")
+    step_ms: float = Field(0.0, ge=0, description="Milliseconds of a step; 0: answer at once")
+    sequence_us: float = Field(0.0, ge=0, description="Microseconds that each running sequence adds to a step")
+    prefill_us: float = Field(0.0, ge=0, description="Microseconds that each token of a new prompt adds to a step")
+    load_s: float = Field(0.0, ge=0, description="Seconds that loading takes")
+    eos_token_id: int = Field(128009, ge=0, description="The last token of every answer")
+    vocab_size: int = Field(128256, ge=1, description="Reported, not enforced")
+    fault: str = Field(
+        "", description=f"Injected at the N-th sample: NAME@N of {', '.join(AT_SAMPLE)}; at load: oom@0, exit@0"
+    )
+    fault_worker: int | None = Field(None, description="Only this worker has the fault; none: all")
+    slow_worker: int | None = Field(None, description="Every step of this worker takes slow_factor times as long")
+    slow_factor: float = Field(10.0, gt=0, description="See slow_worker")
+
+    @field_validator("fault")
+    @classmethod
+    def _known_fault(cls, value: str) -> str:
+        name, _, at = value.partition("@")
+        if value and not (at.isdecimal() and name in (AT_SAMPLE if int(at) else AT_LOAD)):
+            raise ValueError(f"expected NAME@N with NAME of {', '.join(AT_SAMPLE)}, or oom@0 or exit@0")
+        return value
 
 
 class NullEngine(Engine):
-    """See the module. ``args``: the keys of ``DEFAULTS``."""
+    """See the module."""
 
+    facts = EngineFacts(
+        model=ModelUse.NONE,
+        uses_gpu=False,
+        arguments=NullArguments,
+        not_submittable=("the null engine runs no model",),
+    )
     concurrent = True
 
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)
-        for key in settings.args:
-            if key not in DEFAULTS:
-                raise UserError(f"engine.args.{key} is not known to the null engine{nearest(key, DEFAULTS)}")
-        self.args = DEFAULTS | settings.args
-        self._eos = int(self.args["eos_token_id"]).to_bytes(4, "little")
-        self._n = min(int(self.args["output_tokens"]), settings.max_new_tokens)
+        self.args = args = parse(NullArguments, settings)
+        self._eos = args.eos_token_id.to_bytes(4, "little")
+        self._n = min(args.output_tokens, settings.max_new_tokens)
         self._changed = threading.Condition()
         self._waiting: deque[Request] = deque()
         self._running = 0
@@ -58,30 +76,30 @@ class NullEngine(Engine):
         self._step = 0
         self._step_ends = 0.0
         self._seen = 0
-        self._fault, _, at = str(self.args["fault"]).partition("@")
+        self._fault, _, at = args.fault.partition("@")
         self._fault_at = int(at or 0)
         worker = os.environ.get("MLPERF_LLAMA_WORKER_ID")
-        if self.args["fault_worker"] is not None and worker != str(self.args["fault_worker"]):
+        if args.fault_worker is not None and worker != str(args.fault_worker):
             self._fault = ""
-        slow = self.args["slow_worker"] is not None and worker == str(self.args["slow_worker"])
-        self._slowness = float(self.args["slow_factor"]) if slow else 1.0
+        slow = args.slow_worker is not None and worker == str(args.slow_worker)
+        self._slowness = args.slow_factor if slow else 1.0
 
     def load(self) -> EngineInfo:
         if self._fault == "oom":
             raise EnvironmentFault("null engine: out of memory (injected): lower engine.args.max_num_seqs")
         if self._fault == "exit" and self._fault_at == 0:
             os._exit(9)
-        time.sleep(self.args["load_s"])
+        time.sleep(self.args.load_s)
         return EngineInfo(
             name="null",
             version="1",
-            capacity=int(self.args["max_num_seqs"]),
-            eos_token_ids=[int(self.args["eos_token_id"])],
-            vocab_size=int(self.args["vocab_size"]),
+            capacity=self.args.max_num_seqs,
+            eos_token_ids=[self.args.eos_token_id],
+            vocab_size=self.args.vocab_size,
             weight_dtype="none",
             kv_cache_dtype="none",
-            facts={"args": self.args},
-            not_submittable=["the null engine runs no model"],
+            facts={"args": self.args.model_dump()},
+            not_submittable=list(self.facts.not_submittable),
         )
 
     @property
@@ -101,7 +119,7 @@ class NullEngine(Engine):
         with self._changed:
             if not self.outstanding and not self._changed.wait_for(lambda: self.outstanding, timeout_s):
                 return []
-        return self._advance() if self.args["step_ms"] else self._answer_at_once()
+        return self._advance() if self.args.step_ms else self._answer_at_once()
 
     def _answer_at_once(self) -> list[Event]:
         events: list[Event] = []
@@ -111,10 +129,10 @@ class NullEngine(Engine):
 
     def _advance(self) -> list[Event]:
         """Run one step: admit, sleep for its length, deliver."""
-        budget = int(self.args["max_num_batched_tokens"]) - self._running
+        budget = self.args.max_num_batched_tokens - self._running
         admitted: list[Request] = []
         prefill = 0
-        while self._waiting and self._running < self.args["max_num_seqs"]:
+        while self._waiting and self._running < self.args.max_num_seqs:
             length = len(self._waiting[0].tokens) // 4
             if admitted and prefill + length > budget:
                 break
@@ -124,8 +142,8 @@ class NullEngine(Engine):
         self._step += 1
         self.steps = self._step
         self._finishing.setdefault(self._step + self._n - 1, []).extend(admitted)
-        step_us = self.args["sequence_us"] * self._running + self.args["prefill_us"] * prefill
-        length_s = (self.args["step_ms"] + step_us / 1e3) / 1e3 * self._slowness
+        step_us = self.args.sequence_us * self._running + self.args.prefill_us * prefill
+        length_s = (self.args.step_ms + step_us / 1e3) / 1e3 * self._slowness
         now = time.perf_counter()
         # counted from the end of the last step, so that the sleeps' lateness does not add up
         self._step_ends = (self._step_ends if now - self._step_ends < 0.05 else now) + length_s

@@ -39,6 +39,7 @@ PROBE = [1, 2, 3]
 class OpenAIEngine(Engine):
     """One endpoint. Arguments: :class:`sut.engines.openai_args.OpenAIArgs`."""
 
+    facts = openai_args.FACTS
     concurrent = True
 
     def __init__(self, settings: EngineSettings) -> None:

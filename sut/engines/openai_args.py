@@ -7,18 +7,18 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, field_validator
 
-from mlperf_llama_base.errors import EnvironmentFault, UserError, nearest
+from mlperf_llama_base.errors import EnvironmentFault, UserError
+from sut.engines import facts
+from sut.engines.facts import Arguments, EngineFacts, ModelUse
 from sut.messages import EngineSettings
 
 WORKER_ID = "MLPERF_LLAMA_WORKER_ID"
 
 
-class OpenAIArgs(BaseModel):
+class OpenAIArgs(Arguments):
     """``engine.args`` of the openai engine."""
-
-    model_config = ConfigDict(extra="forbid")
 
     url: str | None = Field(None, description="Root of the server, without /v1")
     urls: list[str] = Field(default_factory=list, description="Several servers: worker N talks to number N (in turn)")
@@ -36,23 +36,30 @@ class OpenAIArgs(BaseModel):
     ignore_eos: bool = False
     extra_body: dict[str, Any] = Field(default_factory=dict, description="Further fields of the request")
 
+    @field_validator("urls", mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
 
 def parse(settings: EngineSettings) -> OpenAIArgs:
     """Check ``settings.args``. Raises ``UserError`` naming the key."""
-    try:
-        args = OpenAIArgs.model_validate(settings.args)
-    except ValidationError as error:
-        raise UserError("; ".join(_explain(e) for e in error.errors())) from None
+    args = facts.parse(OpenAIArgs, settings)
     if bool(args.url) == bool(args.urls):
         raise UserError("the openai engine needs engine.args.url (one server) or engine.args.urls (several)")
-    for url in args.urls or [str(args.url)]:
+    for url in servers(args):
         _check_url(url)
     return args
 
 
+def servers(args: OpenAIArgs) -> list[str]:
+    """Every server that the arguments name."""
+    return args.urls or [str(args.url)]
+
+
 def endpoint(args: OpenAIArgs) -> str:
     """Return the URL of this worker: ``urls`` are dealt out by the worker's number."""
-    urls = args.urls or [str(args.url)]
+    urls = servers(args)
     url = urls[int(os.environ.get(WORKER_ID, "0")) % len(urls)].rstrip("/")
     return url.removesuffix("/v1")
 
@@ -92,7 +99,11 @@ def load_tokenizer(name: str) -> Any:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise UserError(f"engine.args.url {url!r}: {error}: give http://HOST:PORT or https://HOST:PORT") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"engine.args.url {parts.hostname or url!r}: give http://HOST:PORT or https://HOST:PORT")
     if parts.password or parts.username:
@@ -102,8 +113,26 @@ def _check_url(url: str) -> None:
         )
 
 
-def _explain(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"engine.args.{key} is not known to the openai engine{nearest(key, OpenAIArgs.model_fields)}"
-    return f"engine.args.{key}: {error['msg'][0].lower()}{error['msg'][1:]}"
+class OpenAIFacts(EngineFacts):
+    """One worker a server, and no GPU here."""
+
+    def check(self, settings: EngineSettings) -> dict[str, str]:
+        parse(settings)
+        return {}
+
+    def workers(self, args: dict[str, Any]) -> int | None:
+        urls = args.get("urls")
+        return len(urls) or None if isinstance(urls, list) else None
+
+    def servers(self, settings: EngineSettings) -> list[str]:
+        return servers(parse(settings))
+
+
+FACTS = OpenAIFacts(
+    engine="sut.engines.openai:OpenAIEngine",
+    packages=("aiohttp",),
+    install="pip install 'mlperf-llama[openai]'",
+    model=ModelUse.SERVED,
+    uses_gpu=False,
+    arguments=OpenAIArgs,
+)

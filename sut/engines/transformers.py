@@ -17,34 +17,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 import transformers
 
-from mlperf_llama_base.errors import RunError, UserError, nearest
+from mlperf_llama_base.errors import RunError
 from sut.engines.base import Engine, IntArray
+from sut.engines.facts import parse
 from sut.engines.kv_slots import SlotCache
+from sut.engines.transformers_args import FACTS, TransformersArguments
 from sut.engines.transformers_load import load_model, pick_device, pick_dtype
 from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
 
-ATTENTION = ("sdpa", "eager")
 log = logging.getLogger(__name__)
-
-
-class Arguments(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``engine.args`` of this engine.
-
-    ``dtype``: auto, float32, bfloat16, float16; auto is float32 on a CPU (the same tokens in whatever batch, and not
-    every CPU computes in bfloat16) and the checkpoint's own on CUDA. ``max_batch``: requests decoded together; none: 16
-    on a CPU, 64 on CUDA. ``threads``: of torch; none: torch's choice. ``revision``: of a model on the hub.
-    """
-
-    dtype: str = "auto"
-    attn_implementation: str = "sdpa"
-    max_batch: int | None = None
-    threads: int | None = None
-    revision: str | None = None
 
 
 @dataclass(slots=True)
@@ -62,9 +47,11 @@ class _Running:
 class TransformersEngine(Engine):
     """See the module. ``submit`` and ``poll`` are for one thread; ``poll`` runs one step and never waits."""
 
+    facts = FACTS
+
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)
-        self.arguments = _parse(settings.args)
+        self.arguments = parse(TransformersArguments, settings)
         self._waiting: deque[tuple[int, IntArray]] = deque()
         self._running: list[_Running] = []
         self._events: list[Event] = []
@@ -73,10 +60,7 @@ class TransformersEngine(Engine):
 
     def load(self) -> EngineInfo:
         """See ``Engine.load``. Any decoder-only model with ordinary attention loads, not only a Llama."""
-        if self.settings.tensor_parallel != 1:
-            raise UserError(
-                "engine 'transformers' uses one device a worker: set workers.tensor_parallel=1, or take engine vllm"
-            )
+        self.facts.check(self.settings)
         if self.arguments.threads is not None:
             torch.set_num_threads(self.arguments.threads)
         self.device = pick_device(self.settings.device)
@@ -242,30 +226,6 @@ class TransformersEngine(Engine):
         self.model = self._cache = None  # type: ignore[assignment]
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _parse(args: dict[str, Any]) -> Arguments:
-    known = Arguments.__struct_fields__
-    for key in args:
-        if key not in known:
-            raise UserError(
-                f"engine.args.{key} is not known to engine 'transformers'{nearest(key, known)} "
-                f"(arguments: {', '.join(known)})"
-            )
-    try:
-        arguments = msgspec.convert(args, Arguments)
-    except msgspec.ValidationError as error:
-        raise UserError(f"engine.args of engine 'transformers': {error}") from error
-    for name in ("max_batch", "threads"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UserError(f"engine.args.{name} must be at least 1 (got {value})")
-    if arguments.attn_implementation not in ATTENTION:
-        raise UserError(
-            f"engine.args.attn_implementation {arguments.attn_implementation!r} is not supported by engine "
-            f"'transformers': use {' or '.join(ATTENTION)}"
-        )
-    return arguments
 
 
 def _eos_ids(model: Any) -> list[int]:

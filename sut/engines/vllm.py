@@ -29,7 +29,7 @@ import msgspec
 import numpy as np
 
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
-from sut.engines import vllm_args, vllm_facts
+from sut.engines import vllm_args, vllm_entry, vllm_facts
 from sut.engines.base import Engine, IntArray
 from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
 
@@ -43,6 +43,8 @@ FINISHED_WELL = (0, 1, 4)  # FinishReason STOP, LENGTH, REPETITION (vllm/v1/engi
 
 class VllmEngine(Engine):
     """vLLM 0.26 to 0.33, on any device it was built for. Arguments: see :mod:`sut.engines.vllm_args`."""
+
+    facts = vllm_entry.FACTS
 
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)

@@ -1,7 +1,7 @@
 """From our settings to vLLM's arguments: what the rules force, what we prefer, what the installed release knows.
 
-vLLM's arguments come and go between releases, so they are filtered against the installed ``EngineArgs``; what was
-dropped is reported, not silently lost.
+vLLM's arguments come and go between releases, so they are filtered against the installed ``EngineArgs``: what only
+another release knows is dropped and reported, what none knows is refused.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mlperf_llama_base.errors import UserError, nearest
-from sut.engines import shapes
+from mlperf_llama_base.errors import UserError
+from sut.engines import shapes, vllm_release
 from sut.messages import EngineSettings
 
 OLDEST, NEWEST = (0, 26), (0, 33)
@@ -53,6 +53,9 @@ ENVIRONMENT = {
 CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB; vLLM itself takes nearly half of the machine
 
 
+OWN = ("env", "fp8_gemm", "ignore_eos", "multiprocessing", "step_log")  # see split(); the rest is vLLM's
+
+
 @dataclasses.dataclass
 class Plan:
     """``vllm``: arguments for ``EngineArgs``. ``dropped``: not known to this release. ``overridden``: not allowed."""
@@ -68,10 +71,11 @@ class Plan:
     not_submittable: list[str] = dataclasses.field(default_factory=list)
 
 
-def split(settings: EngineSettings) -> Plan:
+def split(settings: EngineSettings, *, look_at_model: bool = True) -> Plan:
     """Separate our own arguments (``ignore_eos``, ``multiprocessing``, ``step_log``, ``fp8_gemm``, ``env``).
 
-    Checks the model too. Needs no vLLM. Raises ``UserError`` for a wrong type or a model folder without a model.
+    ``look_at_model``: check its folder too. Needs no vLLM. Raises ``UserError`` for a wrong type or a model folder
+    without a model.
     """
     args = dict(settings.args)
     environment = args.pop("env", None) or {}
@@ -90,7 +94,8 @@ def split(settings: EngineSettings) -> Plan:
     if shapes.is_shape(settings.model):
         args["load_format"] = "dummy"
     args["model"] = shapes.resolve(settings.model)
-    check_model(args["model"], dummy=args.get("load_format") == "dummy")
+    if look_at_model:
+        check_model(args["model"], dummy=args.get("load_format") == "dummy")
     plan.vllm = args
     if plan.ignore_eos:
         plan.not_submittable.append("ignore_eos: answers go on past the end-of-sequence token")
@@ -104,7 +109,10 @@ def split(settings: EngineSettings) -> Plan:
 
 
 def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu: bool) -> dict[str, Any]:
-    """Return the arguments for an ``EngineArgs`` with the fields ``known``; record in ``plan`` what was changed."""
+    """Return the arguments for an ``EngineArgs`` with the fields ``known``; record in ``plan`` what was changed.
+
+    Raises ``UserError`` for an argument that no release of vLLM knows.
+    """
     known = set(known)
     args = {**DEFAULTS, **(CPU_DEFAULTS if cpu else GPU_DEFAULTS), **plan.vllm}
     forced = {**FORCED, "tensor_parallel_size": settings.tensor_parallel}
@@ -120,14 +128,11 @@ def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu:
     if stated and args.get("quantization") not in (None, stated):
         given = args.pop("quantization")
         plan.warnings.append(f"quantization {given!r} was dropped: the checkpoint is already quantised ({stated})")
-    for name in sorted(set(args) - known):
-        args.pop(name)
-        if name in plan.vllm:
-            plan.dropped.append(name)
-            plan.warnings.append(
-                f"vLLM argument {name!r} is not known to the installed release and was dropped{nearest(name, known)}"
-            )
-    return args
+    unknown = set(args) - known
+    dropped = vllm_release.other_releases(unknown & set(plan.vllm), {*known, *OWN})
+    plan.dropped += dropped
+    plan.warnings += dropped.values()
+    return {name: value for name, value in args.items() if name not in unknown}
 
 
 def set_environment(plan: Plan) -> None:

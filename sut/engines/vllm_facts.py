@@ -30,6 +30,7 @@ MODEL = re.compile(
     r"|Cannot find any model weights|not initialized from checkpoint",
     re.IGNORECASE,
 )
+KV_SCALES = "scales of the checkpoint where it holds any, else 1.0 (vLLM)"
 # The messages of the processes above the one that failed name no reason.
 EMPTY_CAUSE = re.compile(r"Engine core initialization failed|WorkerProc initialization failed")
 
@@ -65,6 +66,7 @@ def engine_facts(
         "seed": model.seed,
         "arguments": {k: repr(v) for k, v in sorted(plan.vllm.items())},
         "environment": {k: v for k, v in sorted(os.environ.items()) if k.startswith("VLLM_") and not PRIVATE.search(k)},
+        **({"kv_cache_scales": KV_SCALES} if "fp8" in str(cache.cache_dtype) else {}),
         "dropped_args": plan.dropped,
         "overridden_args": plan.overridden,
         "warnings": plan.warnings,

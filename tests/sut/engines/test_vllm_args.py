@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlperf_llama_base.errors import UserError
-from sut.engines import shapes, vllm_args, vllm_facts
+from sut.engines import shapes, vllm_args, vllm_entry, vllm_facts, vllm_release
 from sut.messages import EngineSettings
 
 KNOWN = {
@@ -30,6 +31,7 @@ KNOWN = {
     "compilation_config",
     "enforce_eager",
     "additional_config",
+    "speculative_config",
     "seed",
 }
 
@@ -49,12 +51,82 @@ def test_prefix_caching_is_off_whatever_the_user_says() -> None:
     assert plan.overridden == {"enable_prefix_caching": True}
 
 
-def test_an_argument_unknown_to_the_release_is_dropped_and_named() -> None:
-    args, plan = completed(kv_cache_dtyp="fp8", max_num_seqs=7)
+def test_an_argument_of_another_release_is_dropped_and_named() -> None:
+    args, plan = completed(override_attention_dtype="fp8", max_num_seqs=7)
     assert args["max_num_seqs"] == 7
-    assert "kv_cache_dtyp" not in args
-    assert plan.dropped == ["kv_cache_dtyp"]
-    assert "did you mean 'kv_cache_dtype'?" in plan.warnings[0]
+    assert "override_attention_dtype" not in args
+    assert plan.dropped == ["override_attention_dtype"]
+    assert "is known to vLLM 0.26 to 0.27, not to the installed release" in plan.warnings[0]
+
+
+def test_an_argument_that_no_release_knows_is_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"engine\.args\.kv_cache_dtyp is not known .*did you mean 'kv_cache_dtype'"
+    ):
+        completed(kv_cache_dtyp="fp8")
+
+
+SOURCE = """
+from dataclasses import dataclass
+
+@dataclass
+class EngineArgs:
+    model: str = "m"
+    max_num_seqs: int | None = None
+    gpu_memory_utilization: float = CacheConfig.gpu_memory_utilization
+    enforce_eager: bool = False
+    load_format: str | LoadFormats = "auto"
+    seed: int = get_field(ModelConfig, "seed")
+    cudagraph_capture_sizes: list[int] | None = (
+        CompilationConfig.cudagraph_capture_sizes
+    )
+
+    def __post_init__(self):
+        self.found: int = 1
+"""
+
+
+def test_arguments_of_a_release_are_read_from_its_source() -> None:
+    known = vllm_release.read_arguments(SOURCE)
+    assert known == {
+        "model": (str,),
+        "max_num_seqs": (int,),
+        "gpu_memory_utilization": (float,),
+        "enforce_eager": (bool,),
+        "load_format": (),
+        "seed": (int,),
+        "cudagraph_capture_sizes": (),
+    }
+    assert vllm_release.check({"max_num_seqs": 4, "gpu_memory_utilization": 1, "load_format": 3}, known) == {}
+    assert list(vllm_release.check({"monokernel": True}, known)) == ["monokernel"]
+    with pytest.raises(LookupError):
+        vllm_release.read_arguments("class Other: ...")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"max_num_seq": 4}, "engine.args.max_num_seq is not known to engine 'vllm'; did you mean 'max_num_seqs'?"),
+        ({"max_num_seqs": "abc"}, "engine.args.max_num_seqs: expected int (got 'abc')"),
+        ({"max_num_seqs": True}, "engine.args.max_num_seqs: expected int (got True)"),
+        ({"enforce_eager": 1}, "engine.args.enforce_eager: expected bool (got 1)"),
+        ({"ignor_eos": True}, "engine.args.ignor_eos is not known to engine 'vllm'; did you mean 'ignore_eos'?"),
+    ],
+)
+def test_what_the_installed_release_does_not_take_is_refused_before_it_is_imported(
+    given: dict[str, Any], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_release, "installed_arguments", lambda: vllm_release.read_arguments(SOURCE))
+    with pytest.raises(UserError, match=re.escape(text)):
+        vllm_entry.FACTS.check(settings(**given))
+    assert vllm_entry.FACTS.check(settings(max_num_seqs=4, step_log=True)) == {}
+
+
+def test_where_vllm_is_not_installed_its_arguments_are_left_to_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm_release, "installed_arguments", lambda: None)
+    assert vllm_entry.FACTS.check(settings("/only/on/the/nodes", max_num_seq=4)) == {}
+    with pytest.raises(UserError, match="must be true or false"):
+        vllm_entry.FACTS.check(settings(step_log=3))
 
 
 def test_a_default_unknown_to_the_release_is_dropped_in_silence() -> None:
