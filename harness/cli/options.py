@@ -48,7 +48,9 @@ class Setup:
 
     profile: Annotated[str | None, typer.Option("--profile", help="Profile: a name or a YAML file.")] = None
     engine: Annotated[
-        str | None, typer.Option("--engine", help="Engine: null, transformers, vllm, openai."), Sets("engine.name")
+        str | None,
+        typer.Option("--engine", help="Engine: null, transformers, vllm, openai, or package.module:Class."),
+        Sets("engine.name"),
     ] = None
     model: Annotated[
         str | None,

@@ -55,7 +55,7 @@ class DatasetConfig(Strict):
 
 
 class EngineConfig(Strict):
-    name: str = Field("transformers", description="null, transformers, vllm, openai")
+    name: str = Field("transformers", description="null, transformers, vllm, openai, or package.module:Class")
     device: str = Field("auto", description="auto, cpu, cuda")
     max_new_tokens: int = Field(
         ROUND.max_new_tokens,

@@ -14,9 +14,13 @@ from typing import Any
 import psutil
 import pytest
 
+from harness import config
 from harness.loadgen.early_stopping import allowed_over_limit
 from harness.report.load import load
 from harness.report.sections import tuning
+from harness.tune.command import refuse_without_effect
+from harness.tune.state import Options
+from mlperf_llama_base.errors import UserError
 from qsl.synthetic import synthesize
 
 ENGINE = "{step_ms: 5, sequence_us: 20, prefill_us: 1, output_tokens: 8, max_num_seqs: 16}"
@@ -159,3 +163,16 @@ def test_a_system_that_cannot_start_is_one_line(tmp_path: Path, dataset: Path) -
     assert "out of memory" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert children_of(tmp_path / "t") == []
+
+
+def test_a_search_over_a_name_without_effect_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would compare equal engines."""
+    quiet = config.build({"engine": {"name": "null"}, "output": str(tmp_path)})
+    refuse_without_effect(quiet, Options(search={"max_num_seqs": [1, 2]}))
+    with pytest.raises(UserError, match="did you mean 'max_num_seqs'"):
+        refuse_without_effect(quiet, Options(search={"max_num_seq": [1, 2]}))
+    with pytest.raises(UserError, match=r"engine\.args\.step_ms: input should be a valid number"):
+        refuse_without_effect(quiet, Options(search={"step_ms": [1, "x"]}))
+    monkeypatch.setattr("sut.engines.check", lambda settings: {"old": "has no effect"} if settings.args else {})
+    with pytest.raises(UserError, match="--search old: has no effect: there is nothing to compare"):
+        refuse_without_effect(quiet, Options(search={"old": [1, 2]}))

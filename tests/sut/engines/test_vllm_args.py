@@ -60,9 +60,7 @@ def test_an_argument_of_another_release_is_dropped_and_named() -> None:
 
 
 def test_an_argument_that_no_release_knows_is_refused() -> None:
-    with pytest.raises(
-        UserError, match=r"engine\.args\.kv_cache_dtyp is not known .*did you mean 'kv_cache_dtype'"
-    ):
+    with pytest.raises(UserError, match=r"engine\.args\.kv_cache_dtyp is not known .*did you mean 'kv_cache_dtype'"):
         completed(kv_cache_dtyp="fp8")
 
 
