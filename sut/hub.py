@@ -1,4 +1,8 @@
-"""The thread between LoadGen and the workers: owns the ROUTER socket, feeds the dispatcher, watches workers."""
+"""The thread between LoadGen and the workers: the ROUTER socket, and nothing that has to be decided.
+
+It carries what was issued to the dispatcher, the dispatcher's assignments to the workers, their answers back, and what
+happens to workers to the supervisor; the decisions are those two's.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,8 @@ from typing import Any
 import msgspec
 import zmq
 
-from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
+from mlperf_llama_base.errors import HarnessError, RunError
+from sut.awake import AwakeClock
 from sut.curve import Gate
 from sut.dispatcher import Dispatcher
 from sut.messages import (
@@ -35,17 +40,22 @@ from sut.messages import (
 )
 from sut.policies import Sample
 from sut.record import SampleRecord
-from sut.supervisor import HubOptions, WorkerView
+from sut.supervisor import Action, Do, State, Supervisor, SupervisorOptions, WorkerView
 from sut.workers.base import WorkerPool
 
 MAX_MESSAGE_BYTES = 64 << 20
-Reports = Callable[[list[tuple[int, bytes]], list[tuple[int, bytes]]], None]
+POLL_MS = 100
+LOOK_EVERY_S = 0.2
+MESSAGES_A_TURN = 64
+Batch = list[tuple[int, bytes]]
+Reports = Callable[[Batch, Batch], None]
 
 
 class Hub(threading.Thread):
     """Runs until :meth:`stop`. ``failure`` is set when the run cannot go on; ``changed`` fires on it and on each ready.
 
     ``prompts(index)`` gives a sample's ids as int32 LE bytes; ``deliver(first, done)`` takes what is for LoadGen.
+    ``events`` grows with everything that happens, so that a watchdog sees when nothing does.
     """
 
     def __init__(
@@ -56,17 +66,15 @@ class Hub(threading.Thread):
         specs: list[WorkerSpec],
         prompts: Callable[[int], bytes],
         deliver: Reports,
-        options: HubOptions,
+        options: SupervisorOptions,
         bind: str,
         curve_keys: tuple[bytes, bytes] | None = None,
     ) -> None:
         super().__init__(name="hub", daemon=True)
         self.dispatcher = dispatcher
+        self.supervisor = Supervisor(options)
         self.pool = pool
         self.prompts = prompts
-        self._deliver = deliver
-        self.options = options
-        self.workers = {spec.id: WorkerView(spec) for spec in specs}
         self.record = SampleRecord()
         self.engine: EngineInfo | None = None
         self.lost: list[dict[str, Any]] = []
@@ -74,7 +82,10 @@ class Hub(threading.Thread):
         self.refused_peers = 0
         self.failure: HarnessError | None = None
         self.changed = threading.Event()
-        self.events = 0  # grows with everything that happens: a watchdog sees when nothing does
+        self.events = 0
+        self._deliver = deliver
+        self._specs = specs
+        self._peers: dict[bytes, WorkerView] = {}  # by the identity of the incarnation that may speak now
         self._inbox: deque[list[tuple[int, int]]] = deque()
         self._lengths: Callable[[int], int] = lambda index: len(prompts(index)) >> 2
         self._stopping = threading.Event()
@@ -87,10 +98,12 @@ class Hub(threading.Thread):
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._gate = Gate(self._context, self._socket, keys=curve_keys) if curve_keys else None
-        for spec in specs:
-            self._admit(spec)
         self._socket.bind(bind)
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._clock = AwakeClock()
+        self._now = self._clock.now()
+        for spec in specs:
+            self._admit(spec)
 
     # -- called from other threads -------------------------------------------------------------------------------
 
@@ -130,13 +143,17 @@ class Hub(threading.Thread):
                 continue
 
     @property
+    def workers(self) -> dict[int, WorkerView]:
+        return self.supervisor.workers
+
+    @property
     def ready(self) -> int:
-        return sum(w.state == "ready" for w in self.workers.values())
+        return sum(w.state is State.READY for w in self.workers.values())
 
     @property
     def dead(self) -> int:
         """Workers that are gone and will not be started again."""
-        return sum(w.state == "dead" for w in self.workers.values())
+        return sum(w.state is State.DEAD for w in self.workers.values())
 
     @property
     def capacity(self) -> int:
@@ -145,13 +162,7 @@ class Hub(threading.Thread):
 
     def missing(self) -> list[str]:
         """Workers that are not ready, each with what is known of it."""
-        views = [w for w in self.workers.values() if w.state != "ready"]
-        return [f"worker {w.spec.id}{f' on {w.node}' if w.node else ''} ({w.fault or w.state})" for w in views]
-
-    def of_input(self) -> UserError | None:
-        """What the user gave, if that is why workers cannot start: it is the same for all of them."""
-        wrong = {w.fault for w in self.workers.values() if w.state == "dead" and w.exit_code == UserError.exit_code}
-        return UserError("; ".join(sorted(wrong))) if wrong else None
+        return [f"{w.name} ({w.fault or w.state})" for w in self.workers.values() if w.state is not State.READY]
 
     def stop(self) -> None:
         self._stopping.set()
@@ -162,8 +173,6 @@ class Hub(threading.Thread):
 
     def run(self) -> None:
         try:
-            for view in self.workers.values():
-                self._start(view)
             self._loop()
         except HarnessError as error:
             self._fail(error)
@@ -183,17 +192,19 @@ class Hub(threading.Thread):
         poller.register(self._wake, zmq.POLLIN)
         look_at = 0.0
         while not self._stopping.is_set():
-            ready = dict(poller.poll(100))
+            ready = dict(poller.poll(POLL_MS))
+            away_s = self._clock.away_s
+            self._now = self._clock.now()
             if self._wake in ready:
                 os.eventfd_read(self._wake)
                 self._take_issued()
             if self._socket in ready:
-                self._receive()
+                while self._receive() and self._clock.away_s > away_s:
+                    pass  # we were not running: hear first what everybody has said meanwhile
             self._dispatch()
-            now = time.monotonic()
-            if now >= look_at:
-                look_at = now + 0.2
-                self._supervise(now)
+            if self._now >= look_at:
+                look_at = self._now + LOOK_EVERY_S
+                self._supervise()
 
     def _take_issued(self) -> None:
         now = time.perf_counter_ns()
@@ -208,61 +219,48 @@ class Hub(threading.Thread):
             prompts = self.prompts
             self._send(self.workers[worker], Submit([Request(s.id, prompts(s.index)) for s in samples]))
 
-    def _receive(self) -> None:
-        first: list[tuple[int, bytes]] = []
-        done: list[tuple[int, bytes]] = []
+    def _receive(self) -> bool:
+        """Take in what has come. Returns whether there may be more."""
+        first: Batch = []
+        done: Batch = []
+        more = True
         try:
-            for _ in range(64):
+            for _ in range(MESSAGES_A_TURN):
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
                 self._one(frames, first, done)
         except zmq.Again:
-            pass
+            more = False
         if first or done:
             self.events += 1
             self._deliver(first, done)
+        return more
 
-    def _one(self, frames: list[bytes], first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]) -> None:
-        view = self._sender(frames)
-        if view is None:
+    def _one(self, frames: list[bytes], first: Batch, done: Batch) -> None:
+        view = self._peers.get(frames[0])  # none: a stranger, an earlier incarnation, or one that was given up
+        if view is None or len(frames) != 2:
             self.refused += 1
             return
         try:
             message = decode_from_worker(frames[1])
         except msgspec.DecodeError:
             self.refused += 1
-            self._lose(view, "sent a message that cannot be decoded", kill=True)
+            self.supervisor.nonsense(view, self._now)
+            self._act()
             return
-        view.heard = time.monotonic()
+        view.heard = self._now
         if type(message) is StepEvents:
             self._events(view, message, first, done)
         elif type(message) is Heartbeat:
-            view.beat = message
-            view.beats += 1
-            view.busy_beats += message.running > 0
+            self.supervisor.heartbeat(view, message)
         elif type(message) is Hello:
-            view.pid, view.node, view.gpu, view.state = message.pid, message.node, message.gpu, "loading"
+            self.supervisor.hello(view, message)
         elif type(message) is Ready:
             self._ready(view, message)
         elif type(message) is Fault:
-            view.fault, view.exit_code = message.reason, message.exit_code
-            if message.exit_code in (UserError.exit_code, EnvironmentFault.exit_code):
-                view.restarts = max(view.restarts, self.options.max_restarts)
-            self._lose(view, message.reason, kill=False)
+            self.supervisor.fault(view, message, self._now)
+            self._act()
 
-    def _sender(self, frames: list[bytes]) -> WorkerView | None:
-        """The worker a message comes from; ``None`` for a stranger or an earlier incarnation."""
-        try:
-            number, incarnation = (int(part) for part in frames[0].split(b":"))
-        except ValueError:
-            return None
-        view = self.workers.get(number)
-        if len(frames) != 2 or view is None or view.spec.incarnation != incarnation or view.state == "lost":
-            return None
-        return view
-
-    def _events(
-        self, view: WorkerView, message: StepEvents, first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]
-    ) -> None:
+    def _events(self, view: WorkerView, message: StepEvents, first: Batch, done: Batch) -> None:
         now = time.perf_counter_ns()
         worker = view.spec.id
         dispatcher = self.dispatcher
@@ -283,9 +281,7 @@ class Hub(threading.Thread):
                 dispatcher.fail(worker, event)
 
     def _ready(self, view: WorkerView, message: Ready) -> None:
-        view.state, view.fault = "ready", ""
-        view.load_s, view.warm_up_s = message.load_s, message.warm_up_s
-        view.moved = view.idle_since = time.monotonic()
+        self.supervisor.ready(view, message, self._now)
         self.engine = self.engine or message.info
         dispatcher = self.dispatcher
         dispatcher.eos_token_ids = frozenset(message.info.eos_token_ids)
@@ -294,103 +290,78 @@ class Hub(threading.Thread):
         dispatcher.worker_ready(view.spec.id, capacity=message.info.capacity, now_ns=time.perf_counter_ns())
         self.changed.set()
 
-    def _start(self, view: WorkerView) -> None:
-        view.started = view.heard = view.moved = view.idle_since = time.monotonic()
-        view.state = "starting"
-        view.progress = -1
-        view.beat = Heartbeat(state="starting")
-        view.spec.endpoint = view.spec.endpoint or self.endpoint
-        self.pool.start(view.spec)
-
-    def _admit(self, spec: WorkerSpec) -> None:
-        if self._gate and spec.curve_public_key:
-            self._gate.admit(spec.curve_public_key)
-
     def _send(self, view: WorkerView, message: Submit | Stop) -> None:
         # a worker that is gone cannot be reached: supervision finds out and gives its samples to others
         with contextlib.suppress(zmq.ZMQError):
-            self._socket.send_multipart([f"{view.spec.id}:{view.spec.incarnation}".encode(), encode(message)])
+            self._socket.send_multipart([identity(view.spec), encode(message)])
 
-    def _supervise(self, now: float) -> None:
+    # -- workers come and go -----------------------------------------------------------------------------------------
+
+    def _supervise(self) -> None:
+        now, supervisor = self._now, self.supervisor
         if self._gate:
             self.refused_peers += self._gate.refused()
         for spec in self.pool.added():
             self._admit(spec)
-            self.workers = self.workers | {spec.id: WorkerView(spec)}  # others may be reading it
-            self._start(self.workers[spec.id])
         for gone in self.pool.exits():
-            view = self.workers[gone.worker]
-            if gone.incarnation == view.spec.incarnation:
-                self._lose(view, view.fault or gone.reason, kill=False)
-                self._restart(view)
+            supervisor.exited(gone.worker, gone.incarnation, gone.reason, now)
+        self._act()
         for view in self.workers.values():
-            self._look_at(view, now)
-        if all(view.state == "dead" or self._unplaced(view, now) for view in self.workers.values()):
-            reasons = sorted({view.fault or "no node has room for it" for view in self.workers.values()})
-            kind = EnvironmentFault if self.engine is None else RunError
-            raise self.of_input() or kind(f"no worker is left: {'; '.join(reasons)} (see workers/*.log)")
+            if view.state in (State.STARTING, State.UNPLACED) and view.start_due is None:
+                supervisor.placed(view, self.pool.place(view.spec.id), now)
+        holding = {load.id for load in self.dispatcher.workers.values() if load.outstanding}
+        dead = self.dead
+        try:
+            self.events += supervisor.look(now, holding=holding)
+        finally:
+            self._act()
+        if self.dead != dead:
+            self.changed.set()
 
-    def _unplaced(self, view: WorkerView, now: float) -> bool:
-        """It has waited in vain for a node. It may wait on as long as others work: nodes come back."""
-        return view.state == "no place" and now - view.started > self.options.placement_timeout_s
+    def _admit(self, spec: WorkerSpec) -> None:
+        if self._gate and spec.curve_public_key:
+            self._gate.admit(spec.curve_public_key)
+        spec.endpoint = spec.endpoint or self.endpoint
+        self.supervisor.admit(spec, self._now)
 
-    def _look_at(self, view: WorkerView, now: float) -> None:
-        options = self.options
-        load = self.dispatcher.workers.get(view.spec.id)
-        busy = view.beat.waiting + view.beat.running > 0
-        if view.beat.progress != view.progress:
-            view.progress, view.moved, view.idle_since = view.beat.progress, now, now
-            self.events += 1
-        if not busy:
-            view.moved = now
-        if busy or load is None or not load.outstanding:
-            view.idle_since = now
-        if view.state in ("lost", "dead"):
-            return
-        if view.state in ("starting", "no place"):
-            node = self.pool.place(view.spec.id)
-            if node is None:
-                view.state, view.node = "no place", ""
-                return
-            if view.state == "no place":
-                view.started = now
-            view.state, view.node = "starting", node
-        if now - view.heard > options.heartbeat_timeout_s and view.state != "starting":
-            self._lose(view, f"no heartbeat for {now - view.heard:.0f} s", kill=True)
-        elif view.state == "ready" and now - view.moved > options.stall_timeout_s:
-            self._lose(view, f"has work but made no progress for {now - view.moved:.0f} s", kill=True)
-        elif view.state == "ready" and now - view.idle_since > options.heartbeat_timeout_s:
-            # ZeroMQ drops what was under way when it has to connect anew after a broken link
-            self._lose(view, "does not know of samples that were sent to it: its connection broke", kill=True)
-        elif view.state in ("starting", "loading") and now - view.started > options.start_timeout_s:
-            self._lose(view, f"was not ready within {options.start_timeout_s:.0f} s", kill=True)
+    def _act(self) -> None:
+        """Do what the supervisor has decided."""
+        while actions := self.supervisor.actions():
+            for action in actions:
+                self._do(action)
 
-    def _lose(self, view: WorkerView, reason: str, *, kill: bool) -> None:
-        """Give the worker's samples to others. Its process's end is noticed by the pool and leads to the restart."""
-        if view.state not in ("lost", "dead"):
-            view.state, view.fault = "lost", reason
-            back = self.dispatcher.worker_lost(view.spec.id)
+    def _do(self, action: Action) -> None:
+        view = self.workers[action.worker]
+        if action.do is Do.START:
+            self._silence(view)
+            self._peers[identity(view.spec)] = view
+            try:
+                self.pool.start(view.spec)
+            except OSError as error:
+                self.supervisor.start_failed(action.worker, str(error), self._now)
+        elif action.do is Do.RELEASE:
+            self._silence(view)
             self.lost.append(
                 {
-                    "worker": view.spec.id,
+                    "worker": action.worker,
                     "node": view.node,
-                    "reason": reason,
-                    "samples_returned": back,
+                    "reason": view.fault,
+                    "samples_returned": self.dispatcher.worker_lost(action.worker),
                     "time_s": round(time.time(), 3),
                 }
             )
-        if kill:
-            self.pool.kill(view.spec.id)
+        else:
+            self.pool.kill(action.worker)
 
-    def _restart(self, view: WorkerView) -> None:
-        if view.restarts >= self.options.max_restarts:
-            view.state = "dead"
-            self.changed.set()
-            return
-        view.restarts += 1
-        view.spec.incarnation += 1
-        self._start(view)
+    def _silence(self, view: WorkerView) -> None:
+        """What a worker's process says from now on counts for nothing."""
+        self._peers = {peer: known for peer, known in self._peers.items() if known is not view}
 
     def _fail(self, error: HarnessError) -> None:
         self.failure = error
         self.changed.set()
+
+
+def identity(spec: WorkerSpec) -> bytes:
+    """What an incarnation of a worker calls itself on the wire."""
+    return b"%d:%d" % (spec.id, spec.incarnation)

@@ -70,7 +70,7 @@ class Session:
         while hub.ready < (wanted := min(config.cluster.min_workers or len(hub.workers), len(hub.workers))):
             self._tick("starting workers", wait_s=TICK_S)
             if hub.dead > len(hub.workers) - wanted:
-                raise hub.of_input() or EnvironmentFault(
+                raise hub.supervisor.of_input() or EnvironmentFault(
                     f"could not be started: {'; '.join(hub.missing())} (see workers/*.log)"
                 )
             if time.monotonic() > deadline:

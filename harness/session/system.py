@@ -26,7 +26,7 @@ from sut.engines import shapes
 from sut.engines.facts import ModelUse
 from sut.hub import Hub
 from sut.policies import make_order, make_policy
-from sut.supervisor import HubOptions
+from sut.supervisor import SupervisorOptions
 from sut.workers.base import WorkerPool
 
 DONE_GRACE_S = 3.0  # for workers that have nothing left to do
@@ -81,7 +81,7 @@ class System:
             specs=specs,
             prompts=self.library.__getitem__,
             deliver=self.completions.put,
-            options=HubOptions(
+            options=SupervisorOptions(
                 start_timeout_s=workers.start_timeout_s,
                 heartbeat_timeout_s=workers.heartbeat_timeout_s,
                 stall_timeout_s=workers.stall_timeout_s,

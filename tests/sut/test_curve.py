@@ -17,7 +17,7 @@ from sut.dispatcher import Dispatcher
 from sut.hub import Hub
 from sut.messages import EngineSettings, WorkerSpec
 from sut.policies import make_order, make_policy
-from sut.supervisor import HubOptions
+from sut.supervisor import SupervisorOptions
 from sut.workers.local import LocalPool
 
 
@@ -52,7 +52,7 @@ class Guarded:
             specs=[spec],
             prompts=lambda _: prompt,
             deliver=lambda _, done: self.done.extend(i for i, _ in done),
-            options=HubOptions(heartbeat_timeout_s=5),
+            options=SupervisorOptions(heartbeat_timeout_s=5),
             bind="tcp://127.0.0.1:*",
             curve_keys=self.server,
         )

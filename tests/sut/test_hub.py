@@ -20,7 +20,7 @@ from sut.dispatcher import Dispatcher
 from sut.hub import Hub
 from sut.messages import EngineSettings, WorkerSpec
 from sut.policies import make_order, make_policy
-from sut.supervisor import HubOptions
+from sut.supervisor import State, SupervisorOptions
 from sut.workers.local import LocalPool
 
 
@@ -28,7 +28,13 @@ class Rig:
     """A hub with null workers, and what it reported."""
 
     def __init__(
-        self, tmp_path: Path, *, workers: int, offline: bool = False, options: HubOptions | None = None, **args: Any
+        self,
+        tmp_path: Path,
+        *,
+        workers: int,
+        offline: bool = False,
+        options: SupervisorOptions | None = None,
+        **args: Any,
     ) -> None:
         self.first: dict[int, int] = {}
         self.done: dict[int, int] = {}
@@ -60,7 +66,7 @@ class Rig:
             specs=specs,
             prompts=self.prompts.__getitem__,
             deliver=self.deliver,
-            options=options or HubOptions(heartbeat_timeout_s=2.0),
+            options=options or SupervisorOptions(heartbeat_timeout_s=2.0),
             bind=f"ipc://{tmp_path}/wire",
         )
         self.hub.start()
@@ -155,7 +161,7 @@ def test_a_faulty_engine_costs_no_sample(rig: Callable[..., Rig], fault: str) ->
 
 
 def test_an_engine_that_hangs_while_its_process_beats_is_found(rig: Callable[..., Rig]) -> None:
-    r = rig(workers=2, fault="hang@5", fault_worker=0, options=HubOptions(stall_timeout_s=1.5))
+    r = rig(workers=2, fault="hang@5", fault_worker=0, options=SupervisorOptions(stall_timeout_s=1.5))
     r.start()
     r.issue(100)
     r.until(lambda: len(r.done) == 100)
@@ -167,7 +173,7 @@ def test_out_of_memory_at_start_is_an_environment_fault_and_not_tried_again(rig:
     r = rig(workers=2, fault="oom@0")
     with pytest.raises(EnvironmentFault, match="out of memory"):
         r.until(lambda: False)
-    assert sum(w.restarts for w in r.hub.workers.values()) <= 2 * r.hub.options.max_restarts
+    assert [(w.restarts, w.spec.incarnation, w.state) for w in r.hub.workers.values()] == [(0, 0, State.DEAD)] * 2
 
 
 def test_a_wrong_argument_that_only_a_worker_notices_is_the_users_error(rig: Callable[..., Rig]) -> None:
@@ -178,7 +184,7 @@ def test_a_wrong_argument_that_only_a_worker_notices_is_the_users_error(rig: Cal
 
 
 def test_when_nobody_is_left_the_run_ends(rig: Callable[..., Rig]) -> None:
-    r = rig(workers=2, fault="exit@3", options=HubOptions(max_restarts=0))
+    r = rig(workers=2, fault="exit@3", options=SupervisorOptions(max_restarts=0))
     r.start()
     r.issue(100)
     with pytest.raises(RunError, match="no worker is left"):
