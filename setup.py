@@ -48,6 +48,8 @@ CORE = [
     "psutil>=6",
     "packaging>=23",
     "nvidia-ml-py>=12.560",
+    # a submission is searched for secrets
+    "detect-secrets>=1.5",
 ]
 
 EXTRAS = {

@@ -13,6 +13,7 @@ from harness.cli.options import sub_commands
 
 if TYPE_CHECKING:
     from harness.submission.check import Finding
+    from harness.submission.scrub import Find
 
 app = sub_commands("Build and check a submission tree.")
 
@@ -76,9 +77,19 @@ def build(
     typer.echo(f"built {built.directory} ({built.files} files); complete accuracy logs: {order.backup}")
     for note in built.notes:
         typer.echo(f"  note: {note}")
-    for path, count in built.scrubbed.items():
-        typer.echo(f"  removed private data {count}x from {path}")
+    for path, finds in built.scrubbed.items():
+        typer.echo(f"  removed from {path}: {_where(finds)}")
     _report(output, order.backup)
+
+
+def _where(finds: list[Find]) -> str:
+    """Kinds and lines of what was removed; not the texts, which would be published in a log instead."""
+    lines: dict[str, list[int]] = {}
+    for find in finds:
+        lines.setdefault(find.kind, []).append(find.line)
+    return "; ".join(
+        f"{kind} in line{'s'[: len(at) > 1]} {', '.join(map(str, dict.fromkeys(at)))}" for kind, at in lines.items()
+    )
 
 
 @app.command("check")

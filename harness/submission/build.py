@@ -24,6 +24,7 @@ from harness.loadgen.test06 import verify, write_test06
 from harness.rundir import names
 from harness.submission import calibration, documents, scrub
 from harness.submission.accuracy_truncation import truncate
+from harness.submission.identities import Identity, local_identity
 from harness.submission.measurements import measurements, starting_weights
 from harness.submission.runs import Run, ScenarioRuns, SystemRuns, refusals
 from harness.submission.sources import copy_sources
@@ -56,7 +57,7 @@ class Order:
 
 @dataclass
 class Built:
-    """What was built: ``directory`` of the submitter, ``files`` in it, texts ``scrubbed`` (path: how many finds).
+    """What was built: ``directory`` of the submitter, ``files`` in it, what was ``scrubbed`` (path: the finds).
 
     ``notes``: what a reviewer would ask about.
     """
@@ -64,7 +65,7 @@ class Built:
     directory: Path
     files: int = 0
     notes: list[str] = field(default_factory=list)
-    scrubbed: dict[str, int] = field(default_factory=dict)
+    scrubbed: dict[str, list[scrub.Find]] = field(default_factory=dict)
 
 
 class Refused(UserError):
@@ -126,7 +127,7 @@ def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
             nodes=max(1, len(run.nodes)),
             accelerators=_accelerators(run),
         )
-        scrubber = scrub.Scrubber(scrub.local_identity().also(hosts=run.nodes))
+        scrubber = scrub.Scrubber(local_identity().also(hosts=run.nodes))
         write_yaml(order.system_yaml, {k: scrubber.scrub(v) for k, v in described.items()}, system_id=order.system_id)
         raise UserError(f"wrote {order.system_yaml}: fill in its blanks, then run the same command again")
     fields = complete(
@@ -239,12 +240,12 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _scrub(staged: Path, system: SystemRuns) -> dict[str, int]:
+def _scrub(staged: Path, system: SystemRuns) -> dict[str, list[scrub.Find]]:
     """Remove private data from every text but LoadGen's logs, where it stops the build. Returns the finds by file."""
     nodes = {node for run in system.all for node in run.nodes}
-    everywhere = scrub.Scrubber(scrub.local_identity().also(hosts=sorted(nodes)))
-    patterns = scrub.Scrubber(scrub.Identity())  # a host called "worker" must not be taken out of the code
-    counts: dict[str, int] = {}
+    everywhere = scrub.Scrubber(local_identity().also(hosts=sorted(nodes)))
+    patterns = scrub.Scrubber(Identity())  # a host called "worker" must not be taken out of the code
+    found: dict[str, list[scrub.Find]] = {}
     for path in _texts(staged):
         relative = path.relative_to(staged)
         is_code = relative.parts[0] == "src" and "mlperf-llama" in relative.parts
@@ -259,8 +260,8 @@ def _scrub(staged: Path, system: SystemRuns) -> dict[str, int]:
                 "remove its cause and run again"
             )
         path.write_text(scrubber.scrub(text), encoding="utf-8")
-        counts[relative.as_posix()] = len(finds)
-    return counts
+        found[relative.as_posix()] = finds
+    return found
 
 
 def _texts(directory: Path) -> Iterator[Path]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from harness.config import Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, DetailLog, parse_detail
+from harness.submission.identities import local_identity
 from harness.submission.rules import BENCHMARKS, DIVISIONS, Rules
-from harness.submission.scrub import Find, Scrubber, local_identity, read_text
+from harness.submission.scrub import Find, Scrubber, read_text
 
 MAX_SEARCHED_BYTES = 4 * 1024 * 1024
 
