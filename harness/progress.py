@@ -6,13 +6,13 @@ that redraws in place; anything else (a log file, a pipe, CI) gets one plain lin
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.panel import Panel
@@ -20,9 +20,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from harness.rundir.files import read_record
+from harness.rundir.names import STATUS
+from harness.rundir.status import Status as StatusRecord
 from harness.text import duration, number
+from mlperf_llama_base.errors import UserError
 
-STATUS_FILE = "status.json"
 ENDED = frozenset({"finished", "failed"})
 POLL_S = 0.5
 PLAIN_EVERY_S = 10.0
@@ -35,10 +38,11 @@ Status = dict[str, Any]
 def read_status(run_dir: Path) -> Status | None:
     """Return the run's live state, or None while there is none that can be read."""
     try:
-        status = json.loads((run_dir / STATUS_FILE).read_text())
-    except (OSError, ValueError):
+        record = read_record(run_dir / STATUS, StatusRecord)
+    except UserError:  # cut off or of wrong types: the next one may be whole
         return None
-    return status if isinstance(status, dict) else None
+    status: Status | None = None if record is None else msgspec.to_builtins(record)
+    return status
 
 
 def show(run_dir: Path, *, is_alive: Callable[[], bool], console: Console) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options as o
 from harness.rounds import ROUND
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.rundir.scaling import ScalingRecord
 
 OutputOption = Annotated[Path, typer.Option("--output", help="New directory for the runs, scaling.json and report.md.")]
 SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="Least number of samples for each worker.")]
@@ -37,8 +42,8 @@ def scaling(
     if wanted[-1] > total:
         raise UserError(f"--count {wanted[-1]}: there is room for {total} worker(s)")
     console = Console()
-    tree = measure.measure_scaling(config, wanted, output=output.resolve(), samples=samples, console=console)
-    _show(tree, output, console)
+    record = measure.measure_scaling(config, wanted, output=output.resolve(), samples=samples, console=console)
+    _show(record, output, console)
 
 
 @o.with_groups
@@ -73,19 +78,18 @@ def _new(output: Path) -> None:
         raise UserError(f"output directory {output} is not empty: choose another")
 
 
-def _show(tree: dict[str, Any], output: Path, console: Any) -> None:
-    from harness.scaling.report import REPORT
+def _show(record: ScalingRecord, output: Path, console: Console) -> None:
+    from harness.rundir import names
 
-    for step in tree["steps"]:
-        s, scaling = step["samples"], step["scaling"]
-        efficiency = "-" if scaling["efficiency"] is None else f"{scaling['efficiency']:.1%}"
-        half = scaling["efficiency_ci95"]
+    for step in record.steps:
+        s, found = step.samples, step.scaling
+        efficiency, half = (found.efficiency, found.efficiency_ci95) if found else (None, None)
         console.print(
-            f"{scaling['workers']:>5} worker(s) {step['tokens_per_second']['value']:>12,.1f} tokens/s  efficiency "
-            f"{efficiency}{f' ± {half:.1%}' if half is not None else ''}  samples {s['issued']}, {s['completed']}, "
-            f"{s['lost']}",
+            f"{len(step.workers):>5} worker(s) {step.tokens_per_second.value:>12,.1f} tokens/s  efficiency "
+            f"{'-' if efficiency is None else f'{efficiency:.1%}'}{'' if half is None else f' ± {half:.1%}'}  "
+            f"samples {s.issued} issued, {s.completed} completed, {s.lost} lost",
             highlight=False,
         )
-    console.print(f"report: {output / REPORT}", highlight=False)
-    if any(step["samples"]["lost"] for step in tree["steps"]):
+    console.print(f"report: {output / names.REPORT_MARKDOWN}", highlight=False)
+    if any(step.samples.lost for step in record.steps):
         raise typer.Exit(1)

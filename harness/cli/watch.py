@@ -19,12 +19,13 @@ def watch(
     from rich.console import Console
 
     from harness import progress
+    from harness.rundir import names
     from mlperf_llama_base.errors import UserError
 
     end = time.monotonic() + wait
     while progress.read_status(run_dir) is None:
         if time.monotonic() >= end:
-            raise UserError(f"{run_dir} has no {progress.STATUS_FILE}: no run writes there; give the --output of a run")
+            raise UserError(f"{run_dir} has no {names.STATUS}: no run writes there; give the --output of a run")
         time.sleep(progress.POLL_S)
     console = Console()
     try:

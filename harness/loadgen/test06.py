@@ -71,12 +71,15 @@ class ComplianceResult:
         )
 
 
-def verify(run_dir: Path, eos_token_ids: Collection[int] = LLAMA_3_1_EOS) -> ComplianceResult:
+def verify(
+    run_dir: Path, eos_token_ids: Collection[int] = LLAMA_3_1_EOS, *, detail: DetailLog | None = None
+) -> ComplianceResult:
     """Verify a finished TEST06 run: that LoadGen read audit.config, and the outputs that it logged.
 
-    Raises ``UserError`` if ``run_dir`` holds no logs of a run, or a damaged accuracy log.
+    ``detail``: its detail log, where that was parsed already. Raises ``UserError`` if ``run_dir`` holds no logs of a
+    run, or a damaged accuracy log.
     """
-    detail = parse_detail(run_dir / DETAIL)
+    detail = detail or parse_detail(run_dir / DETAIL)
     scenario = detail.text("effective_scenario")
     if scenario is None:
         raise UserError(f"{run_dir / DETAIL} is not the log of a run: start it with --mode compliance first")

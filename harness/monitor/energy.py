@@ -6,17 +6,13 @@ This is what the GPUs report for themselves. It is no MLPerf Power result: that 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-
-from harness.monitor.store import read_metrics
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,17 +29,11 @@ class Energy:
     joules_per_sample: float | None
 
 
-def energy(run_dir: Path) -> Energy | None:
-    """Return what the GPUs used between the test's start and end; None without GPU readings in that time."""
-    table = read_metrics(run_dir)
-    if table is None:
-        return None
-    session = _session(run_dir)
-    return energy_of(table, session)
-
-
 def energy_of(table: pa.Table, session: dict[str, Any]) -> Energy | None:
-    """As ``energy``, from data that was read already."""
+    """Return what the GPUs used between the test's start and end; None without GPU readings in that time.
+
+    ``table``: the run's metrics; ``session``: its session.json.
+    """
     start, end = window(session)
     per_gpu: dict[str, float] = {}
     spans: list[float] = []
@@ -113,14 +103,6 @@ def _joules(readings: dict[str, tuple[Floats, Floats]], start: float, end: float
         return float(np.interp(last, at, value) - np.interp(first, at, value)), last - first
     inside = np.concatenate([[first], at[(at > first) & (at < last)], [last]])
     return float(np.trapezoid(np.interp(inside, at, value), inside)), last - first
-
-
-def _session(run_dir: Path) -> dict[str, Any]:
-    try:
-        session = json.loads((run_dir / "session.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return session if isinstance(session, dict) else {}
 
 
 def _unix(text: str | None, otherwise: float) -> float:

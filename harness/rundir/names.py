@@ -1,7 +1,10 @@
-"""Names of the files in a run directory, in one place."""
+"""Names of the files in a run directory, in one place; those of LoadGen's logs are ``harness.loadgen.log``'s."""
 
 from __future__ import annotations
 
+from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
+
+SUMMARY_LOG, DETAIL_LOG, ACCURACY_LOG = LOADGEN_LOGS = (SUMMARY, DETAIL, ACCURACY)
 CONFIG = "config.yaml"
 USER_CONF = "user.conf"
 AUDIT_CONF = "audit.config"
@@ -15,13 +18,13 @@ ACCURACY_SAMPLES = "accuracy_samples.parquet"
 PREFLIGHT = "preflight.json"
 SYSTEM = "system.json"
 RESULT = "result.json"
-SUMMARY_LOG = "mlperf_log_summary.txt"
-DETAIL_LOG = "mlperf_log_detail.txt"
-ACCURACY_LOG = "mlperf_log_accuracy.json"
 SESSION_LOG = "session.log"
 WORKERS = "workers"
 TUNE = "tune.json"
 SCALING = "scaling.json"
+CAMPAIGN = "campaign.json"
+REPORT_HTML = "report.html"
+REPORT_MARKDOWN = "report.md"
 
 BEFORE_THE_START = frozenset({CONFIG, SYSTEM, PREFLIGHT})
 """All that is there of a run whose test has not begun."""

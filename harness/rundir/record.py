@@ -1,143 +1,247 @@
-"""Everything that a run left behind, read once: what the gate judges and the result is made of.
+"""Everything that a run left behind: one reader for whoever judges it, reports it or compares it.
 
-Missing files are missing evidence, not errors: a run that broke has few of them, and the gate says so.
+Each file is opened when it is first asked for, and once. Missing files are missing evidence, not errors: a run that
+broke has few of them. A damaged file is a ``UserError`` of one line, whoever asks.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-import yaml
 
 from harness.config import Benchmark, Mode, Scenario
-from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog, SummaryLog, parse_detail, parse_summary
+from harness.loadgen.log import DetailLog, SummaryLog, parse_detail, parse_summary
 from harness.loadgen.test06 import LLAMA_3_1_EOS, ComplianceResult, verify
 from harness.rounds import ROUND
-from harness.rundir.names import ACCURACY_JSON, CONFIG, PREFLIGHT, SESSION, SYSTEM
+from harness.rundir import names
+from harness.rundir.events import Events, read_columns, read_events
+from harness.rundir.files import damaged, read_mapping, read_record
+from harness.rundir.preflight import PreflightRecord
+from harness.rundir.result import Result
+from harness.rundir.scaling import ScalingRecord
 from harness.rundir.scores import Accuracy
-from mlperf_llama_base.errors import UserError
+from harness.rundir.session import SessionRecord
+from harness.rundir.status import Status
+from mlperf_llama_base.errors import UserError, nearest
 from mlperf_llama_base.files import sha256_of
 
-LOGS = (SUMMARY, DETAIL, ACCURACY)
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from harness.monitor.energy import Energy
+
+Choice = TypeVar("Choice", Scenario, Mode, Benchmark)
+SETTINGS: dict[tuple[str, ...], type] = {  # those of config.yaml that a reader relies on
+    ("dataset", "path"): str,
+    ("dataset", "limit"): int,
+    ("model", "path"): str,
+    ("model", "tokenizer"): str,
+    ("model", "revision"): str,
+    ("engine", "max_new_tokens"): int,
+    ("engine", "min_new_tokens"): int,
+    ("scorer",): str,
+}
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """The saved files of one run, None for those that are not there. ``system``: what machine it ran on."""
+class RunRecord:
+    """The files of one run directory as types, None for those that are not there.
 
-    run_dir: Path
-    config: dict[str, Any]
-    session: dict[str, Any] | None
-    detail: DetailLog
-    summary: SummaryLog
-    preflight: dict[str, Any] | None
-    system: dict[str, Any] | None
+    Every property raises ``UserError`` where its file is damaged.
+    """
 
-    @classmethod
-    def load(cls, run_dir: Path) -> Evidence:
-        """Read ``run_dir``. Raises ``UserError`` if it is no run directory at all."""
-        if not is_run_dir(run_dir):
-            raise UserError(f"{run_dir} is not a run directory: it has no config.yaml, session.json or {DETAIL}")
-        config = read_mapping(run_dir / CONFIG)
-        session = read_mapping(run_dir / SESSION)
-        detail = parse_detail(run_dir / DETAIL)
-        return cls(
-            run_dir=run_dir,
-            config=config or {},
-            session=session,
-            detail=detail,
-            summary=parse_summary(run_dir / SUMMARY),
-            preflight=read_mapping(run_dir / PREFLIGHT),
-            system=read_mapping(run_dir / SYSTEM),
-        )
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.yaml as plain data: what was asked, which another release may have asked in other words."""
+        return read_mapping(self.run_dir / names.CONFIG) or {}
 
     def setting(self, *path: str) -> Any:
         """A value of config.yaml, None if it is not there."""
         node: Any = self.config
         for key in path:
             node = node.get(key) if isinstance(node, dict) else None
+        wanted = SETTINGS.get(path)
+        if node is not None and wanted is not None and not isinstance(node, wanted):
+            what = f"{'.'.join(path)} is {' '.join(str(node).split())[:40]!r}, expected {wanted.__name__}"
+            raise damaged(self.run_dir / names.CONFIG, what)
         return node
 
-    def section(self, name: str) -> dict[str, Any]:
-        """A mapping of session.json, empty if it is not there."""
-        value = (self.session or {}).get(name)
-        return value if isinstance(value, dict) else {}
+    @cached_property
+    def session_record(self) -> SessionRecord | None:
+        return read_record(self.run_dir / names.SESSION, SessionRecord)
 
-    def listed(self, name: str) -> list[Any]:
-        """A list of session.json, empty if it is not there."""
-        value = (self.session or {}).get(name)
-        return value if isinstance(value, list) else []
+    @cached_property
+    def status(self) -> Status | None:
+        return read_record(self.run_dir / names.STATUS, Status)
+
+    @cached_property
+    def result(self) -> Result | None:
+        """As it was written; the verdict is made anew from the other files (``harness.verdict``)."""
+        return read_record(self.run_dir / names.RESULT, Result)
+
+    @cached_property
+    def scaling(self) -> ScalingRecord | None:
+        """Of the directory of a scaling or coordinated benchmark."""
+        return read_record(self.run_dir / names.SCALING, ScalingRecord)
+
+    @cached_property
+    def preflight_record(self) -> PreflightRecord | None:
+        return read_record(self.run_dir / names.PREFLIGHT, PreflightRecord)
+
+    @cached_property
+    def accuracy(self) -> Accuracy | None:
+        """The scores saved by ``harness.accuracy``."""
+        try:
+            return read_record(self.run_dir / names.ACCURACY_JSON, Accuracy)
+        except UserError as error:
+            raise UserError(f"{error}: score again with mlperf-llama accuracy {self.run_dir}") from error
+
+    @cached_property
+    def system(self) -> dict[str, Any] | None:
+        """What machine it ran on (``harness.inventory.system``)."""
+        return read_mapping(self.run_dir / names.SYSTEM)
+
+    @cached_property
+    def detail(self) -> DetailLog:
+        return parse_detail(self.run_dir / names.DETAIL_LOG)
+
+    @cached_property
+    def summary(self) -> SummaryLog:
+        return parse_summary(self.run_dir / names.SUMMARY_LOG)
+
+    @cached_property
+    def events(self) -> Events | None:
+        return read_events(self.run_dir / names.EVENTS)
+
+    @cached_property
+    def scores(self) -> dict[str, npt.NDArray[Any]] | None:
+        """Columns of accuracy_samples.parquet: the scores of each sample."""
+        return read_columns(self.run_dir / names.ACCURACY_SAMPLES)
+
+    @cached_property
+    def metrics(self) -> pa.Table | None:
+        """What the monitor measured: t_s, node, source, name, value."""
+        import pyarrow as pa
+
+        from harness.monitor.store import read_metrics
+
+        try:
+            return read_metrics(self.run_dir)
+        except (pa.ArrowException, OSError, ValueError, KeyError, RecursionError) as error:
+            raise damaged(self.run_dir / names.METRICS, error) from error
+
+    @cached_property
+    def energy(self) -> Energy | None:
+        """Of the GPUs over the test; None where it was not measured."""
+        if self.metrics is None:
+            return None
+        from harness.monitor.energy import energy_of
+
+        return energy_of(self.metrics, self.session_tree)
+
+    @cached_property
+    def session_tree(self) -> dict[str, Any]:
+        """session.json as plain data with every field of the record; empty where there is none."""
+        tree: dict[str, Any] = msgspec.to_builtins(self.session_record) if self.session_record else {}
+        return tree
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of LoadGen's logs that are there, by file name."""
+        logs = (name for name in names.LOADGEN_LOGS if (self.run_dir / name).is_file())
+        return {name: sha256_of(self.run_dir / name) for name in logs}
+
+    # -- what kind of run it is ----------------------------------------------------------------------------------
 
     @cached_property
     def scenario(self) -> Scenario:
-        """What was asked for; without any record, what LoadGen ran."""
-        named = self.setting("scenario") or (self.session or {}).get("scenario")
-        return Scenario(str(named or self.detail.text("effective_scenario") or Scenario.OFFLINE).lower())
+        """What was asked for; without any record of that, what LoadGen ran."""
+        named = self._named("scenario")
+        return Scenario.OFFLINE if named is None else self._choice(Scenario, named, "scenario")
 
     @cached_property
     def mode(self) -> Mode:
-        named = self.setting("mode") or (self.session or {}).get("mode")
-        loadgen = Mode.ACCURACY if self.detail.text("effective_test_mode") == "AccuracyOnly" else Mode.PERFORMANCE
-        return Mode(str(named or loadgen).lower())
+        named = self._named("mode")
+        if named is None:
+            return Mode.ACCURACY if self.detail.text("effective_test_mode") == "AccuracyOnly" else Mode.PERFORMANCE
+        return self._choice(Mode, named, "mode")
 
     @cached_property
     def benchmark(self) -> Benchmark:
+        named = self.config.get("benchmark") or (self.session_record and self.session_record.benchmark)
+        if named:
+            return self._choice(Benchmark, named, "benchmark")
         edge = (
             self.scenario is Scenario.SINGLESTREAM
             or self.model_name in ROUND.benchmarks[Benchmark.EDGE].models.values()
         )
-        return Benchmark(self.setting("benchmark") or (Benchmark.EDGE if edge else Benchmark.DATACENTER))
+        return Benchmark.EDGE if edge else Benchmark.DATACENTER
 
     @property
     def model_name(self) -> str | None:
         """LoadGen's model name as the session used it."""
-        name = (self.session or {}).get("model_name")
-        return str(name) if name else None
+        return self.session_record.model_name if self.session_record else None
+
+    def _named(self, what: str) -> object:
+        """The first file that says it: what was asked, what ran, what came out, what LoadGen logged."""
+        if self.config.get(what):
+            return self.config[what]
+        for record in (self.session_record, self.result, self.status):
+            if record is not None and getattr(record, what):
+                return getattr(record, what)
+        return self.detail.text("effective_scenario") if what == "scenario" else None
+
+    def _choice(self, kind: type[Choice], named: object, what: str) -> Choice:
+        text = str(named).lower()
+        if text not in list(kind):
+            known = nearest(text, [str(one) for one in kind]) or f"; known: {', '.join(kind)}"
+            raise UserError(f"{self.run_dir} is of {what} {' '.join(str(named).split())[:60]!r}, which is none{known}")
+        return kind(text)
+
+
+class Evidence(RunRecord):
+    """A run as the gate looks at it."""
+
+    @classmethod
+    def load(cls, run_dir: Path) -> Evidence:
+        """The evidence in ``run_dir``. Raises ``UserError`` if it is no run directory at all."""
+        if not is_run_dir(run_dir):
+            raise UserError(
+                f"{run_dir} is not a run directory: it has no {names.CONFIG}, {names.SESSION} or {names.DETAIL_LOG}"
+            )
+        return cls(run_dir)
+
+    @property
+    def session(self) -> dict[str, Any] | None:
+        """session.json with every field that it can have, None if there is none."""
+        return self.session_tree if self.session_record else None
 
     @cached_property
-    def accuracy(self) -> Accuracy | None:
-        """The scores saved by ``harness.accuracy``. Raises ``UserError`` if the file is damaged."""
-        path = self.run_dir / ACCURACY_JSON
-        if not path.is_file():
-            return None
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Accuracy)
-        except msgspec.DecodeError as error:
-            raise UserError(
-                f"{path} is damaged ({error}): score again with mlperf-llama accuracy {self.run_dir}"
-            ) from error
+    def preflight(self) -> dict[str, Any] | None:
+        return msgspec.to_builtins(self.preflight_record) if self.preflight_record else None
+
+    def section(self, name: str) -> dict[str, Any]:
+        """A mapping of session.json, empty if it is not there."""
+        return self.session_tree.get(name) or {}
+
+    def listed(self, name: str) -> list[Any]:
+        """A list of session.json, empty if it is not there."""
+        return self.session_tree.get(name) or []
 
     @cached_property
     def compliance(self) -> ComplianceResult | None:
         """TEST06's verdict on a compliance run, None for others. Raises ``UserError`` if LoadGen's logs are missing."""
         if self.mode is not Mode.COMPLIANCE:
             return None
-        return verify(self.run_dir, self.section("engine").get("eos_token_ids") or LLAMA_3_1_EOS)
-
-    @cached_property
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of LoadGen's logs that are there, by file name."""
-        return {name: sha256_of(self.run_dir / name) for name in LOGS if (self.run_dir / name).is_file()}
+        return verify(self.run_dir, self.section("engine").get("eos_token_ids") or LLAMA_3_1_EOS, detail=self.detail)
 
 
 def is_run_dir(path: Path) -> bool:
     """A run left something here that can be judged."""
-    return any((path / name).is_file() for name in (CONFIG, SESSION, DETAIL))
-
-
-def read_mapping(path: Path) -> dict[str, Any] | None:
-    """Return a JSON or YAML mapping, ``None`` if there is no such file. Raises ``UserError`` if it is damaged."""
-    if not path.is_file():
-        return None
-    try:
-        value = json.loads(path.read_text()) if path.suffix == ".json" else yaml.safe_load(path.read_text())
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is damaged: {' '.join(str(error).split())[:120]}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is damaged: expected a mapping, found {type(value).__name__}")
-    return value
+    return any((path / name).is_file() for name in (names.CONFIG, names.SESSION, names.DETAIL_LOG))

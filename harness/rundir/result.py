@@ -1,8 +1,8 @@
 """result.json as types: the contract that other tools, reports and people rely on.
 
-``mlperf_llama``'s readers use :class:`Result`; ``json_schema()`` is the same as JSON Schema for everybody else. A
-field that does not apply to a run is null. All figures of speed and latency are LoadGen's own; nothing is computed
-from other clocks.
+Our own readers use :class:`Result`; docs/reference/schemas/result.schema.json says the same to everybody else. A field
+that does not apply to a run is null. All figures of speed and latency are LoadGen's own; nothing is computed from other
+clocks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Any
 
 import msgspec
 
+from harness.rundir import names
+from harness.rundir.files import read_record
+from harness.rundir.session import Dataset, Engine, LostWorker, Model, Samples, Tokens, Worker
 from mlperf_llama_base.errors import UserError
 
 SCHEMA_VERSION = 1
@@ -29,30 +32,6 @@ class Latency(msgspec.Struct, kw_only=True):
     mean: float | None = None
     min: float | None = None
     max: float | None = None
-
-
-class Samples(msgspec.Struct, kw_only=True):
-    """Counts of samples. ``failed``: attempts that gave no usable output; ``retried``: attempts given away again;
-    ``duplicates``: second answers, dropped.
-    """
-
-    issued: int | None = None
-    completed: int | None = None
-    lost: int | None = None
-    retried: int | None = None
-    duplicates: int | None = None
-    failed: int | None = None
-
-
-class Tokens(msgspec.Struct, kw_only=True):
-    """Tokens a sample, and in all."""
-
-    input_mean: float | None = None
-    output_mean: float | None = None
-    output_min: int | None = None
-    output_max: int | None = None
-    input_total: int | None = None
-    output_total: int | None = None
 
 
 class Target(msgspec.Struct, kw_only=True):
@@ -124,69 +103,73 @@ class EnergyResult(msgspec.Struct, kw_only=True):
     joules_per_sample: float | None = None
 
 
+class Reading(msgspec.Struct, kw_only=True):
+    """Of one of the monitor's series over the whole run."""
+
+    mean: float
+    max: float
+
+
 class LoadGen(msgspec.Struct, kw_only=True):
     """LoadGen's own record. ``figures``: every result_*, early_stopping_* and generated_* value of its detail log,
     unchanged.
     """
 
-    validity: str | None
-    errors: int
-    warnings: list[str]
+    validity: str | None = None
+    errors: int = 0
+    warnings: list[str] = []
     figures: dict[str, Any] = {}
     sha256: dict[str, str] = {}
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """One run. ``samples_per_second`` and ``tokens_per_second``: Offline's rates, or Server's completed rates."""
+    """One run. ``samples_per_second`` and ``tokens_per_second``: Offline's rates, or Server's completed rates.
+
+    ``notes``: files that could not be read and are needed for no verdict.
+    """
 
     schema_version: int = SCHEMA_VERSION
     scenario: str
     mode: str
     benchmark: str
-    model_name: str | None
+    model_name: str | None = None
     valid: bool
     submittable: bool
-    invalid_reasons: list[str]
-    not_submittable_reasons: list[str]
+    invalid_reasons: list[str] = []
+    not_submittable_reasons: list[str] = []
     samples_per_second: float | None = None
     tokens_per_second: float | None = None
     target_qps: float | None = None
     ttft_ms: Latency | None = None
     tpot_ms: Latency | None = None
     latency_ms: Latency | None = None
-    samples: Samples
-    tokens: Tokens
-    workers: list[dict[str, Any]] = []
+    samples: Samples = msgspec.field(default_factory=Samples)
+    tokens: Tokens = msgspec.field(default_factory=Tokens)
+    workers: list[Worker] = []
     restarts: int | None = None
-    lost_workers: list[dict[str, Any]] = []
+    lost_workers: list[LostWorker] = []
     accuracy: AccuracyResult | None = None
     compliance: Compliance | None = None
-    versions: dict[str, Any] = {}
-    rules: Rules
-    loadgen: LoadGen
-    engine: dict[str, Any] | None = None
-    engine_live_facts: dict[str, Any] = {}
-    model: dict[str, Any] | None = None
-    dataset: dict[str, Any] | None = None
+    versions: dict[str, str | None] = {}
+    rules: Rules = msgspec.field(default_factory=Rules)
+    loadgen: LoadGen = msgspec.field(default_factory=LoadGen)
+    engine: Engine | None = None
+    engine_live_facts: dict[str, dict[str, Any]] = {}
+    model: Model | None = None
+    dataset: Dataset | None = None
     hardware: dict[str, Any] | None = None
-    metrics: dict[str, dict[str, float]] | None = None
+    metrics: dict[str, Reading] | None = None
     energy: EnergyResult | None = None
+    notes: list[str] = []
     test_started: str | None = None
     test_ended: str | None = None
     wall_s: float | None = None
 
 
-def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of result.json."""
-    return msgspec.json.schema(Result)
-
-
 def read_result(path: Path) -> Result:
     """Read a result.json (or the one in a run directory). Raises ``UserError`` if it is missing or is none."""
-    file = path / "result.json" if path.is_dir() else path
-    if not file.is_file():
+    file = path / names.RESULT if path.is_dir() else path
+    found = read_record(file, Result)
+    if found is None:
         raise UserError(f"{file} does not exist: the run did not end; see its log, or run it again")
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Result)
-    except msgspec.DecodeError as error:
-        raise UserError(f"{file} is no result of this tool: {error}") from error
+    return found

@@ -7,16 +7,20 @@ terms of its own clock, whose offset was measured over the same connection.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from rich.console import Console
 
 from harness.config import RunConfig
+from harness.rundir import names
+from harness.rundir.record import RunRecord
+from harness.rundir.scaling import Counts, Rate, ScalingRecord, ScalingStep, TokenSummary
 from harness.scaling.analysis import analyse
-from harness.scaling.figures import Rate, run_figures
+from harness.scaling.figures import imbalance, run_figures
 from harness.scaling.members import Handle, Place
 from harness.scaling.report import save
 from mlperf_llama_base.errors import EnvironmentFault, RunError
@@ -25,23 +29,23 @@ LEAD_S = 3.0  # from the order to the start: longer than the slowest call takes
 POLL_S = 0.5
 
 
-def run(config: RunConfig, places: Sequence[Place], *, output: Path, console: Console) -> dict[str, Any]:
+def run(config: RunConfig, places: Sequence[Place], *, output: Path, console: Console) -> ScalingRecord:
     """Baselines (one worker alone, of each kind), then all members at once. Returns what ``scaling.json`` holds."""
     output.mkdir(parents=True, exist_ok=True)
-    baselines: dict[str, Any] = {}
+    baselines: dict[str, ScalingStep] = {}
     for place in {p.kind: p for p in reversed(places)}.values():
         console.print(f"baseline: one worker on {place.name} ({place.kind})", highlight=False)
         folder = output / f"baseline-{len(baselines)}"
         together(config, [place], folders=[folder], workers=1)
         figures = run_figures(folder, member=place.name)
-        baselines[figures["workers"][0]["gpu"] or "CPU"] = figures
+        baselines[figures.workers[0].kind] = figures
     console.print(f"coordinated: {len(places)} LoadGens at once", highlight=False)
     folders = [output / place.name for place in places]
     starts = together(config, places, folders=folders, workers=None)
     members = [run_figures(folder, member=place.name) for folder, place in zip(folders, places, strict=True)]
     total = add_up(members)
-    total["scaling"] = analyse(total, baselines)
-    facts = {
+    total.scaling = analyse(total, baselines)
+    facts: dict[str, str | int | None] = {
         "scenario": config.scenario.value,
         "engine": config.engine.name,
         "model": config.model.path,
@@ -97,10 +101,10 @@ def _until_ready(handles: Sequence[Handle], timeout_s: float) -> None:
     while waiting:
         for handle in handles:
             state = handle.call("state")
-            if state["ended"] is not None:
-                raise EnvironmentFault(f"{handle.name} could not be started: {state['error']}")
-            waiting[handle.name] = state["phase"]
-            if state["phase"] == "ready":
+            if state.ended is not None:
+                raise EnvironmentFault(f"{handle.name} could not be started: {state.error}")
+            waiting[handle.name] = state.phase
+            if state.phase == "ready":
                 del waiting[handle.name]
         if waiting and time.monotonic() > deadline:
             who = ", ".join(f"{name} ({phase})" for name, phase in waiting.items())
@@ -114,56 +118,55 @@ def _until_ended(handles: Sequence[Handle]) -> None:
         time.sleep(POLL_S)
         for handle in list(running):
             state = handle.call("state")
-            if state["ended"] is not None:
-                if state["ended"]:
-                    raise RunError(f"{handle.name}: {state['error']}; what the others did counts for nothing")
+            if state.ended is not None:
+                if state.ended:
+                    raise RunError(f"{handle.name}: {state.error}; what the others did counts for nothing")
                 running.remove(handle)
 
 
 def _began(folder: Path) -> float:
-    import datetime
-
-    from harness.rundir import names
-    from mlperf_llama_base import files
-
-    session = files.read_json(folder / names.SESSION) or {}
-    return datetime.datetime.fromisoformat(session["test_started"]).timestamp()
+    session = RunRecord(folder).session_record
+    if session is None or session.test_started is None:
+        raise RunError(f"{folder} does not say when its test began: see {folder / names.SESSION_LOG}")
+    return datetime.datetime.fromisoformat(session.test_started).timestamp()
 
 
-def add_up(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def add_up(members: Sequence[ScalingStep]) -> ScalingStep:
     """All members as one: counts and speeds added (LoadGen's own of each), the scatter as of independent sums."""
-    halves = [m["tokens_per_second"]["ci95"] for m in members]
-    half = None if None in halves else sum(h * h for h in halves) ** 0.5
-    workers = [w | {"id": f"{m['directory']}/{w['id']}"} for m in members for w in m["workers"]]
-    speeds = [w["tokens_per_second"]["value"] for w in workers]
-    return {
-        "directory": "coordinated",
-        "samples": {k: sum(m["samples"][k] or 0 for m in members) for k in ("issued", "completed", "lost", "retried")},
-        "valid": all(m["valid"] for m in members),
-        "invalid_reasons": sorted({f"{m['directory']}: {r}" for m in members for r in m["invalid_reasons"]}),
-        "seconds": max(m["seconds"] for m in members),
-        "samples_completed": sum(m["samples_completed"] for m in members),
-        "samples_per_second": sum(m["samples_per_second"] for m in members),
-        "tokens_per_second": Rate(sum(m["tokens_per_second"]["value"] for m in members), half).as_dict(),
-        "imbalance": (max(speeds) - min(speeds)) / (sum(speeds) / len(speeds)),
-        "workers": workers,
-        "nodes": [n for m in members for n in m["nodes"]],
-        "tokens": _tokens([m["tokens"] for m in members], [m["samples_completed"] for m in members]),
-        "resources": {k: v for m in members for k, v in m["resources"].items()},
-        "lost_workers": [lost for m in members for lost in m["lost_workers"]],
-    }
+    halves = [m.tokens_per_second.ci95 for m in members]
+    half = None if None in halves else sum((h or 0.0) ** 2 for h in halves) ** 0.5
+    workers = [msgspec.structs.replace(w, id=f"{m.directory}/{w.id}") for m in members for w in m.workers]
+    return ScalingStep(
+        directory="coordinated",
+        samples=Counts(
+            issued=sum(m.samples.issued for m in members),
+            completed=sum(m.samples.completed for m in members),
+            lost=sum(m.samples.lost for m in members),
+            retried=sum(m.samples.retried for m in members),
+        ),
+        valid=all(m.valid for m in members),
+        invalid_reasons=sorted({f"{m.directory}: {r}" for m in members for r in m.invalid_reasons}),
+        seconds=max(m.seconds for m in members),
+        samples_completed=sum(m.samples_completed for m in members),
+        samples_per_second=sum(m.samples_per_second for m in members),
+        tokens_per_second=Rate(value=sum(m.tokens_per_second.value for m in members), ci95=half),
+        imbalance=imbalance(workers),
+        workers=workers,
+        nodes=[n for m in members for n in m.nodes],
+        tokens={name: _tokens([m.tokens[name] for m in members], members) for name in ("input", "output")},
+        resources={k: v for m in members for k, v in m.resources.items()},
+        lost_workers=[lost for m in members for lost in m.lost_workers],
+    )
 
 
-def _tokens(parts: Sequence[dict[str, Any]], counts: Sequence[int]) -> dict[str, Any]:
+def _tokens(parts: Sequence[TokenSummary], members: Sequence[ScalingStep]) -> TokenSummary:
     """Means weighted, extremes of all; a percentile is the largest of the members' (an upper bound)."""
-    return {
-        name: {
-            "mean": sum(p[name]["mean"] * n for p, n in zip(parts, counts, strict=True)) / sum(counts),
-            "min": min(p[name]["min"] for p in parts),
-            "p50": sorted(p[name]["p50"] for p in parts)[len(parts) // 2],
-            "p99": max(p[name]["p99"] for p in parts),
-            "max": max(p[name]["max"] for p in parts),
-            "total": sum(p[name]["total"] for p in parts),
-        }
-        for name in ("input", "output")
-    }
+    counts = [m.samples_completed for m in members]
+    return TokenSummary(
+        mean=sum(p.mean * n for p, n in zip(parts, counts, strict=True)) / sum(counts),
+        min=min(p.min for p in parts),
+        p50=sorted(p.p50 for p in parts)[len(parts) // 2],
+        p99=max(p.p99 for p in parts),
+        max=max(p.max for p in parts),
+        total=sum(p.total for p in parts),
+    )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from harness.rundir import names
+from harness.rundir.events import Events, Ints
 from harness.rundir.metrics import summarize_metrics
-from mlperf_llama_base import files
+from harness.rundir.record import RunRecord
+from harness.rundir.scaling import Counts, LatencySummary, NodeSpeed, Rate, ScalingStep, TokenSummary, WorkerSpeed
+from harness.rundir.session import SessionRecord
 from mlperf_llama_base.errors import RunError
 
 SEGMENTS = 20
@@ -19,160 +22,120 @@ T_975 = 2.093  # Student's t for 19 degrees of freedom, two-sided 95 %
 EDGE = 0.1  # of the time at either end: filling and draining belong to the result, but not to its scatter
 
 
-@dataclass(frozen=True)
-class Rate:
-    """Per second, over the whole test; ``half`` is half of the 95 % interval's width, None if there is too little."""
+class Fields(TypedDict):
+    """Those of :class:`harness.rundir.scaling.Speed`."""
 
-    value: float
-    half: float | None
-
-    @property
-    def relative(self) -> float | None:
-        return None if self.half is None or not self.value else self.half / self.value
-
-    def as_dict(self) -> dict[str, float | None]:
-        return {"value": self.value, "ci95": self.half}
-
-
-@dataclass
-class Events:
-    """Columns of ``events.parquet``. Times in s since the first issue."""
-
-    complete_s: np.ndarray[Any, Any]
-    issue_s: np.ndarray[Any, Any]
-    tokens: np.ndarray[Any, Any]
-    inputs: np.ndarray[Any, Any]
-    worker: np.ndarray[Any, Any]
-
-    @classmethod
-    def load(cls, run_dir: Path) -> Events:
-        """Raises ``RunError`` if the run left none."""
-        import pyarrow.parquet as pq
-
-        path = run_dir / names.EVENTS
-        if not path.is_file():
-            raise RunError(f"{path} is missing: the run left no record of its samples")
-        table = pq.read_table(path)
-        columns = {
-            name: table.column(name).to_numpy()
-            for name in ("complete_ns", "issue_ns", "output_tokens", "input_tokens", "worker")
-        }
-        return cls(
-            columns["complete_ns"] / 1e9,
-            columns["issue_ns"] / 1e9,
-            columns["output_tokens"],
-            columns["input_tokens"],
-            columns["worker"],
-        )
-
-    def of(self, workers: list[int]) -> Events:
-        mine = np.isin(self.worker, workers)
-        return Events(
-            self.complete_s[mine], self.issue_s[mine], self.tokens[mine], self.inputs[mine], self.worker[mine]
-        )
-
-    @property
-    def seconds(self) -> float:
-        return float(self.complete_s.max()) if len(self.complete_s) else 0.0
+    samples_completed: int
+    output_tokens: int
+    samples_per_second: float
+    tokens_per_second: Rate
+    latency_s: LatencySummary | None
 
 
 def rate(events: Events, *, seconds: float) -> Rate:
     """Tokens/s over ``seconds``, with an interval by batch means: the middle of the test is cut into equal segments,
     and the scatter of their speeds tells that of the mean (Law, Simulation Modeling and Analysis, chapter 9.5.3)."""
-    if not len(events.tokens) or seconds <= 0:
-        return Rate(0.0, None)
-    value = float(events.tokens.sum()) / seconds
+    if not len(events) or seconds <= 0:
+        return Rate(value=0.0)
+    value = float(events.output_tokens.sum()) / seconds
     edges = np.linspace(seconds * EDGE, seconds * (1 - EDGE), SEGMENTS + 1)
-    place = np.digitize(events.complete_s, edges)
+    place = np.digitize(events.complete, edges)
     counts = np.bincount(place, minlength=SEGMENTS + 2)[1 : SEGMENTS + 1]
     if counts.min() < 2:
-        return Rate(value, None)
-    sums = np.bincount(place, weights=events.tokens, minlength=SEGMENTS + 2)[1 : SEGMENTS + 1]
+        return Rate(value=value)
+    sums = np.bincount(place, weights=events.output_tokens, minlength=SEGMENTS + 2)[1 : SEGMENTS + 1]
     speeds = sums / np.diff(edges)
     half = T_975 * float(speeds.std(ddof=1)) / math.sqrt(SEGMENTS)
-    return Rate(value, half * value / float(speeds.mean()))
+    return Rate(value=value, ci95=half * value / float(speeds.mean()))
 
 
-def run_figures(run_dir: Path, *, member: str | None = None) -> dict[str, Any]:
-    """A run as rows: ``samples``, ``tokens_per_second``, ``workers``, ``nodes``, ``tokens``, ``resources``.
-
-    ``member`` names the node in place of what the workers said (several LoadGens on one machine).
+def run_figures(run_dir: Path, *, member: str | None = None) -> ScalingStep:
+    """The figures of a finished run. ``member`` names the node in place of what the workers said (several LoadGens on
+    one machine). Raises ``RunError`` if the run left no record of its samples.
     """
-    session = files.read_json(run_dir / names.SESSION) or {}
-    result = files.read_json(run_dir / names.RESULT) or {}
-    events = Events.load(run_dir)
-    seconds = events.seconds
-    workers = []
-    for w in session.get("workers", []):
-        mine = events.of([w["id"]])
-        workers.append(
-            {
-                "id": w["id"],
-                "node": member or w["node"],
-                "gpu": w["gpu"],
-                "restarts": w["restarts"],
-                "rss_bytes": w["rss_bytes"],
-                **_speed(mine, seconds),
-            }
+    run = RunRecord(run_dir)
+    session, result, events = run.session_record or SessionRecord(), run.result, run.events
+    if events is None or not len(events):
+        raise RunError(f"{run_dir / names.EVENTS} holds no sample: see {run_dir / names.SESSION_LOG}")
+    seconds = events.duration
+    workers = [
+        WorkerSpeed(
+            id=w.id,
+            node=member or w.node,
+            gpu=w.gpu,
+            restarts=w.restarts,
+            rss_bytes=w.rss_bytes,
+            **_speed(events.of([int(w.id)]), seconds),
         )
-    resources = summarize_metrics(run_dir / names.METRICS) or {}
-    nodes = []
-    for name in dict.fromkeys(w["node"] for w in workers):
-        here = [w for w in workers if w["node"] == name]
-        mine = events.of([w["id"] for w in here])
-        nodes.append(
-            {
-                "node": name,
-                "workers": len(here),
-                "gpus": sum(w["gpu"] is not None for w in here),
-                "kinds": sorted({w["gpu"] or "CPU" for w in here}),
-                **_speed(mine, seconds),
-            }
-        )
-    speeds = [w["tokens_per_second"]["value"] for w in workers]
-    return {
-        "directory": run_dir.name,
-        "samples": {k: (session.get("samples") or {}).get(k) for k in ("issued", "completed", "lost", "retried")},
-        "valid": result.get("valid"),
-        "invalid_reasons": result.get("invalid_reasons") or [],
-        "loadgen_tokens_per_second": result.get("tokens_per_second"),
-        "seconds": seconds,
+        for w in session.workers
+    ]
+    counts = session.samples
+    return ScalingStep(
+        directory=run_dir.name,
+        samples=Counts(
+            issued=counts.issued or 0,
+            completed=counts.completed or 0,
+            lost=counts.lost or 0,
+            retried=counts.retried or 0,
+        ),
+        valid=result.valid if result else None,
+        invalid_reasons=result.invalid_reasons if result else [],
+        loadgen_tokens_per_second=result.tokens_per_second if result else None,
+        seconds=seconds,
+        imbalance=imbalance(workers),
+        workers=workers,
+        nodes=_nodes(workers, events, seconds),
+        tokens={"input": _tokens(events.input_tokens), "output": _tokens(events.output_tokens)},
+        resources={} if run.metrics is None else summarize_metrics(run.metrics),
+        lost_workers=session.lost_workers,
         **_speed(events, seconds),
-        "imbalance": (max(speeds) - min(speeds)) / (sum(speeds) / len(speeds)) if sum(speeds) else None,
-        "workers": workers,
-        "nodes": nodes,
-        "tokens": _tokens(events),
-        "resources": resources,
-        "lost_workers": session.get("lost_workers") or [],
-    }
+    )
 
 
-def _speed(events: Events, seconds: float) -> dict[str, Any]:
-    took = events.complete_s - events.issue_s
-    return {
-        "samples_completed": len(took),
-        "output_tokens": int(events.tokens.sum()),
-        "samples_per_second": len(took) / seconds if seconds else 0.0,
-        "tokens_per_second": rate(events, seconds=seconds).as_dict(),
-        "latency_s": {
-            "mean": float(took.mean()),
-            "p50": float(np.percentile(took, 50)),
-            "p99": float(np.percentile(took, 99)),
-        }
-        if len(took)
-        else None,
-    }
+def imbalance(workers: Sequence[WorkerSpeed]) -> float | None:
+    """Tokens/s of the fastest worker less those of the slowest, against the mean; None if nobody did anything."""
+    speeds = [w.tokens_per_second.value for w in workers]
+    return (max(speeds) - min(speeds)) / (sum(speeds) / len(speeds)) if sum(speeds) else None
 
 
-def _tokens(events: Events) -> dict[str, dict[str, float]]:
-    return {
-        name: {
-            "mean": float(values.mean()),
-            "min": int(values.min()),
-            "p50": float(np.percentile(values, 50)),
-            "p99": float(np.percentile(values, 99)),
-            "max": int(values.max()),
-            "total": int(values.sum()),
-        }
-        for name, values in (("input", events.inputs), ("output", events.tokens))
-    }
+def _nodes(workers: Sequence[WorkerSpeed], events: Events, seconds: float) -> list[NodeSpeed]:
+    nodes = []
+    for name in dict.fromkeys(w.node for w in workers):
+        here = [w for w in workers if w.node == name]
+        nodes.append(
+            NodeSpeed(
+                node=name,
+                workers=len(here),
+                gpus=sum(w.gpu is not None for w in here),
+                kinds=sorted({w.kind for w in here}),
+                **_speed(events.of([int(w.id) for w in here]), seconds),
+            )
+        )
+    return nodes
+
+
+def _speed(events: Events, seconds: float) -> Fields:
+    took = events.latency
+    latency = None
+    if len(took):
+        p50, p99 = np.percentile(took, [50, 99])
+        latency = LatencySummary(mean=float(took.mean()), p50=float(p50), p99=float(p99))
+    return Fields(
+        samples_completed=len(took),
+        output_tokens=int(events.output_tokens.sum()),
+        samples_per_second=len(took) / seconds if seconds else 0.0,
+        tokens_per_second=rate(events, seconds=seconds),
+        latency_s=latency,
+    )
+
+
+def _tokens(values: Ints) -> TokenSummary:
+    p50, p99 = np.percentile(values, [50, 99])
+    return TokenSummary(
+        mean=float(values.mean()),
+        min=int(values.min()),
+        p50=float(p50),
+        p99=float(p99),
+        max=int(values.max()),
+        total=int(values.sum()),
+    )

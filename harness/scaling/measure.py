@@ -12,7 +12,8 @@ from harness.config import RunConfig
 from harness.run import supervise
 from harness.rundir import names
 from harness.rundir.directory import prepare_directory
-from harness.scaling.analysis import analyse, kind_of
+from harness.rundir.scaling import ScalingRecord, ScalingStep
+from harness.scaling.analysis import analyse
 from harness.scaling.figures import run_figures
 from harness.scaling.report import save
 from harness.verdict.result import write_result
@@ -60,21 +61,21 @@ def kinds(config: RunConfig) -> list[tuple[str, dict[str, Any]]]:
 
 def measure_scaling(
     config: RunConfig, counts: Sequence[int], *, output: Path, samples: int, console: Console
-) -> dict[str, Any]:
-    """Run them all; ``samples``: of a worker, so that every test lasts as long. Returns scaling.json's tree."""
+) -> ScalingRecord:
+    """Run them all; ``samples``: of a worker, so that every test lasts as long. Returns what scaling.json holds."""
     output.mkdir(parents=True, exist_ok=True)
-    baselines: dict[str, Any] = {}
+    baselines: dict[str, ScalingStep] = {}
     for number, (kind, change) in enumerate(kinds(config)):
         console.print(f"baseline: one worker ({kind})", highlight=False)
         figures = _one(config, 1, output / f"baseline-{number}", samples=samples, change=change)
-        baselines[kind_of(figures["workers"][0])] = figures
+        baselines[figures.workers[0].kind] = figures
     steps = []
     for count in counts:
         console.print(f"{count} worker(s)", highlight=False)
         step = _one(config, count, output / f"workers-{count}", samples=samples * count, change={})
-        step["scaling"] = analyse(step, baselines)
+        step.scaling = analyse(step, baselines)
         steps.append(step)
-    facts = {
+    facts: dict[str, str | int | None] = {
         "scenario": config.scenario.value,
         "engine": config.engine.name,
         "model": config.model.path,
@@ -83,7 +84,7 @@ def measure_scaling(
     return save(output, kind="scaling", baselines=baselines, steps=steps, facts=facts)
 
 
-def _one(config: RunConfig, count: int, folder: Path, *, samples: int, change: dict[str, Any]) -> dict[str, Any]:
+def _one(config: RunConfig, count: int, folder: Path, *, samples: int, change: dict[str, Any]) -> ScalingStep:
     config = config.model_copy(deep=True)
     config.output = str(folder)
     config.workers.count = count

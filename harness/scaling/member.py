@@ -15,14 +15,24 @@ import sys
 import tarfile
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.config import build
 from harness.rundir import names
+from harness.rundir.record import RunRecord
 from harness.session import barrier
-from mlperf_llama_base import files
 from mlperf_llama_base.source import python_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberState:
+    """``phase`` of the session, ``ended``: its exit status, None while it runs, ``error`` if it ended badly."""
+
+    phase: str
+    ended: int | None
+    error: str | None
 
 
 class Member:
@@ -47,17 +57,12 @@ class Member:
                 env=os.environ | {"PYTHONPATH": python_path(), "MLPERF_LLAMA_NODE": name} | env,
             )
 
-    def state(self) -> dict[str, Any]:
-        """``phase`` of the session, ``ended`` (exit status, None while it runs), ``error`` if it ended badly."""
+    def state(self) -> MemberState:
         code = self._process.poll()
-        status = files.read_json(self.folder / names.STATUS) or {}
-        session = files.read_json(self.folder / names.SESSION) or {} if code else {}
-        return {
-            "phase": status.get("phase", "starting"),
-            "completed": status.get("completed", 0),
-            "ended": code,
-            "error": session.get("error") or (f"session ended with status {code}" if code else None),
-        }
+        run = RunRecord(self.folder)
+        session = run.session_record if code else None
+        error = (session.error if session else None) or (f"session ended with status {code}" if code else None)
+        return MemberState(phase=(run.status.phase if run.status else None) or "starting", ended=code, error=error)
 
     def now(self) -> float:
         """Unix time here."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
+from harness.rundir.session import Dataset, Model
 from harness.session.outcome import Outcome
 from harness.session.status import StatusWriter
 from mlperf_llama_base.errors import EnvironmentFault
@@ -37,7 +38,7 @@ class Journal:
         """From now on both files tell what this hub and its workers do."""
         self._hub = self._status.hub = hub
 
-    def describe(self, *, dataset: dict[str, Any] | None = None, model: dict[str, Any] | None = None) -> None:
+    def describe(self, *, dataset: Dataset | None = None, model: Model | None = None) -> None:
         """Note what is measured with; stays for every test."""
         self._outcome.dataset = dataset or self._outcome.dataset
         self._outcome.model = model or self._outcome.model

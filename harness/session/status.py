@@ -6,12 +6,12 @@ import os
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any
 
 from harness.config import Mode, RunConfig, Scenario
 from harness.rounds import ROUND
+from harness.rundir.files import write_record
 from harness.rundir.names import STATUS
-from mlperf_llama_base.files import write_json
+from harness.rundir.status import Status, WorkerStatus
 from sut.hub import Hub
 
 WINDOW_S = 5.0
@@ -36,34 +36,33 @@ class StatusWriter:
     def write(self) -> None:
         """Replace the file; a full disk must not end a run that is otherwise fine."""
         try:
-            write_json(self.path, self.state())
+            write_record(self.path, self.state())
         except OSError as error:
             self.message = f"status.json cannot be written: {error}"
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Status:
         limits = ROUND.limits_ns.get(self.config.scenario)
         elapsed = time.monotonic() - self.started if self.started else 0.0
-        base = {
-            "time": time.time(),
-            "pid": os.getpid(),
-            "scenario": self.config.scenario.value,
-            "mode": self.config.mode.value,
-            "phase": self.phase,
-            "expected": self.expected,
-            "elapsed_s": elapsed,
-            "ttft_limit_ms": limits.ttft / 1e6 if limits else None,
-            "tpot_limit_ms": limits.tpot / 1e6 if limits else None,
-            "message": self.message,
-        }
-        return base | (self._progress(elapsed) if self.hub else _nothing())
+        status = Status(
+            time=time.time(),
+            pid=os.getpid(),
+            scenario=self.config.scenario.value,
+            mode=self.config.mode.value,
+            phase=self.phase,
+            expected=self.expected,
+            elapsed_s=elapsed,
+            ttft_limit_ms=limits.ttft / 1e6 if limits else None,
+            tpot_limit_ms=limits.tpot / 1e6 if limits else None,
+            message=self.message,
+        )
+        if self.hub is not None:
+            self._fill(status, self.hub, elapsed)
+        return status
 
-    def _progress(self, elapsed: float) -> dict[str, Any]:
-        hub = self.hub
-        assert hub is not None
-        dispatcher = hub.dispatcher
-        now = time.monotonic()
-        tokens = sum(w.tokens for w in hub.workers.values())
+    def _fill(self, status: Status, hub: Hub, elapsed: float) -> None:
+        dispatcher, now = hub.dispatcher, time.monotonic()
         by_worker = {i: w.tokens for i, w in hub.workers.items()}
+        tokens = sum(by_worker.values())
         self._recent.append((now, dispatcher.completed, tokens, by_worker))
         while len(self._recent) > 1 and now - self._recent[0][0] > WINDOW_S:
             self._recent.popleft()
@@ -71,37 +70,15 @@ class StatusWriter:
         span = max(now - then, 1e-3)
         if self.config.scenario is not Scenario.OFFLINE and now - self._percentiles_at > 1:
             self._percentiles, self._percentiles_at = hub.record.percentiles(), now
-        return {
-            "issued": dispatcher.issued,
-            "completed": dispatcher.completed,
-            "tokens": tokens,
-            "input_tokens": None,
-            "samples_per_s": (dispatcher.completed - done_then) / span,
-            "tokens_per_s": (tokens - tokens_then) / span,
-            "tokens_per_s_mean": tokens / elapsed if elapsed > 0 else None,
-            "ttft_p99_ms": self._percentiles[0],
-            "tpot_p99_ms": self._percentiles[1],
-            "eta_s": self._eta(elapsed, dispatcher.completed),
-            "retried": dispatcher.retried,
-            "restarts": sum(w.restarts for w in hub.workers.values()),
-            "workers": [
-                {
-                    "id": i,
-                    "node": w.node,
-                    "gpu": w.gpu,
-                    "state": w.state,
-                    "outstanding": len(load.outstanding) if (load := dispatcher.workers.get(i)) else 0,
-                    "running": w.beat.running,
-                    "waiting": w.beat.waiting,
-                    "samples": w.samples,
-                    "tokens": w.tokens,
-                    "tokens_per_s": (w.tokens - by_worker_then.get(i, 0)) / span,
-                    "restarts": w.restarts,
-                    "rss_bytes": w.beat.rss_bytes,
-                }
-                for i, w in hub.workers.items()
-            ],
-        }
+        status.issued, status.completed, status.tokens = dispatcher.issued, dispatcher.completed, tokens
+        status.samples_per_s = (dispatcher.completed - done_then) / span
+        status.tokens_per_s = (tokens - tokens_then) / span
+        status.tokens_per_s_mean = tokens / elapsed if elapsed > 0 else None
+        status.ttft_p99_ms, status.tpot_p99_ms = self._percentiles
+        status.eta_s = self._eta(elapsed, dispatcher.completed)
+        status.retried = dispatcher.retried
+        status.restarts = sum(w.restarts for w in hub.workers.values())
+        status.workers = _workers(hub, by_worker_then, span)
 
     def _eta(self, elapsed: float, completed: int) -> float | None:
         if self.phase == "finished":
@@ -113,19 +90,22 @@ class StatusWriter:
         return max(0.0, (self.expected - completed) * elapsed / completed)
 
 
-def _nothing() -> dict[str, Any]:
-    return {
-        "issued": 0,
-        "completed": 0,
-        "tokens": 0,
-        "input_tokens": 0,
-        "samples_per_s": None,
-        "tokens_per_s": None,
-        "tokens_per_s_mean": None,
-        "ttft_p99_ms": None,
-        "tpot_p99_ms": None,
-        "eta_s": None,
-        "retried": 0,
-        "restarts": 0,
-        "workers": [],
-    }
+def _workers(hub: Hub, tokens_then: dict[int, int], span: float) -> list[WorkerStatus]:
+    """``tokens_then``: what each had generated ``span`` seconds ago."""
+    return [
+        WorkerStatus(
+            id=i,
+            node=w.node,
+            gpu=w.gpu,
+            state=w.state,
+            outstanding=len(load.outstanding) if (load := hub.dispatcher.workers.get(i)) else 0,
+            running=w.beat.running,
+            waiting=w.beat.waiting,
+            samples=w.samples,
+            tokens=w.tokens,
+            tokens_per_s=(w.tokens - tokens_then.get(i, 0)) / span,
+            restarts=w.restarts,
+            rss_bytes=w.beat.rss_bytes,
+        )
+        for i, w in hub.workers.items()
+    ]

@@ -13,7 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.config import RunConfig, Scenario
+from harness.rundir.session import Dataset as DatasetRecord
+from harness.rundir.session import Model
 from harness.session.journal import Journal
 from harness.workers import plan_workers
 from mlperf_llama_base.errors import HarnessError
@@ -126,26 +130,26 @@ def _inspect_model(config: RunConfig, journal: Journal) -> dict[str, Any]:
         return {}
     if shapes.is_shape(config.model.path or ""):
         reasons = [f"{config.model.path} is a shape with random weights"]
-        journal.describe(model={"path": config.model.path, "is_llama_3_1_8b": False, "reasons": reasons})
+        journal.describe(model=Model(path=config.model.path, is_llama_3_1_8b=False, reasons=reasons))
         return {}
     from harness.inventory.model import inspect_model
 
     info = dataclasses.asdict(inspect_model(config.model.path or "", revision=config.model.revision))
-    journal.describe(model={"path": config.model.path} | info)
+    journal.describe(model=msgspec.convert({"path": config.model.path} | info, Model))
     return info
 
 
-def _describe_data(dataset: Dataset, library: SampleLibrary, config: RunConfig) -> dict[str, Any]:
-    return {
-        "path": str(dataset.path),
-        "sha256": dataset.sha256,
-        "format": dataset.format,
-        "label": dataset.label,
-        "count": dataset.count,
-        "total_count": library.total_count,
-        "performance_count": library.performance_count,
-        "input_tokens_mean": float(dataset.lengths.mean()),
-        "input_tokens_max": int(dataset.lengths.max()),
-        "duplicates": dataset.duplicates,
-        "is_official_count": dataset.count == config.benchmark.sample_count,
-    }
+def _describe_data(dataset: Dataset, library: SampleLibrary, config: RunConfig) -> DatasetRecord:
+    return DatasetRecord(
+        path=str(dataset.path),
+        sha256=dataset.sha256,
+        format=dataset.format,
+        label=dataset.label,
+        count=dataset.count,
+        total_count=library.total_count,
+        performance_count=library.performance_count,
+        input_tokens_mean=float(dataset.lengths.mean()),
+        input_tokens_max=int(dataset.lengths.max()),
+        duplicates=dataset.duplicates,
+        is_official_count=dataset.count == config.benchmark.sample_count,
+    )

@@ -6,16 +6,18 @@ anybody.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from harness.config import Mode, Scenario
 from harness.loadgen.log import PERCENTILES, DetailLog
 from harness.rounds import ROUND
+from harness.rundir.files import write_record
 from harness.rundir.metrics import summarize_metrics
-from harness.rundir.names import METRICS, RESULT
+from harness.rundir.names import RESULT
 from harness.rundir.record import Evidence
 from harness.rundir.result import (
     AccuracyResult,
@@ -23,16 +25,16 @@ from harness.rundir.result import (
     EnergyResult,
     Latency,
     LoadGen,
+    Reading,
     Result,
     Rules,
-    Samples,
     Target,
-    Tokens,
 )
+from harness.rundir.session import SessionRecord, Tokens
 from harness.verdict.gate import Verdict, judge
 from mlperf_llama_base.errors import UserError
-from mlperf_llama_base.files import write_whole
 
+T = TypeVar("T")
 HARDWARE = ("cpu", "memory", "storage", "network", "os", "gpu")
 FIGURES = ("result_", "early_stopping", "generated_")
 
@@ -42,20 +44,25 @@ def build_result(run_dir: Path) -> dict[str, Any]:
 
     Raises ``UserError`` if ``run_dir`` is no run directory or a file that this project wrote in it is damaged.
     """
-    run = Evidence.load(run_dir)
-    built: dict[str, Any] = msgspec.to_builtins(_result(run, judge(run)))
+    built: dict[str, Any] = msgspec.to_builtins(_build(run_dir))
     return built
 
 
 def write_result(run_dir: Path) -> dict[str, Any]:
     """Build result.json, replace it in one step, and return it."""
-    built = build_result(run_dir)
-    write_whole(run_dir / RESULT, msgspec.json.format(msgspec.json.encode(built)) + b"\n")
-    return built
+    built = _build(run_dir)
+    write_record(run_dir / RESULT, built)
+    tree: dict[str, Any] = msgspec.to_builtins(built)
+    return tree
+
+
+def _build(run_dir: Path) -> Result:
+    run = Evidence.load(run_dir)
+    return _result(run, judge(run))
 
 
 def _result(run: Evidence, verdict: Verdict) -> Result:
-    session, log = run.session or {}, run.detail
+    session, log, notes = run.session_record or SessionRecord(), run.detail, _Notes()
     performance = run.mode is not Mode.ACCURACY
     offline = run.scenario is Scenario.OFFLINE
     return Result(
@@ -73,11 +80,11 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         ttft_ms=_latency(log, "result_first_token_{}_latency_ns", "result_first_token_{}_percentile_latency_ns"),
         tpot_ms=_latency(log, "result_time_to_output_token_{}", "result_time_per_output_token_{}_percentile_ns"),
         latency_ms=_latency(log, "result_{}_latency_ns", "result_{}_percentile_latency_ns") if performance else None,
-        samples=msgspec.convert(run.section("samples"), Samples),
-        tokens=msgspec.convert(run.section("tokens"), Tokens, strict=False),
-        workers=run.listed("workers"),
-        restarts=session.get("restarts"),
-        lost_workers=run.listed("lost_workers"),
+        samples=session.samples,
+        tokens=session.tokens or Tokens(),
+        workers=session.workers,
+        restarts=session.restarts,
+        lost_workers=session.lost_workers,
         accuracy=_accuracy(run),
         compliance=_compliance(run),
         versions=_versions(run),
@@ -89,24 +96,41 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
             figures={key: value for key, value in log.values.items() if key.startswith(FIGURES)},
             sha256=run.digests,
         ),
-        engine=run.section("engine") or None,
-        engine_live_facts=run.section("engine_live_facts"),
-        model=run.section("model") or None,
-        dataset=run.section("dataset") or None,
+        engine=session.engine,
+        engine_live_facts=session.engine_live_facts,
+        model=session.model,
+        dataset=session.dataset,
         hardware={key: run.system[key] for key in HARDWARE if key in run.system} if run.system else None,
-        metrics=summarize_metrics(run.run_dir / METRICS),
-        energy=_energy(run.run_dir),
-        test_started=session.get("test_started"),
-        test_ended=session.get("test_ended"),
-        wall_s=session.get("wall_s"),
+        metrics=notes.of(lambda: _metrics(run)),
+        energy=notes.of(lambda: _energy(run)),
+        notes=notes.texts,
+        test_started=session.test_started,
+        test_ended=session.test_ended,
+        wall_s=session.wall_s,
     )
 
 
-def _energy(run_dir: Path) -> EnergyResult | None:
-    from harness.monitor.energy import energy
+class _Notes:
+    """No verdict depends on what the monitor measured: where it cannot be read the result says so and has none."""
 
-    found = energy(run_dir)
-    return None if found is None else msgspec.convert(found, EnergyResult, from_attributes=True)
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def of(self, read: Callable[[], T | None]) -> T | None:
+        try:
+            return read()
+        except UserError as error:
+            if str(error) not in self.texts:
+                self.texts.append(str(error))
+            return None
+
+
+def _metrics(run: Evidence) -> dict[str, Reading] | None:
+    return None if run.metrics is None else summarize_metrics(run.metrics)
+
+
+def _energy(run: Evidence) -> EnergyResult | None:
+    return None if run.energy is None else msgspec.convert(run.energy, EnergyResult, from_attributes=True)
 
 
 def _samples_per_second(log: DetailLog, scenario: Scenario) -> float | None:
@@ -181,7 +205,7 @@ def _rules(run: Evidence) -> Rules:
     )
 
 
-def _versions(run: Evidence) -> dict[str, Any]:
+def _versions(run: Evidence) -> dict[str, str | None]:
     """The software that the run recorded, with LoadGen's and the engine's own words for theirs."""
     system = run.system or {}
     versions = dict(system.get("software") or {}) | {"git_revision": system.get("git_revision")}

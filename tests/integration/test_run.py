@@ -133,8 +133,8 @@ def test_result_json_keeps_the_contract(finished: tuple[str, str, Done, Path]) -
     samples, tokens = result.samples, result.tokens
     assert samples.issued == samples.completed and samples.issued and samples.lost == samples.retried == 0
     assert (tokens.output_mean, tokens.output_min, tokens.output_max) == (LENGTH, LENGTH, LENGTH)
-    assert len(result.workers) == 2 and sum(w["samples"] for w in result.workers) == samples.completed
-    assert all(w["restarts"] == 0 for w in result.workers)
+    assert len(result.workers) == 2 and sum(w.samples or 0 for w in result.workers) == samples.completed
+    assert all(w.restarts == 0 for w in result.workers)
     assert result.loadgen.errors == 0
     assert set(result.loadgen.sha256) == set(LOGS)
     assert result.rules.prefix_caching is False and result.rules.first_token_mismatch == 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.monitor.energy import window
+from harness.monitor.energy import Energy, window
 from harness.report.charts import Line, line_chart
 from harness.report.document import Block, Chart, Charts, Folded, Section, Table, Text
 from harness.report.insights import during
@@ -40,7 +40,7 @@ def sections(run: RunData) -> list[Section]:
         blocks.append(Folded(summary="Processor, memory and network", blocks=[Charts(charts=host)]))
     out = [Section(title="Hardware over time", blocks=blocks)] if blocks else []
     if run.energy is not None:
-        out.append(Section(title="Energy", blocks=_energy(run)))
+        out.append(Section(title="Energy", blocks=_energy(run.energy)))
     return out
 
 
@@ -129,8 +129,7 @@ def _chart(
     yield line_chart(title=title, description=said, x_label="seconds since the test began", y_label=unit, lines=[line])
 
 
-def _energy(run: RunData) -> list[Block]:
-    energy = run.energy
+def _energy(energy: Energy) -> list[Block]:
     rows = [
         [name, f"{joules / 1000:,.1f} kJ", f"{joules / energy.seconds:,.0f} W"]
         for name, joules in sorted(energy.per_gpu.items())

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.monitor import Monitor, NodeSample, sample_node
-from harness.monitor.energy import energy, series
+from harness.monitor.energy import series
 from harness.monitor.exporter import Exporter
 from harness.monitor.store import MetricsWriter, read_metrics
+from harness.rundir.record import RunRecord
 from harness.verdict.result import build_result
 from mlperf_llama_base.errors import EnvironmentFault
 from tests.harness.fake_run import write_run
@@ -122,7 +123,7 @@ def test_energy_over_the_test_window_only(tmp_path: Path) -> None:
             }
         )
     )
-    found = energy(tmp_path)
+    found = RunRecord(tmp_path).energy
     assert found is not None
     assert found.per_gpu == pytest.approx({"n/gpu0": 20_000, "n/gpu1": 5_000})
     assert (found.total_j, found.seconds, found.mean_w) == pytest.approx((25_000, 50, 500))
@@ -130,11 +131,11 @@ def test_energy_over_the_test_window_only(tmp_path: Path) -> None:
 
 
 def test_no_energy_without_a_gpu(tmp_path: Path) -> None:
-    assert energy(tmp_path) is None
+    assert RunRecord(tmp_path).energy is None
     Monitor(
         tmp_path, interval_s=60, local=False, probes=[lambda: {"node": "n", "t_s": 1.0, "metrics": {}}]
     ).start().stop()
-    assert energy(tmp_path) is None
+    assert RunRecord(tmp_path).energy is None
 
 
 def test_prometheus_endpoint() -> None:

@@ -239,7 +239,7 @@ def test_accuracy_against_the_targets(tmp_path: Path) -> None:
 
     run_dir = write_run(tmp_path / "run", samples=500)
     scores = {"rouge1": 38.9, "rouge2": 15.0, "rougeL": 24.6, "rougeLsum": 35.9, "gen_len": 8_160_000, "gen_num": 13368}
-    (run_dir / "accuracy.json").write_text(json.dumps(scores))
+    (run_dir / "accuracy.json").write_text(json.dumps(scores | {"expected": 13368}))
     metrics = {name: np.linspace(0, 1, 100) for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
     pq.write_table(pa.table({"qsl_idx": np.arange(100), **metrics}), run_dir / "accuracy_samples.parquet")
     rows = table(section(build([run_dir]), "Accuracy"), "Accuracy")

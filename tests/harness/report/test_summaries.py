@@ -14,6 +14,7 @@ import pytest
 from harness.report import build, html
 from harness.report.load import load
 from harness.report.summaries import examples
+from harness.rundir.scores import METRICS
 from tests.harness.fake_run import write_run
 
 COUNT = 12
@@ -52,7 +53,8 @@ def run_dir(tmp_path: Path) -> Path:
         for i in reversed(range(COUNT))
     ]
     (run / "mlperf_log_accuracy.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in log) + "\n]\n")
-    (run / "accuracy.json").write_text(json.dumps({"rouge1": 38.9, "gen_len": 8_160_000}))
+    means = dict.fromkeys(METRICS, 38.9)
+    (run / "accuracy.json").write_text(json.dumps(means | {"gen_len": 8_160_000, "gen_num": COUNT, "expected": COUNT}))
     scores = {name: np.arange(COUNT) / COUNT for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
     pq.write_table(pa.table({"qsl_idx": np.arange(COUNT), **scores}), run / "accuracy_samples.parquet")
     return run

@@ -7,15 +7,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from harness.cli import main
 from harness.report import build
 from harness.report.document import Charts, Table
+from harness.rundir.events import Events
+from harness.rundir.scaling import Counts, Rate, ScalingStep, TokenSummary, WorkerSpeed
 from harness.scaling.analysis import analyse, issues
 from harness.scaling.coordinated import add_up
-from harness.scaling.figures import Events, rate
+from harness.scaling.figures import rate
 from harness.scaling.measure import default_counts
 
 NULL = [
@@ -40,53 +43,77 @@ def steady(per_second: int, seconds: int, *, noise: float = 0.0) -> Events:
         if noise
         else (np.arange(per_second * seconds) + 1) / per_second
     )
-    n = len(times)
-    return Events(times, np.zeros(n), np.full(n, 10), np.full(n, 5), np.zeros(n, int))
+    zero = np.zeros(len(times), dtype=np.int64)
+    return Events(
+        qsl_idx=zero,
+        issue=np.zeros(len(times)),
+        dispatch=np.zeros(len(times)),
+        first_token=np.full(len(times), np.nan),
+        complete=times,
+        input_tokens=zero + 5,
+        output_tokens=zero + 10,
+        worker=zero,
+        attempts=zero + 1,
+    )
 
 
 def test_the_interval_holds_the_truth_and_is_narrow_where_nothing_scatters() -> None:
     even, poisson = rate(steady(100, 60), seconds=60), rate(steady(100, 60, noise=1), seconds=60)
-    assert even.value == pytest.approx(1000) and even.half is not None and even.half < 5
+    assert even.value == pytest.approx(1000) and even.ci95 is not None and even.ci95 < 5
     # Poisson: a segment of 2.4 s has 240 ± 15.5 samples, the mean of twenty is known to 1.4 %, t makes it 2.9 %
-    assert poisson.half is not None and 12 < poisson.half < 50
-    assert abs(poisson.value - 1000) <= poisson.half + 1e-9
+    assert poisson.ci95 is not None and 12 < poisson.ci95 < 50
+    assert abs(poisson.value - 1000) <= poisson.ci95 + 1e-9
 
 
 def test_too_little_for_an_interval_says_so() -> None:
     short = rate(steady(1, 10), seconds=10)
-    assert short.value == pytest.approx(10) and short.half is None
+    assert short.value == pytest.approx(10) and short.ci95 is None
 
 
-def step(speeds: list[float], *, kinds: list[str | None] | None = None, ci: float | None = 1.0) -> dict[str, Any]:
-    return {
+def step(
+    speeds: list[float], *, kinds: list[str | None] | None = None, ci: float | None = 1.0, **changes: Any
+) -> ScalingStep:
+    workers = [
+        WorkerSpeed(
+            id=i,
+            gpu=kind,
+            samples_completed=9,
+            samples_per_second=speed / 10,
+            tokens_per_second=Rate(value=speed),
+        )
+        for i, (speed, kind) in enumerate(zip(speeds, kinds or [None] * len(speeds), strict=True))
+    ]
+    fields: dict[str, Any] = {
         "directory": "run",
-        "samples": {"issued": 9, "completed": 9, "lost": 0, "retried": 0},
-        "invalid_reasons": [],
-        "tokens_per_second": {"value": sum(speeds), "ci95": ci},
+        "samples": Counts(issued=9, completed=9),
+        "seconds": 1.0,
+        "samples_completed": 9,
+        "samples_per_second": 9.0,
+        "tokens_per_second": Rate(value=sum(speeds), ci95=ci),
         "imbalance": 0.0,
-        "lost_workers": [],
-        "workers": [{"gpu": kind} for kind in kinds or [None] * len(speeds)],
+        "workers": workers,
     }
+    return ScalingStep(**fields | changes)
 
 
 def test_efficiency_counts_each_kind_of_gpu_by_its_own_baseline() -> None:
     baselines = {"A": step([100.0], kinds=["A"]), "B": step([50.0], kinds=["B"])}
     got = analyse(step([90.0, 45.0], kinds=["A", "B"]), baselines)
-    assert got["efficiency"] == pytest.approx(0.9) and got["speed_up"] == pytest.approx(1.35)
-    assert got["efficiency_ci95"] == pytest.approx(0.9 * np.hypot(1 / 135, np.sqrt(2) / 150))
-    assert got["notes"] == []
+    assert got.efficiency == pytest.approx(0.9) and got.speed_up == pytest.approx(1.35)
+    assert got.efficiency_ci95 == pytest.approx(0.9 * np.hypot(1 / 135, np.sqrt(2) / 150))
+    assert got.notes == []
 
 
-def test_more_than_everything_is_called_noise_of_the_baseline() -> None:
+def test_more_than_everything_is_called_noise_in_the_baseline() -> None:
     got = analyse(step([102.5, 102.5], ci=1.0), {"CPU": step([100.0], ci=3.0)})
-    assert got["efficiency"] == pytest.approx(1.025)
-    assert "noise of the baseline" in got["notes"][0] and "includes 100 %" in got["notes"][0]
+    assert got.efficiency == pytest.approx(1.025)
+    assert "noise in the baseline" in got.notes[0] and "includes 100 %" in got.notes[0]
     far = analyse(step([120.0, 120.0], ci=1.0), {"CPU": step([100.0], ci=1.0)})
-    assert "measure the baseline for longer" in far["notes"][0]
+    assert "measure the baseline for longer" in far.notes[0]
 
 
 def test_a_lost_sample_is_an_issue() -> None:
-    bad = step([1.0]) | {"samples": {"issued": 20, "completed": 15, "lost": 5, "retried": 0}}
+    bad = step([1.0], samples=Counts(issued=20, completed=15, lost=5))
     assert issues([bad]) == ["run: 20 issued, 15 completed, 5 lost"]
 
 
@@ -150,17 +177,10 @@ def test_coordinated_starts_several_loadgens_at_once_and_adds_them_up(tmp_path: 
 
 
 def test_adding_up_is_not_sure_where_a_part_is_not() -> None:
-    part = step([10.0]) | {
-        "seconds": 1.0,
-        "samples_completed": 9,
-        "samples_per_second": 9.0,
-        "nodes": [],
-        "resources": {},
-        "valid": True,
-        "workers": [{"id": 0, "gpu": None, "tokens_per_second": {"value": 10.0}}],
-        "tokens": {k: {"mean": 1, "min": 1, "p50": 1, "p99": 1, "max": 1, "total": 9} for k in ("input", "output")},
-    }
+    tokens = TokenSummary(mean=1, min=1, p50=1, p99=1, max=1, total=9)
+    part = step([10.0], valid=True, tokens={"input": tokens, "output": tokens})
     both = add_up([part, part])
-    assert both["tokens_per_second"] == {"value": 20.0, "ci95": pytest.approx(2**0.5)}
-    unsure = part | {"tokens_per_second": {"value": 1.0, "ci95": None}}
-    assert add_up([part, unsure])["tokens_per_second"]["ci95"] is None
+    assert both.tokens_per_second.value == 20.0
+    assert both.tokens_per_second.ci95 == pytest.approx(2**0.5)
+    unsure = msgspec.structs.replace(part, tokens_per_second=Rate(value=1.0))
+    assert add_up([part, unsure]).tokens_per_second.ci95 is None

@@ -295,7 +295,7 @@ def test_targets_bind_only_the_benchmark_itself(sprung: Callable[[Kind, Trap], d
 
 
 def test_retries_and_lost_workers_do_not_invalidate(sprung: Callable[[Kind, Trap], dict[str, Any]]) -> None:
-    lost = [{"worker": 1, "reason": "killed", "time_s": 3.0}]
+    lost = [{"worker": 1, "reason": "killed", "node": "a", "samples_returned": 7, "time_s": 3.0}]
     result = sprung(
         SERVER, session(samples__retried=7, samples__failed=2, samples__duplicates=1, restarts=1, lost_workers=lost)
     )

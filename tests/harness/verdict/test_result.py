@@ -12,7 +12,8 @@ import pytest
 
 from harness.config import Benchmark, Mode, Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, parse_detail
-from harness.rundir.result import json_schema, read_result
+from harness.rundir.result import Result, read_result
+from harness.rundir.schemas import schema_of
 from harness.verdict.result import build_result, write_result
 from mlperf_llama_base.errors import UserError
 from mlperf_llama_base.files import sha256_of
@@ -54,7 +55,7 @@ def test_every_kind_of_run_keeps_the_contract(
 ) -> None:
     run = make_run(tmp_path / "run", scenario, mode, benchmark)
     result = write_result(run)
-    jsonschema.validate(result, json_schema())
+    jsonschema.validate(result, schema_of(Result))
     assert set(CONTRACT) <= set(result)
     assert result == json.loads((run / "result.json").read_text()) == build_result(run)
     assert (read_result(run).scenario, read_result(run).mode) == (scenario, mode)
@@ -113,7 +114,7 @@ def test_metrics_are_summed_up(server: Path) -> None:
 def test_a_run_that_broke_has_a_result_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("scenario: server\nmode: performance\nbenchmark: datacenter\n")
     result = write_result(tmp_path)
-    jsonschema.validate(result, json_schema())
+    jsonschema.validate(result, schema_of(Result))
     assert not result["valid"] and result["samples_per_second"] is None and result["samples"]["issued"] is None
     assert result["invalid_reasons"][0].startswith("session.json is missing")
 

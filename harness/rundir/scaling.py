@@ -1,0 +1,119 @@
+"""scaling.json as types: what one worker of each kind does alone, and many together."""
+
+from __future__ import annotations
+
+import msgspec
+
+from harness.rundir.result import Reading
+from harness.rundir.session import LostWorker
+
+SCHEMA_VERSION = 1
+
+
+class Rate(msgspec.Struct, kw_only=True, frozen=True):
+    """Per second, over the whole test; ``ci95``: half of the 95 % interval's width, null if there is too little."""
+
+    value: float
+    ci95: float | None = None
+
+
+class Counts(msgspec.Struct, kw_only=True):
+    """Samples of the run (see :class:`harness.rundir.session.Samples`)."""
+
+    issued: int = 0
+    completed: int = 0
+    lost: int = 0
+    retried: int = 0
+
+
+class LatencySummary(msgspec.Struct, kw_only=True):
+    """Seconds from issue to completion."""
+
+    mean: float
+    p50: float
+    p99: float
+
+
+class TokenSummary(msgspec.Struct, kw_only=True):
+    """Tokens of a sample, and of all together."""
+
+    mean: float
+    min: int
+    p50: float
+    p99: float
+    max: int
+    total: int
+
+
+class Speed(msgspec.Struct, kw_only=True):
+    """What was completed, over the seconds of the test."""
+
+    samples_completed: int
+    samples_per_second: float
+    tokens_per_second: Rate
+    output_tokens: int | None = None
+    latency_s: LatencySummary | None = None
+
+
+class WorkerSpeed(Speed, kw_only=True):
+    """Of one worker. ``gpu``: null for one on CPUs."""
+
+    id: int | str
+    node: str | None = None
+    gpu: str | None = None
+    restarts: int | None = None
+    rss_bytes: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """Workers of one kind have a baseline together."""
+        return self.gpu or "CPU"
+
+
+class NodeSpeed(Speed, kw_only=True):
+    """Of the workers of one node."""
+
+    node: str | None = None
+    workers: int
+    gpus: int
+    kinds: list[str]
+
+
+class Efficiency(msgspec.Struct, kw_only=True):
+    """``speed_up``: against the fastest baseline; ``efficiency``: against the sum of what the kinds do alone."""
+
+    workers: int
+    speed_up: float | None = None
+    efficiency: float | None = None
+    efficiency_ci95: float | None = None
+    notes: list[str] = []
+
+
+class ScalingStep(Speed, kw_only=True):
+    """One run. ``imbalance``: fastest to slowest worker, against the mean. ``scaling``: null for a baseline."""
+
+    directory: str
+    samples: Counts
+    valid: bool | None = None
+    invalid_reasons: list[str] = []
+    loadgen_tokens_per_second: float | None = None
+    seconds: float
+    imbalance: float | None = None
+    workers: list[WorkerSpeed]
+    nodes: list[NodeSpeed] = []
+    tokens: dict[str, TokenSummary] = {}
+    resources: dict[str, Reading] = {}
+    lost_workers: list[LostWorker] = []
+    scaling: Efficiency | None = None
+
+
+class ScalingRecord(msgspec.Struct, kw_only=True):
+    """``kind``: scaling or coordinated. ``baselines``: by kind of worker. The last step is the whole machine."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: str
+    time: str
+    facts: dict[str, str | int | None] = {}
+    baselines: dict[str, ScalingStep]
+    steps: list[ScalingStep]
+    issues: list[str] = []

@@ -1,0 +1,55 @@
+"""status.json as types: the live state of a run, replaced twice a second."""
+
+from __future__ import annotations
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+
+class WorkerStatus(msgspec.Struct, kw_only=True):
+    """``outstanding``: samples that it has; of them ``running`` and ``waiting`` as its engine counts them."""
+
+    id: int | str
+    node: str | None = None
+    gpu: str | None = None
+    state: str | None = None
+    outstanding: int | None = None
+    running: int | None = None
+    waiting: int | None = None
+    samples: int | None = None
+    tokens: int | None = None
+    tokens_per_s: float | None = None
+    restarts: int | None = None
+    rss_bytes: int | None = None
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """``time``: Unix time of writing; ``pid``: of the session. ``expected``: samples that the test will issue.
+
+    Rates are of the last seconds, ``tokens_per_s_mean`` since the start. ``phase``: finished and failed are the last.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    time: float | None = None
+    pid: int | None = None
+    scenario: str | None = None
+    mode: str | None = None
+    phase: str | None = None
+    expected: int | None = None
+    elapsed_s: float | None = None
+    ttft_limit_ms: float | None = None
+    tpot_limit_ms: float | None = None
+    message: str | None = None
+    issued: int = 0
+    completed: int = 0
+    tokens: int = 0
+    samples_per_s: float | None = None
+    tokens_per_s: float | None = None
+    tokens_per_s_mean: float | None = None
+    ttft_p99_ms: float | None = None
+    tpot_p99_ms: float | None = None
+    eta_s: float | None = None
+    retried: int = 0
+    restarts: int = 0
+    workers: list[WorkerStatus] = []
