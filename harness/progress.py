@@ -20,11 +20,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.rundir.files import read_record
-from harness.rundir.names import STATUS
-from harness.rundir.status import Status as StatusRecord
+from harness.rundir.status import read_status as read_record
 from harness.text import duration, number
-from mlperf_llama_base.errors import UserError
 
 ENDED = frozenset({"finished", "failed"})
 POLL_S = 0.5
@@ -37,10 +34,7 @@ Status = dict[str, Any]
 
 def read_status(run_dir: Path) -> Status | None:
     """Return the run's live state, or None while there is none that can be read."""
-    try:
-        record = read_record(run_dir / STATUS, StatusRecord)
-    except UserError:  # cut off or of wrong types: the next one may be whole
-        return None
+    record = read_record(run_dir)
     status: Status | None = None if record is None else msgspec.to_builtins(record)
     return status
 

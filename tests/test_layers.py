@@ -38,8 +38,9 @@ HEAVY = {
 }
 ADAPTERS = {  # modules that are imported only by those who need the library
     "harness/cluster/node.py": {"ray"},
-    "harness/monitor/energy.py": {"pyarrow"},
+    "harness/rundir/energy.py": {"pyarrow"},
     "harness/monitor/store.py": {"pyarrow"},
+    "harness/rundir/metrics.py": {"pyarrow"},
     "harness/scaling/actor.py": {"ray"},
     "harness/loadgen/driver.py": {"mlperf_loadgen"},
     "qsl/parquet_file.py": {"pyarrow"},
@@ -75,10 +76,10 @@ QUICK = (
 # never its own row's or a later one's. What starts runs of its own (the tuner, scaling, a campaign) stands above `run`.
 ORDER = (
     {"__init__", "rounds", "text"},
-    {"config", "demo", "inventory", "progress"},
+    {"config", "demo", "inventory"},
     {"loadgen"},
     {"rundir"},
-    {"accuracy", "monitor", "workers"},
+    {"accuracy", "monitor", "progress", "workers"},
     {"cluster", "verdict"},
     {"preflight", "session"},
     {"run"},

@@ -1,6 +1,6 @@
 """Hardware and workers over time: what a run used, and what it cost in joules.
 
-Reading the record back (``harness.monitor.store.read_metrics``, ``harness.monitor.energy.energy``) needs pyarrow and is
+Reading the record back (``harness.rundir.metrics``, ``harness.rundir.energy``) needs pyarrow and is
 imported from there.
 """
 

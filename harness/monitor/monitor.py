@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from harness.monitor.node import NodeProbe, NodeSample
-from harness.progress import read_status
+from harness.rundir.status import Status, WorkerStatus, read_status
 
 if TYPE_CHECKING:
     from harness.monitor.exporter import Exporter
@@ -141,10 +141,10 @@ def run_sample(run_dir: Path, node: str) -> NodeSample | None:
     if status is None:
         return None
     metrics = {"run": _numbers(status, _RUN_COUNTERS)}
-    for worker in status.get("workers") or []:
-        metrics[f"worker{worker.get('id')}"] = _numbers(worker, _WORKER_COUNTERS)
-    return {"node": node, "t_s": float(status.get("time") or time.time()), "metrics": metrics}
+    for worker in status.workers:
+        metrics[f"worker{worker.id}"] = _numbers(worker, _WORKER_COUNTERS)
+    return {"node": node, "t_s": status.time or time.time(), "metrics": metrics}
 
 
-def _numbers(state: dict[str, Any], names: Sequence[str]) -> dict[str, float]:
-    return {name: float(state[name]) for name in names if isinstance(state.get(name), int | float)}
+def _numbers(state: Status | WorkerStatus, names: Sequence[str]) -> dict[str, float]:
+    return {name: float(value) for name in names if (value := getattr(state, name)) is not None}

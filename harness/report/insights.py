@@ -10,10 +10,10 @@ import numpy as np
 
 from harness.config import Scenario
 from harness.inventory.gpu import THROTTLE_REASONS
-from harness.monitor.energy import window
 from harness.report.document import Tone
 from harness.report.load import Events, Floats, RunData
 from harness.report.steps import DECODE, steps
+from harness.rundir.energy import window
 
 NEAR = 0.9  # of a limit: this is what binds
 IMBALANCE = 0.05

@@ -22,7 +22,7 @@ from harness.rundir.record import RunRecord
 from mlperf_llama_base.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.monitor.energy import Energy
+    from harness.rundir.energy import Energy
 
 __all__ = ["Events", "Floats", "RunData", "load"]
 Series = dict[tuple[str, str, str], tuple[Floats, Floats]]
@@ -82,7 +82,7 @@ class RunData:
         """Times and values of what the monitor measured, by node, source and name."""
         if self.record.metrics is None:
             return None
-        from harness.monitor.energy import series
+        from harness.rundir.energy import series
 
         return series(self.record.metrics)
 

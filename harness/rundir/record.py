@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from harness.monitor.energy import Energy
+    from harness.rundir.energy import Energy
 
 Choice = TypeVar("Choice", Scenario, Mode, Benchmark)
 SETTINGS: dict[tuple[str, ...], type] = {  # those of config.yaml that a reader relies on
@@ -129,7 +129,7 @@ class RunRecord:
         """What the monitor measured: t_s, node, source, name, value."""
         import pyarrow as pa
 
-        from harness.monitor.store import read_metrics
+        from harness.rundir.metrics import read_metrics
 
         try:
             return read_metrics(self.run_dir)
@@ -141,7 +141,7 @@ class RunRecord:
         """Of the GPUs over the test; None where it was not measured."""
         if self.metrics is None:
             return None
-        from harness.monitor.energy import energy_of
+        from harness.rundir.energy import energy_of
 
         return energy_of(self.metrics, self.session_tree)
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
+
+from harness.rundir.files import read_record
+from harness.rundir.names import STATUS
+from mlperf_llama_base.errors import UserError
 
 SCHEMA_VERSION = 1
 
@@ -53,3 +59,11 @@ class Status(msgspec.Struct, kw_only=True):
     retried: int = 0
     restarts: int = 0
     workers: list[WorkerStatus] = []
+
+
+def read_status(run_dir: Path) -> Status | None:
+    """The live state of a run, None while there is none that can be read: the next one may be whole."""
+    try:
+        return read_record(run_dir / STATUS, Status)
+    except UserError:
+        return None

@@ -16,7 +16,6 @@ from harness.config import Mode, Scenario
 from harness.loadgen.log import PERCENTILES, DetailLog
 from harness.rounds import ROUND
 from harness.rundir.files import write_record
-from harness.rundir.metrics import summarize_metrics
 from harness.rundir.names import RESULT
 from harness.rundir.record import Evidence
 from harness.rundir.result import (
@@ -126,7 +125,11 @@ class _Notes:
 
 
 def _metrics(run: Evidence) -> dict[str, Reading] | None:
-    return None if run.metrics is None else summarize_metrics(run.metrics)
+    if run.metrics is None:
+        return None
+    from harness.rundir.metrics import summarize_metrics
+
+    return summarize_metrics(run.metrics)
 
 
 def _energy(run: Evidence) -> EnergyResult | None:

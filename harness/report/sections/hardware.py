@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.monitor.energy import Energy, window
 from harness.report.charts import Line, line_chart
 from harness.report.document import Block, Chart, Charts, Folded, Section, Table, Text
 from harness.report.insights import during
 from harness.report.load import Floats, RunData
 from harness.report.scale import BINS, binned, edges_over
+from harness.rundir.energy import Energy, window
 from harness.text import number
 
 _GPU_CHARTS = [

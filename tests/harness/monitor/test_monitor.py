@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.monitor import Monitor, NodeSample, sample_node
-from harness.monitor.energy import series
 from harness.monitor.exporter import Exporter
-from harness.monitor.store import MetricsWriter, read_metrics
+from harness.monitor.store import MetricsWriter
+from harness.rundir.energy import series
+from harness.rundir.metrics import read_metrics
 from harness.rundir.record import RunRecord
 from harness.verdict.result import build_result
 from mlperf_llama_base.errors import EnvironmentFault
