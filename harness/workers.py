@@ -9,7 +9,7 @@ from harness.rundir.names import WORKERS
 from mlperf_llama_base.errors import EnvironmentFault
 from sut import engines
 from sut.messages import EngineSettings, WorkerSpec
-from sut.workers.devices import visible_gpus
+from sut.nvml import visible_gpus
 
 
 def engine_settings(config: RunConfig) -> EngineSettings:
@@ -45,11 +45,12 @@ def wants_gpus(config: RunConfig) -> bool:
 def plan_workers(config: RunConfig, *, run_dir: Path, endpoint: str) -> list[WorkerSpec]:
     """One worker a GPU (or tensor-parallel group), or ``workers.count``; without a GPU one.
 
-    Raises ``EnvironmentFault`` if there are fewer GPUs than the configuration needs.
+    Raises ``EnvironmentFault`` if there are fewer GPUs than the configuration needs, or others than
+    CUDA_VISIBLE_DEVICES names.
     """
     engines.check_installed(config.engine.name)
     size = config.workers.tensor_parallel
-    gpus = visible_gpus() if wants_gpus(config) else []
+    gpus = [gpu.token for gpu in visible_gpus()] if wants_gpus(config) else []
     if config.engine.device == "cuda" and wants_gpus(config) and len(gpus) < size:
         raise EnvironmentFault(
             f"engine.device is cuda and a worker needs {size} GPU(s), but {len(gpus)} can be seen here: "

@@ -80,13 +80,16 @@ class EngineInfo(msgspec.Struct, kw_only=True):
 
 
 class WorkerSpec(msgspec.Struct, kw_only=True):
-    """All that a worker process needs to start. ``incarnation`` counts its restarts from 0."""
+    """All that a worker process needs to start. ``incarnation`` counts its restarts from 0.
+
+    ``gpus``: as CUDA_VISIBLE_DEVICES takes them: numbers, UUIDs, MIG slices.
+    """
 
     id: int
     incarnation: int = 0
     endpoint: str
     engine: EngineSettings
-    gpus: list[int] = []
+    gpus: list[str] = []
     log_file: str | None = None
     cache_dir: str | None = None
     warm_up_lengths: list[int] = []

@@ -1,4 +1,4 @@
-"""What NVML says of the GPUs, as plain values. One reader for the pre-flight and the system description.
+"""What NVML says of the GPUs, as plain values, for the pre-flight and the system description.
 
 Every query is optional: a field that this GPU, driver or container does not answer is None. Serial numbers and UUIDs
 are never read.
@@ -6,10 +6,12 @@ are never read.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+
+from mlperf_llama_base.errors import EnvironmentFault
+from sut.nvml import Unavailable, handle_of, nvml, read_variable, text
 
 T = TypeVar("T")
 
@@ -21,6 +23,9 @@ THROTTLE_REASONS = {
     0x0000000000000040: "hardware thermal slowdown",
     0x0000000000000080: "hardware power brake",
 }
+
+
+UNNAMED = "GPU that NVML does not describe"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,69 +56,53 @@ class Gpu:
 
 @dataclass(frozen=True, kw_only=True)
 class GpuInventory:
-    """The GPUs that this process may use. ``problem``: why there are none, in NVML's words; None if NVML answered."""
+    """The GPUs that this process may use. ``problem``: why there are none, in NVML's words; None if NVML answered.
+
+    ``broken``: GPUs that do not answer. ``misnamed``: CUDA_VISIBLE_DEVICES names what is not there.
+    """
 
     gpus: tuple[Gpu, ...] = ()
     driver: str | None = None
     cuda: str | None = None
     problem: str | None = None
     broken: tuple[str, ...] = ()
-
-
-def visible(count: int) -> list[int]:
-    """NVML indices that CUDA_VISIBLE_DEVICES leaves of ``count`` GPUs; all of them if it names UUIDs or is not set.
-
-    As CUDA does, the list ends at the first index that does not exist.
-    """
-    value = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if value is None:
-        return list(range(count))
-    indices: list[int] = []
-    for part in value.split(","):
-        if part.strip().startswith(("GPU-", "MIG-")):
-            return list(range(count))
-        if not part.strip().isdigit() or int(part) >= count:
-            break
-        indices.append(int(part))
-    return indices
+    misnamed: str | None = None
 
 
 def read_gpus() -> GpuInventory:
     """Ask NVML. Never raises: without library, driver or GPU the inventory is empty and says why."""
     try:
-        import pynvml
-    except ImportError:
-        return GpuInventory(problem="package nvidia-ml-py is not installed")
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return GpuInventory(problem=_text(error))
-    try:
-        driver = _ask(pynvml, lambda: pynvml.nvmlSystemGetDriverVersion())
-        version = _ask(pynvml, lambda: pynvml.nvmlSystemGetCudaDriverVersion())
-        gpus: list[Gpu] = []
-        broken: list[str] = []
-        count = pynvml.nvmlDeviceGetCount()
-        for index in visible(count):
-            try:
-                gpus.append(_read(pynvml, index, pynvml.nvmlDeviceGetHandleByIndex(index)))
-            except pynvml.NVMLError as error:
-                broken.append(f"GPU {index}: {_text(error)}")
-        hidden = "CUDA_VISIBLE_DEVICES hides every GPU" if count and not gpus and not broken else None
-        nothing = "the driver is loaded, but it has no GPU" if count == 0 else hidden
-        return GpuInventory(
-            gpus=tuple(gpus),
-            driver=driver,
-            broken=tuple(broken),
-            problem=nothing,
-            cuda=f"{version // 1000}.{version % 1000 // 10}" if version else None,
-        )
-    finally:
-        pynvml.nvmlShutdown()
+        with nvml() as library:
+            return _inventory(library)
+    except Unavailable as error:
+        return GpuInventory(problem=str(error))
 
 
-def _text(error: Exception) -> str:
-    return f"NVML: {' '.join(str(error).split())}"
+def _inventory(library: Any) -> GpuInventory:
+    driver = _ask(library, lambda: library.nvmlSystemGetDriverVersion())
+    version = _ask(library, lambda: library.nvmlSystemGetCudaDriverVersion())
+    cuda = f"{version // 1000}.{version % 1000 // 10}" if version else None
+    nothing = GpuInventory(driver=driver, cuda=cuda)
+    count = library.nvmlDeviceGetCount()
+    if not count:
+        return replace(nothing, problem="the driver is loaded, but it has no GPU")
+    try:
+        visible = read_variable(library)
+    except EnvironmentFault as error:
+        return replace(nothing, problem=str(error), misnamed=str(error))
+    gpus: list[Gpu] = []
+    broken: list[str] = []
+    for number, one in enumerate(visible):
+        index = number if one.index is None else one.index
+        try:
+            gpus.append(_read(library, index, handle_of(library, one.token)))
+        except library.NVMLError as error:
+            if one.index is None:  # NVML cannot find it by its UUID; CUDA may
+                gpus.append(Gpu(index=index, name=UNNAMED))
+            else:
+                broken.append(f"GPU {index}: {text(error)}")
+    problem = None if visible else "CUDA_VISIBLE_DEVICES hides every GPU"
+    return replace(nothing, gpus=tuple(gpus), broken=tuple(broken), problem=problem)
 
 
 def _ask(nvml: Any, query: Callable[[], T]) -> T | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import pynvml
 
-from harness.inventory.gpu import visible
+from mlperf_llama_base.errors import EnvironmentFault
+from sut.nvml import Unavailable, handle_of, nvml, read_variable
 
 Readings = dict[str, float]
 
@@ -18,12 +20,12 @@ class GpuProbe:
     def __init__(self) -> None:
         self._handles: dict[int, Any] = {}
         self._missing: set[tuple[int, str]] = set()
-        try:
-            pynvml.nvmlInit()
-            indices = visible(pynvml.nvmlDeviceGetCount())
-            self._handles = {i: pynvml.nvmlDeviceGetHandleByIndex(i) for i in indices}
-        except pynvml.NVMLError:
-            self._handles = {}
+        self._open = contextlib.ExitStack()  # NVML stays started: the handles are good for so long
+        with contextlib.suppress(Unavailable, EnvironmentFault, pynvml.NVMLError, OSError):
+            library = self._open.enter_context(nvml())
+            for number, gpu in enumerate(read_variable(library)):
+                index = number if gpu.index is None else gpu.index
+                self._handles[index] = handle_of(library, gpu.token)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Return what does not change, by source: ``{"gpu0": {"name", "power_limit_w", "memory_bytes"}}``."""

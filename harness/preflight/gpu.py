@@ -33,6 +33,8 @@ class GpuPresent(Check):
             "cuda": inventory.cuda,
             "memory_bytes": [gpu.memory_total for gpu in inventory.gpus],
         }
+        if inventory.misnamed and context.engine.uses_gpu and config.engine.device != "cpu":
+            return fail(inventory.misnamed, "")
         if inventory.broken:
             return fail("; ".join(inventory.broken), "reset the GPU or reboot; nvidia-smi and dmesg say more")
         if not inventory.gpus:

@@ -12,7 +12,8 @@ from harness.config import RunConfig
 from harness.scaling.member import Member
 from harness.workers import wants_gpus
 from mlperf_llama_base.errors import EnvironmentFault, RunError
-from sut.workers.devices import gpu_name, visible_gpus
+from sut.nvml import visible_gpus
+from sut.workers.devices import gpu_name
 
 CALL_S = 60.0
 
@@ -55,7 +56,7 @@ class _Here(Handle):
 class LocalPlace(Place):
     """A share of this machine: some of its GPUs, or so many workers on its CPUs."""
 
-    def __init__(self, name: str, *, gpus: list[int], workers: int) -> None:
+    def __init__(self, name: str, *, gpus: list[str], workers: int) -> None:
         self.name = name
         self.gpus = gpus
         self.workers = workers
@@ -64,13 +65,13 @@ class LocalPlace(Place):
     def start(self, config: RunConfig, *, folder: Path, workers: int | None) -> Handle:
         tree = config.model_dump(mode="json")
         tree["workers"]["count"] = workers or self.workers
-        env = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, self.gpus))} if self.gpus else {}
+        env = {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
         return _Here(Member(tree, name=self.name, folder=str(folder), env=env))
 
 
 def local_places(config: RunConfig, *, groups: int | None) -> list[Place]:
     """This machine in ``groups`` equal shares; without a number, one for each GPU (or worker)."""
-    gpus = visible_gpus() if wants_gpus(config) else []
+    gpus = [gpu.token for gpu in visible_gpus()] if wants_gpus(config) else []
     size = config.workers.tensor_parallel
     total = config.workers.count or max(1, len(gpus) // size)
     count = groups or total

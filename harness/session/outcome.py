@@ -25,6 +25,7 @@ from harness.rundir.session import (
     Worker,
 )
 from sut.hub import Hub
+from sut.workers.devices import short_name
 
 
 @dataclass(kw_only=True)
@@ -114,7 +115,7 @@ def _workers(hub: Hub) -> list[Worker]:
             id=i,
             node=w.node,
             gpu=w.gpu,
-            gpus=list(w.spec.gpus),
+            gpus=[short_name(gpu) for gpu in w.spec.gpus],
             pid=w.pid,
             state=w.state,
             samples=w.samples,

@@ -1,59 +1,40 @@
-"""Which GPUs there are and which CPUs sit next to them, without importing torch."""
+"""A worker's GPU: its name, and the CPUs that sit next to it. Without importing torch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from sut.nvml import Unavailable, handle_of, nvml
 
 
-@contextmanager
-def _nvml() -> Iterator[Any]:
-    import pynvml
-
-    pynvml.nvmlInit()
+def gpu_name(token: str) -> str | None:
+    """Marketing name of the GPU that ``token`` (a number, a UUID, a MIG slice) names, or ``None``."""
     try:
-        yield pynvml
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def visible_gpus() -> list[int]:
-    """Indices of the NVIDIA GPUs this process may use, in CUDA's order; empty without a driver."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is not None:
-        return [int(part) for part in listed.split(",") if part.strip().isdigit()]
-    try:
-        with _nvml() as nvml:
-            return list(range(nvml.nvmlDeviceGetCount()))
-    except Exception:  # noqa: BLE001  no library, no driver, no permission: all mean no GPU to use
-        return []
-
-
-def gpu_name(index: int) -> str | None:
-    """Marketing name of a GPU, or ``None``."""
-    try:
-        with _nvml() as nvml:
-            name = nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(index))
+        with nvml() as library:
+            name = library.nvmlDeviceGetName(handle_of(library, token))
         return name.decode() if isinstance(name, bytes) else str(name)
-    except Exception:  # noqa: BLE001  as above
+    except Unavailable:
         return None
 
 
-def near_cpus(gpu: int) -> set[int]:
+def short_name(token: str) -> int | str:
+    """A GPU in the record of a run: its number, or the beginning of its UUID, which as a whole would identify it."""
+    return int(token) if token.isdecimal() else token[:8]
+
+
+def near_cpus(token: str) -> set[int]:
     """CPUs of the GPU's NUMA node; empty where the machine does not tell or has one node only."""
     try:
-        with _nvml() as nvml:
-            bus = nvml.nvmlDeviceGetPciInfo(nvml.nvmlDeviceGetHandleByIndex(gpu)).busId
+        with nvml() as library:
+            bus = library.nvmlDeviceGetPciInfo(handle_of(library, token)).busId
         text = (bus.decode() if isinstance(bus, bytes) else str(bus)).lower()
         address = text[-12:]  # NVML writes the PCI domain with eight digits, sysfs with four
         node = int(Path(f"/sys/bus/pci/devices/{address}/numa_node").read_text())
         if node < 0 or not Path("/sys/devices/system/node/node1").exists():
             return set()
         return parse_cpulist(Path(f"/sys/devices/system/node/node{node}/cpulist").read_text())
-    except Exception:  # noqa: BLE001  pinning is an optimisation: whatever is unknown means no pinning
+    except (Unavailable, OSError, ValueError):  # pinning is an optimisation: whatever is unknown means no pinning
         return set()
 
 
@@ -67,9 +48,9 @@ def parse_cpulist(text: str) -> set[int]:
     return cpus
 
 
-def pin_near(gpu: int) -> bool:
+def pin_near(token: str) -> bool:
     """Bind this process to the GPU's NUMA node. Returns whether it did."""
-    cpus = near_cpus(gpu) & os.sched_getaffinity(0)
+    cpus = near_cpus(token) & os.sched_getaffinity(0)
     if not cpus:
         return False
     os.sched_setaffinity(0, cpus)

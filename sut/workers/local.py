@@ -25,7 +25,7 @@ def launch(spec: WorkerSpec) -> subprocess.Popen[bytes]:
     env["PYTHONPATH"] = python_path(env)
     env["MLPERF_LLAMA_WORKER_ID"] = str(spec.id)
     if spec.gpus:
-        env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec.gpus))
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
     if spec.log_file:
         Path(spec.log_file).parent.mkdir(parents=True, exist_ok=True)
     with Path(spec.log_file or os.devnull).open("ab") as log:

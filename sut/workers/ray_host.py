@@ -27,7 +27,7 @@ class Location(msgspec.Struct):
     node: str
     node_id: str
     address: str
-    gpus: list[int]
+    gpus: list[str]
 
 
 def node_name() -> str:
@@ -62,7 +62,7 @@ class Host:
         spec.gpus = _gpus()
         spec.env = spec.env | {NODE_VARIABLE: node_name()}
         if spec.gpus:
-            names = "-".join(map(str, spec.gpus))
+            names = "-".join(spec.gpus)
             spec.cache_dir = str(Path.home() / ".cache" / "mlperf-llama" / "engine" / f"gpu-{names}")
         if self._stopped:
             return -9, describe_exit(-9)
@@ -90,8 +90,6 @@ class Host:
         return b""
 
 
-def _gpus() -> list[int]:
-    """Indices of the GPUs that Ray gave this actor; empty where it names them otherwise (MIG): CUDA_VISIBLE_DEVICES,
-    which Ray has set, then does the same."""
-    ids = [str(i) for i in ray.get_gpu_ids()]
-    return [int(i) for i in ids] if all(i.isdigit() for i in ids) else []
+def _gpus() -> list[str]:
+    """The GPUs that Ray gave this actor: numbers, or UUIDs and MIG slices where the node was started with those."""
+    return [str(i) for i in ray.get_gpu_ids()]

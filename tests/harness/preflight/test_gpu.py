@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.inventory.gpu import GpuInventory, read_gpus, visible
+from harness.inventory.gpu import GpuInventory, read_gpus
 from harness.preflight import gpu as checks
 from harness.preflight.base import Check, Context, Status
 from harness.preflight.model_files import ModelFolder
@@ -147,12 +147,29 @@ def test_a_lost_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "left"),
-    [(None, [0, 1, 2, 3]), ("", []), ("2,0", [2, 0]), ("-1", []), ("1,9,2", [1]), ("GPU-1234", [0, 1, 2, 3])],
+    ("value", "status"), [("0,7", "fail"), ("0,0", "fail"), ("GPU-nonsense", "fail"), ("1", "pass"), ("-1", "pass")]
 )
-def test_hidden_gpus_are_left_out(value: str | None, left: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    if value is None:
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    else:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-    assert visible(4) == left
+def test_a_variable_that_names_other_gpus(value: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run on fewer GPUs than were asked for would be a number for another machine."""
+    uuids = ["GPU-11", "GPU-12"]
+    fake_nvml(monkeypatch, nvmlDeviceGetUUID=lambda h: uuids[h])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    found = read_gpus()
+    assert checks.GpuPresent().run(make(found)).status == status
+    assert checks.GpuPresent().run(make(found, engine__device="cpu")).status == "pass"
+
+
+def broken() -> int:
+    raise NotSupported("Unknown Error")
+
+
+def mismatch() -> None:
+    raise OSError("libnvidia-ml.so.1: version mismatch")
+
+
+@pytest.mark.parametrize("functions", [{"nvmlDeviceGetCount": broken}, {"nvmlInit": mismatch}])
+def test_a_driver_that_starts_and_then_fails(functions: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_nvml(monkeypatch, **functions)
+    found = read_gpus()
+    assert not found.gpus and found.problem in ("NVML: Unknown Error", "NVML: libnvidia-ml.so.1: version mismatch")
+    assert checks.GpuPresent().run(make(found, engine__device="cuda")).status == "fail"
