@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-GRACE_S = 30  # pytest-timeout interrupts Python; what hangs in a library's own code, or blocks signals, is ended after this
+GRACE_S = (
+    30  # pytest-timeout interrupts Python; what hangs in a library's own code, or blocks signals, is ended after this
+)
 STDERR = pytest.StashKey[int]()
 
 # A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C

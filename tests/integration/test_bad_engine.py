@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import assert_refused, command, read, rows, write_rows
+from tests.helpers.command import assert_refused, command, read
+from tests.helpers.rows import rows, write_rows
 
 SAMPLES = 160
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.command import Done, assert_refused, command, mounted, read
+from tests.helpers.rows import rows, write_rows
 from tests.integration import tiny_model
-from tests.integration.command import Done, assert_refused, command, mounted, read, rows, write_rows
 
 SHORT = ("--set", "loadgen.min_duration_ms=0", "--set", "loadgen.min_query_count=1", "--set", "monitor.enabled=false")
 NULL = ("--engine", "null", *SHORT)

@@ -9,8 +9,9 @@ import pytest
 
 from harness import demo
 from mlperf_llama_base.errors import EnvironmentFault
+from tests.helpers.command import answers, command, read
+from tests.helpers.rows import rows, write_rows
 from tests.integration import tiny_model
-from tests.integration.command import answers, command, read, rows, write_rows
 from tests.integration.ties import Tokens, count_ties
 
 COUNT = 64

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from mlperf_llama_base.files import read_json
-from tests.integration.command import Done, Started, assert_refused, read, rows, started, until, write_rows
+from tests.helpers.command import Done, Started, assert_refused, read, started
+from tests.helpers.rows import rows, write_rows
+from tests.helpers.waiting import until
 
 Settings = dict[str, object]
 FOR_EVER: Settings = {"engine.args.step_ms": 5, "loadgen.min_duration_ms": 600_000, "loadgen.target_qps": 40}

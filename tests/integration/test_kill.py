@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.command import answers, command, read, started
+from tests.helpers.rows import rows, write_rows
+from tests.helpers.waiting import until
 from tests.integration import tiny_model
-from tests.integration.command import answers, command, read, rows, started, until, write_rows
 from tests.integration.ties import Tokens, count_ties
 
 COUNT = 300

@@ -13,8 +13,9 @@ import yaml
 from harness.config import RunConfig
 from harness.loadgen.log import parse_detail
 from harness.rundir.result import Result, read_result
+from tests.helpers.command import Done, answers, command, read
+from tests.helpers.rows import rows, write_rows
 from tests.integration import tiny_model
-from tests.integration.command import Done, answers, command, read, rows, write_rows
 
 SCENARIOS = ("offline", "server", "interactive", "singlestream")
 MODES = ("performance", "accuracy", "compliance")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.rows import row, write_rows
 from tests.scripts.conftest import ROOT, SCRIPTS, run
 
 RUNS = {
@@ -142,8 +143,7 @@ def test_environment_that_is_none(tmp_path: Path) -> None:
 
 
 def test_a_run_from_another_directory(checkout: Path, tmp_path: Path) -> None:
-    rows = [{"instruction": "", "input": "text", "tok_input": [1 + i, 2, 3], "output": "text"} for i in range(8)]
-    (tmp_path / "data.json").write_text(json.dumps(rows))
+    write_rows(tmp_path / "data.json", (row([1 + i, 2, 3], article="text", summary="text") for i in range(8)))
     smoke = [
         "--set",
         "loadgen.min_duration_ms=1",

@@ -20,6 +20,8 @@ from harness.loadgen.log import ACCURACY
 from harness.verdict.result import build_result
 from mlperf_llama_base.errors import UserError
 from tests.harness.loadgen.real_runs import run_loadgen
+from tests.helpers.rows import row, write_rows
+from tests.helpers.tokenizers import write_words
 
 COUNT = 40
 WORDS = [
@@ -56,17 +58,8 @@ def words(index: int, length: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.Whitespace()
-    folder = tmp_path_factory.mktemp("tokenizer")
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=core, unk_token="<unk>", eos_token="<eos>", clean_up_tokenization_spaces=True
-    )
-    fast.save_pretrained(folder)
-    return folder
+    special = {"unk_token": "<unk>", "eos_token": "<eos>", "clean_up_tokenization_spaces": True}
+    return write_words(tmp_path_factory.mktemp("tokenizer"), WORDS, unknown="<unk>", **special)
 
 
 def text_of(index: int, length: int) -> str:
@@ -75,12 +68,7 @@ def text_of(index: int, length: int) -> str:
 
 
 def write_dataset(path: Path, count: int) -> Path:
-    rows = [
-        {"instruction": "{input}", "input": f"article {i}", "tok_input": [2, 3, i + 4], "output": text_of(i, 9)}
-        for i in range(count)
-    ]
-    path.write_text(json.dumps(rows))
-    return path
+    return write_rows(path, (row([2, 3, i + 4], article=f"article {i}", summary=text_of(i, 9)) for i in range(count)))
 
 
 @pytest.fixture(scope="module")

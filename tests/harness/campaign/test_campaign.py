@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from harness.campaign.state import code_digest
 from harness.campaign.summary import plan_table, summary_table
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from tests.harness.campaign.conftest import Stage
+from tests.helpers.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -165,13 +165,6 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-def wait_for(condition: object, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
-
-
 def start(stage: Stage) -> tuple[subprocess.Popen[str], int]:
     """A campaign in a process of its own, whose run hangs. Returns it and the run's process id."""
     stage.behave(interactive_compliance="hang")
@@ -187,7 +180,7 @@ def start(stage: Stage) -> tuple[subprocess.Popen[str], int]:
         text=True,
     )
     hanging = stage.directory / "hanging.pid"
-    wait_for(lambda: hanging.exists() and hanging.read_text())
+    until(lambda: bool(hanging.exists() and hanging.read_text()))
     return process, int(hanging.read_text())
 
 
@@ -195,7 +188,7 @@ def test_kill_9_in_the_middle_loses_only_the_run_under_way(stage: Stage) -> None
     process, run = start(stage)
     process.kill()
     process.communicate()
-    wait_for(lambda: not is_alive(run))
+    until(lambda: not is_alive(run))
     assert stage.starts()[-1] == "interactive/compliance"
     stage.behave()
     assert stage.run()

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.rows import row, write_rows
+from tests.helpers.tokenizers import write_words
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -22,18 +25,11 @@ def call(*arguments: object, code: int = 0) -> str:
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A profile on the null engine, 40 samples, and a tokenizer of single words."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
     directory = tmp_path_factory.mktemp("inputs")
-    words = {f"word{i}": i for i in range(200)}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="word0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="word199").save_pretrained(directory / "tokenizer")
-    rows = [{"tok_input": [(i * 7 + k) % 198 for k in range(20)], "output": f"word{i} word{i + 1}"} for i in range(40)]
-    (directory / "data.json").write_text(
-        json.dumps([row | {"instruction": "", "input": "", "tok_input": row["tok_input"]} for row in rows])
-    )
+    words = [f"word{i}" for i in range(200)]
+    write_words(directory / "tokenizer", words, unknown="word0", eos_token="word199")
+    prompts = ([(i * 7 + k) % 198 for k in range(20)] for i in range(40))
+    write_rows(directory / "data.json", (row(ids, summary=f"word{i} word{i + 1}") for i, ids in enumerate(prompts)))
     (directory / "profile.yaml").write_text(
         "engine:\n  name: 'null'\n"
         "  args: {output_tokens: 12, vocab_size: 200, eos_token_id: 199, step_ms: 8, max_num_seqs: 8}\n"

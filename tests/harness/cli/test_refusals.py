@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import ROOT, assert_refused, command, rows, write_rows
+from tests.helpers.command import ROOT, assert_refused, command
+from tests.helpers.rows import rows, write_rows
 
 CONF = "*.Offline.target_qps = 5\n*.Server.target_qps = 5\n"
 COMMANDS = {

@@ -6,9 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -23,6 +21,7 @@ from harness.rundir.record import RunRecord
 from harness.verdict.result import build_result
 from mlperf_llama_base.errors import EnvironmentFault
 from tests.harness.fake_run import write_run
+from tests.helpers.waiting import until
 
 STATUS = {
     "time": 1000.0,
@@ -33,13 +32,6 @@ STATUS = {
     "ttft_p99_ms": None,
     "workers": [{"id": 3, "node": "n", "gpu": "g", "state": "running", "outstanding": 7, "tokens": 99}],
 }
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "did not happen"
-        time.sleep(0.02)
 
 
 def test_samples_machine_run_and_workers(tmp_path: Path) -> None:

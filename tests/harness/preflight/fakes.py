@@ -11,6 +11,7 @@ from harness import config
 from harness.config import RunConfig
 from harness.inventory.gpu import Gpu, GpuInventory
 from harness.preflight.base import Context
+from tests.helpers.rows import row, write_rows
 
 GIB = 2**30
 LLAMA_8B = {
@@ -119,5 +120,4 @@ def tokenizer_file(folder: Path, *, words: int = 300, shift: int = 0) -> None:
 
 def dataset_file(path: Path, rows: list[tuple[str, list[int], str]]) -> Path:
     """Write MLCommons' JSON from (article, ids, summary)."""
-    path.write_text(json.dumps([{"instruction": "", "input": a, "tok_input": ids, "output": s} for a, ids, s in rows]))
-    return path
+    return write_rows(path, (row(ids, article=article, summary=summary) for article, ids, summary in rows))

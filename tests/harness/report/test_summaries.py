@@ -16,6 +16,8 @@ from harness.report.load import load
 from harness.report.summaries import examples
 from harness.rundir.scores import METRICS
 from tests.harness.fake_run import write_run
+from tests.helpers.rows import row, write_rows
+from tests.helpers.tokenizers import write_words
 
 COUNT = 12
 
@@ -23,23 +25,10 @@ COUNT = 12
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     """An accuracy run: sample i generated the words i and i + 1; references and articles carry markup."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.WordLevel({f"word{i}": i for i in range(COUNT + 2)}, unk_token="word0"))
-    core.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=core, unk_token="word0").save_pretrained(tmp_path / "model")
-    rows = [
-        {
-            "instruction": "{input}",
-            "input": f"<b>article {i}</b>",
-            "tok_input": [1, 2],
-            "output": f"<script>reference {i}</script>",
-        }
-        for i in range(COUNT)
-    ]
-    data = tmp_path / "data.json"
-    data.write_text(json.dumps(rows, indent=4))
+    words = [f"word{i}" for i in range(COUNT + 2)]
+    write_words(tmp_path / "model", words, unknown="word0", unk_token="word0")
+    rows = (row([1, 2], article=f"<b>article {i}</b>", summary=f"<script>reference {i}</script>") for i in range(COUNT))
+    data = write_rows(tmp_path / "data.json", rows)
     run = write_run(
         tmp_path / "run",
         samples=100,

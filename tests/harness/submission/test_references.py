@@ -24,6 +24,8 @@ from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import order
 from tests.harness.submission.runs import copy
 from tests.harness.submission.spoil import ids
+from tests.helpers.rows import row, write_rows
+from tests.helpers.tokenizers import write_words
 
 COUNT = Benchmark.DATACENTER.sample_count
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("", "ra", "lin", "stom", "verde")]
@@ -32,20 +34,14 @@ WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("", "ra", "
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tokenizer of single words (``tokenizer``) and a data set of the benchmark's size (``data.json``)."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
     directory = tmp_path_factory.mktemp("material")
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate([*WORDS, "."])}, unk_token="."))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(directory / "tokenizer")
+    write_words(directory / "tokenizer", [*WORDS, "."], unknown=".")
     chosen = random.Random(7)
     rows = []
     for _ in range(COUNT):
         sentences = [" ".join(chosen.choices(WORDS, k=18)) + " ." for _ in range(6)]
-        row = {"instruction": "", "input": "", "tok_input": [1, 2, 3], "output": " ".join(sentences)}
-        rows.append(row)
-    (directory / "data.json").write_text(json.dumps(rows))
+        rows.append(row([1, 2, 3], summary=" ".join(sentences)))
+    write_rows(directory / "data.json", rows)
     return directory
 
 

@@ -19,6 +19,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed here (scripts/test.sh 
 
 from sut.engines.openai import OpenAIEngine
 from sut.messages import Completion, EngineSettings, Event, Failure, FirstToken, Request
+from tests.helpers.tokenizers import write_words
 from tests.sut.engines import tiny_llama
 from tests.sut.engines.tiny_llama import TinyLlama
 
@@ -28,13 +29,11 @@ pytestmark = pytest.mark.vllm
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyLlama:
     tiny = tiny_llama.make(tmp_path_factory.mktemp("tiny"))
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import decoders
 
-    tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(tiny_llama.VOCABULARY)}, unk_token="w0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=f"w{tiny.eos}").save_pretrained(tiny.folder)
+    words = (f"w{i}" for i in range(tiny_llama.VOCABULARY))
+    decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    write_words(tiny.folder, words, unknown="w0", decoder=decoder, eos_token=f"w{tiny.eos}")
     return tiny
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sut.engines.base import IntArray
+from tests.helpers.llama import write_llama
 
 VOCABULARY = 128_256
 MAX_NEW_TOKENS = 24
@@ -27,24 +28,10 @@ class TinyLlama:
 def make(folder: Path, *, prompts: int = 12) -> TinyLlama:
     """Write the model to ``folder``. Its EOS is a token that some answers hold, so that they end early."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,
-        max_position_embeddings=4096,
-        bos_token_id=128_000,
-        eos_token_id=None,
-        initializer_range=0.2,
+    model = write_llama(
+        folder, vocab_size=VOCABULARY, max_position_embeddings=4096, bos_token_id=128_000, eos_token_id=None
     )
-    model = LlamaForCausalLM(config).to(torch.float32).eval()
-    model.save_pretrained(folder)
     random = np.random.default_rng(7)
     texts = [random.integers(0, 128_000, int(n)).astype(np.int32) for n in random.integers(3, 120, prompts)]
     answers = []

@@ -6,9 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+
+from tests.helpers.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "MLPERF_LLAMA_TEST_MARK"
@@ -82,14 +83,6 @@ def command(*arguments: str | Path, env: dict[str, str] | None = None) -> Done:
         return running.wait()
 
 
-def until(condition: Callable[[], bool], seconds: float, why: Callable[[], str] = lambda: "") -> None:
-    """Wait for ``condition``, at most so long."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, why()
-        time.sleep(0.05)
-
-
 def assert_refused(done: Done, *words: str, codes: tuple[int, ...] = (2, 3), warnings: int = 0) -> None:
     """It ended with one of ``codes`` and one line on stderr, which holds all ``words``; nobody saw a traceback.
 
@@ -114,25 +107,6 @@ def answers(run: Path) -> dict[int, tuple[int, ...]]:
     found = {row["qsl_idx"]: tuple(np.frombuffer(bytes.fromhex(row["data"]), "<i4").tolist()) for row in rows}
     assert len(found) == len(rows), "a sample was logged twice"
     return found
-
-
-def rows(count: int, *, length: int = 24, vocabulary: int = 500, seed: int = 1) -> list[dict[str, Any]]:
-    """Rows in MLCommons' form, with random ids above the special ones."""
-    random = np.random.default_rng(seed)
-    return [
-        {
-            "instruction": {},
-            "input": f"Article {i}.",
-            "tok_input": random.integers(10, vocabulary, int(random.integers(3, length))).tolist(),
-            "output": f"Summary {i} says so.",
-        }
-        for i in range(count)
-    ]
-
-
-def write_rows(path: Path, content: Sequence[Any]) -> Path:
-    path.write_text(json.dumps(list(content)))
-    return path
 
 
 @contextmanager
