@@ -133,4 +133,4 @@ def _print_json(findings: list[Finding]) -> None:
     import json
     from dataclasses import asdict
 
-    typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    typer.echo(json.dumps([{"severity": f.severity} | asdict(f) for f in findings], indent=1))

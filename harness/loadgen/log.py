@@ -16,6 +16,7 @@ import msgspec
 
 PREFIX = ":::MLLOG "
 DETAIL, SUMMARY, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_summary.txt", "mlperf_log_accuracy.json"
+LAST_LINE = re.compile(r"^(No errors|(\d+) ERRORS?) encountered", re.MULTILINE)  # of the summary: logging.cc
 PERCENTILES = {"p50": "50.00", "p90": "90.00", "p95": "95.00", "p97": "97.00", "p99": "99.00", "p99_9": "99.90"}
 
 
@@ -34,14 +35,15 @@ class _Line(msgspec.Struct):
 class DetailLog:
     """The parsed detail log.
 
-    ``values``: the last value of each key. ``errors``, ``warnings``: their texts in order. ``messages``: generic
-    messages. ``damaged``: one line for each log line that could not be read. ``exists``: the file is there;
-    ``lines``: readable ones.
+    ``values``: the last value of each key; ``repeated``: keys that came more than once. ``errors``, ``warnings``: their
+    texts in order. ``messages``: generic messages. ``damaged``: one line for each log line that could not be read.
+    ``exists``: the file is there; ``lines``: readable ones.
     """
 
     exists: bool
     lines: int = 0
     values: dict[str, Any] = field(default_factory=dict)
+    repeated: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
@@ -160,14 +162,21 @@ def _take(log: DetailLog, line: _Line) -> None:
     elif line.key == "generic_message":
         log.messages.append(text)
     else:
+        if line.key in log.values and line.key not in log.repeated:
+            log.repeated.append(line.key)
         log.values[line.key] = line.value
 
 
 @dataclass(frozen=True)
 class SummaryLog:
-    """The parsed summary: ``values`` by the label left of the colon, text as LoadGen wrote it."""
+    """The parsed summary: ``values`` by the label left of the colon, text as LoadGen wrote it.
+
+    ``errors``: how many the last line counts, None if that line is not there. ``exists``: the file holds anything.
+    """
 
     values: dict[str, str]
+    errors: int | None = None
+    exists: bool = False
 
     @property
     def validity(self) -> str | None:
@@ -177,12 +186,14 @@ class SummaryLog:
 def parse_summary(path: Path) -> SummaryLog:
     """Read a summary log; empty if it is missing (an accuracy run's has no figures)."""
     values: dict[str, str] = {}
-    if path.is_file():
-        for line in path.read_text(errors="replace").splitlines():
-            label, colon, value = line.partition(":")
-            if colon and value.strip():
-                values.setdefault(label.strip(), value.strip())
-    return SummaryLog(values)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
+        label, colon, value = line.partition(":")
+        if colon and value.strip():
+            values.setdefault(label.strip(), value.strip())
+    ending = LAST_LINE.search(text)
+    errors = None if ending is None else int(ending[2] or 0)
+    return SummaryLog(values, errors=errors, exists=bool(text))
 
 
 def _pairs() -> Iterator[tuple[str, str]]:

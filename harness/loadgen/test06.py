@@ -84,7 +84,8 @@ def verify(
     if scenario is None:
         raise UserError(f"{run_dir / DETAIL} is not the log of a run: start it with --mode compliance first")
     result = verify_log(run_dir / ACCURACY, scenario=scenario, eos_token_ids=eos_token_ids)
-    result.reasons[:0] = settings_problems(detail)
+    logged = [f"LoadGen logged an error: {text}" for text in detail.errors[:EXAMPLES]]
+    result.reasons[:0] = settings_problems(detail) + logged
     return result
 
 
@@ -100,7 +101,6 @@ def settings_problems(detail: DetailLog) -> list[str]:
             problems.append(f"{logged} is {detail.values.get(logged)!r}, TEST06 sets {value!r}")
     if (mode := detail.text("effective_test_mode")) != "PerformanceOnly":
         problems.append(f"the run's mode is {mode}, TEST06 is a performance run")
-    problems += [f"LoadGen logged an error: {text}" for text in detail.errors[:EXAMPLES]]
     return problems
 
 

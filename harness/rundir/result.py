@@ -8,7 +8,7 @@ clocks.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -122,6 +122,19 @@ class LoadGen(msgspec.Struct, kw_only=True):
     sha256: dict[str, str] = {}
 
 
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run does not count, or cannot be submitted: the rule's id, a sentence, and the rule's public source.
+
+    ``breaks``: ``validity`` or ``submission``; the sentences alone stand in ``invalid_reasons`` and
+    ``not_submittable_reasons``.
+    """
+
+    rule: str
+    text: str
+    source: str
+    breaks: Literal["validity", "submission"]
+
+
 class Result(msgspec.Struct, kw_only=True):
     """One run. ``samples_per_second`` and ``tokens_per_second``: Offline's rates, or Server's completed rates.
 
@@ -137,6 +150,7 @@ class Result(msgspec.Struct, kw_only=True):
     submittable: bool
     invalid_reasons: list[str] = []
     not_submittable_reasons: list[str] = []
+    reasons: list[Reason] = []
     samples_per_second: float | None = None
     tokens_per_second: float | None = None
     target_qps: float | None = None

@@ -11,11 +11,6 @@ from dataclasses import dataclass
 from harness.config import Benchmark, Scenario
 from harness.rounds import ROUND, BenchmarkRules
 
-CHECKER = "mlcommons/inference tools/submission/submission_checker"
-RULES = "mlcommons/inference_policies inference_rules.adoc"
-POLICIES = "mlcommons/policies submission_rules.adoc"
-LOADGEN = "mlcommons/inference loadgen"
-
 VERSION = ROUND.version
 DIVISIONS = ("closed", "open", "network")
 STATUSES = ("available", "preview", "rdi")

@@ -9,21 +9,33 @@ submission; it is listed once, under ``invalid_reasons``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
+from harness.config import Mode
+from harness.loadgen.log import ACCURACY
+from harness.loadgen.rules import BOOK, Breaks, Logs, Rule
+from harness.loadgen.test06 import LLAMA_3_1_EOS
 from harness.rundir.record import Evidence
-from harness.verdict import measurement, record, scale
-
-Check = Callable[[Evidence], Iterator[str]]
+from harness.rundir.result import Reason
+from harness.verdict import record, scale  # noqa: F401  they fill the book
+from harness.verdict.book import RECORD
 
 
 @dataclass(frozen=True)
 class Verdict:
     """``valid`` and ``submittable`` follow from the reasons alone."""
 
-    invalid_reasons: list[str]
-    not_submittable_reasons: list[str]
+    reasons: list[Reason]
+
+    @cached_property
+    def invalid_reasons(self) -> list[str]:
+        return [reason.text for reason in self.reasons if reason.breaks == "validity"]
+
+    @cached_property
+    def not_submittable_reasons(self) -> list[str]:
+        return [reason.text for reason in self.reasons if reason.breaks == "submission"]
 
     @property
     def valid(self) -> bool:
@@ -31,13 +43,44 @@ class Verdict:
 
     @property
     def submittable(self) -> bool:
-        return self.valid and not self.not_submittable_reasons
+        return not self.reasons
 
 
 def judge(run: Evidence) -> Verdict:
-    """Apply every check to the saved files of a run."""
-    return Verdict(_reasons(run, (*record.CHECKS, *measurement.CHECKS)), _reasons(run, scale.CHECKS))
+    """Apply every rule to the saved files of a run."""
+    found = {reason.text: reason for reason in reversed(list(_reasons(run)))}
+    return Verdict(list(reversed(found.values())))
 
 
-def _reasons(run: Evidence, checks: tuple[Check, ...]) -> list[str]:
-    return list(dict.fromkeys(reason for check in checks for reason in check(run)))
+def _reasons(run: Evidence) -> Iterator[Reason]:
+    for rule in RECORD:
+        for text in rule.check(run):  # a damaged file of ours is the caller's business
+            yield from _reason(rule, text)
+    for log_rule, text in BOOK.breaches(logs_of(run)):
+        yield from _reason(log_rule, text)
+
+
+def _reason(rule: Rule[Evidence, str] | Rule[Logs, str], text: str) -> Iterator[Reason]:
+    if rule.weight.spoils and Breaks.VALIDITY in rule.breaks:
+        yield Reason(rule=rule.id, text=text, source=rule.source, breaks="validity")
+    elif rule.weight.spoils and Breaks.CLOSED in rule.breaks:
+        yield Reason(rule=rule.id, text=text, source=rule.source, breaks="submission")
+
+
+def logs_of(run: Evidence) -> Logs:
+    """LoadGen's logs of a run, as the rule book looks at them. The targets bind whole scores of the benchmark's model
+    only.
+    """
+    scores = run.accuracy if run.mode is Mode.ACCURACY else None
+    bound = scores is not None and scores.partial is None and run.section("model").get("is_llama_3_1_8b")
+    return Logs(
+        mode=run.mode,
+        scenario=run.scenario,
+        benchmark=run.benchmark,
+        detail=run.detail,
+        summary=run.summary,
+        outputs=run.run_dir / ACCURACY,
+        scores=(scores.scores,) if scores is not None and bound else (),
+        scored=None if scores is None else scores.gen_num,
+        eos_token_ids=run.section("engine").get("eos_token_ids") or LLAMA_3_1_EOS,
+    )

@@ -1,13 +1,15 @@
-"""Validity, part one: the run ended, LoadGen's record of it is whole, and no sample went astray."""
+"""Validity, from our own record: the run ended, its logs are there, no sample went astray, it is scored."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from harness.config import Mode
-from harness.loadgen.log import DETAIL, SUMMARY, disagreements
+from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
+from harness.loadgen.rules.base import EVERYTHING
+from harness.loadgen.rules.sources import LOADGEN, RULES, TEST06
 from harness.rundir.record import Evidence
+from harness.verdict.book import OURS, RECORD
 
 VIOLATIONS = {  # of completions that reached LoadGen
     "first_token_mismatch": "a first token that is not the first of the completion (TEST06, first token check)",
@@ -17,6 +19,7 @@ VIOLATIONS = {  # of completions that reached LoadGen
 }
 
 
+@RECORD.rule("record.session", source=OURS, breaks=EVERYTHING)
 def session_completed(run: Evidence) -> Iterator[str]:
     """The process that ran LoadGen wrote its record at the end, and says that all went well."""
     if run.session is None:
@@ -25,60 +28,31 @@ def session_completed(run: Evidence) -> Iterator[str]:
         yield f"the run {outcome or 'did not complete'}: {run.session.get('error') or 'no error recorded'}"
 
 
+@RECORD.rule("record.settings", source=f"{LOADGEN}/test_settings_internal.cc (FromConfig)", breaks=EVERYTHING)
 def settings_accepted(run: Evidence) -> Iterator[str]:
-    """FromConfig returns 0, or parts of user.conf did not take effect (loadgen/test_settings_internal.cc)."""
+    """FromConfig returns 0, or parts of user.conf did not take effect."""
     code = (run.session or {}).get("from_config_rc")
     if run.session is not None and code != 0:
         yield f"LoadGen did not accept its configuration (FromConfig returned {code}): correct user.conf"
 
 
-def log_whole(run: Evidence) -> Iterator[str]:
-    """The detail log is there, readable to the last line, and ends as a finished test's does."""
+@RECORD.rule("record.logs", source=f"{RULES}, LoadGen Operation", breaks=EVERYTHING)
+def logs_are_there(run: Evidence) -> Iterator[str]:
     if not run.detail.exists:
         yield f"LoadGen's {DETAIL} is missing"
-    elif not run.detail.lines:
-        yield f"LoadGen's {DETAIL} is empty: the test did not end"
-    elif not run.detail.finished:
-        yield f"LoadGen's {DETAIL} has no end: the test did not finish"
-    for line in run.detail.damaged[:3]:
-        yield f"LoadGen's {DETAIL} is damaged: {line}"
+    if not (run.run_dir / SUMMARY).is_file():
+        yield f"LoadGen's {SUMMARY} is missing"
 
 
-def what_was_asked_ran(run: Evidence) -> Iterator[str]:
-    """LoadGen's scenario, mode and model name are those that were asked for."""
-    mode = "AccuracyOnly" if run.mode is Mode.ACCURACY else "PerformanceOnly"
-    for key, wanted in (("effective_scenario", run.scenario.loadgen_name), ("effective_test_mode", mode)):
-        found = run.detail.text(key)
-        if found is not None and found != wanted:
-            yield f"LoadGen ran {found}, not {wanted} ({key})"
+@RECORD.rule("record.model-name", source=f"{LOADGEN}/mlperf.conf", breaks=EVERYTHING)
+def limits_were_asked_for(run: Evidence) -> Iterator[str]:
+    """LoadGen's model name, which selects the limits, is the benchmark's."""
     wanted = run.benchmark.model_name(run.scenario)
     if run.model_name is not None and run.model_name != wanted:
         yield f"LoadGen's limits were those of {run.model_name}, not of {wanted}"
 
 
-def no_loadgen_errors(run: Evidence) -> Iterator[str]:
-    """Error lines do not make LoadGen say INVALID, yet each is one (the checker ignores them in performance logs)."""
-    counted = Counter(run.detail.errors)
-    for text, count in counted.most_common(5):
-        yield f"LoadGen error{f' ({count} times)' if count > 1 else ''}: {' '.join(text.split())}"
-    if len(counted) > 5 or run.detail.error_count > len(run.detail.errors):
-        yield f"LoadGen counted {run.detail.error_count} errors in all: see {DETAIL}"
-
-
-def logs_agree(run: Evidence) -> Iterator[str]:
-    """Summary and detail log are both there, and of one run."""
-    if not (run.run_dir / SUMMARY).is_file():
-        yield f"LoadGen's {SUMMARY} is missing"
-    for line in disagreements(run.detail, run.summary)[:3]:
-        yield f"LoadGen's logs are not of one run: {line}"
-
-
-def no_audit_config(run: Evidence) -> Iterator[str]:
-    """LoadGen takes any audit.config in its working directory (loadgen.cc); only a compliance run may have one."""
-    if run.mode is not Mode.COMPLIANCE and run.detail.audit_config_used:
-        yield "LoadGen took its settings from an audit file, which only a compliance run may: remove audit.config"
-
-
+@RECORD.rule("record.samples", source=f"{RULES}, LoadGen Operation", breaks=EVERYTHING)
 def nothing_lost(run: Evidence) -> Iterator[str]:
     """Every sample that was issued was answered once, by LoadGen's count and by ours."""
     if run.session is None:
@@ -96,6 +70,7 @@ def nothing_lost(run: Evidence) -> Iterator[str]:
         yield f"LoadGen judged {judged} samples, but {issued} were issued to the system"
 
 
+@RECORD.rule("record.tokens", source=f"{LOADGEN}/results.cc", breaks=EVERYTHING)
 def tokens_agree(run: Evidence) -> Iterator[str]:
     """The tokens that LoadGen counted are those that the workers gave back."""
     counted, given = run.detail.token_count, run.section("tokens").get("output_total")
@@ -103,6 +78,7 @@ def tokens_agree(run: Evidence) -> Iterator[str]:
         yield f"LoadGen counted about {counted:,.0f} tokens, the workers gave back {given:,}"
 
 
+@RECORD.rule("record.completions", source=TEST06, breaks=EVERYTHING)
 def completions_proper(run: Evidence) -> Iterator[str]:
     """TEST06's properties and LoadGen's, checked on every completion that was reported.
 
@@ -114,15 +90,18 @@ def completions_proper(run: Evidence) -> Iterator[str]:
             yield f"{violations[name]} completions have {what}"
 
 
-CHECKS: tuple[Callable[[Evidence], Iterator[str]], ...] = (
-    session_completed,
-    settings_accepted,
-    log_whole,
-    what_was_asked_ran,
-    no_loadgen_errors,
-    logs_agree,
-    no_audit_config,
-    nothing_lost,
-    tokens_agree,
-    completions_proper,
-)
+@RECORD.rule("record.prefix-caching", source=f"{RULES}: every query is computed entirely", breaks=EVERYTHING)
+def no_prefix_caching(run: Evidence) -> Iterator[str]:
+    if run.section("engine").get("prefix_caching"):
+        yield "prefix caching was on: the rules forbid reuse across queries"
+
+
+@RECORD.rule("record.scores", source=f"{RULES}, LoadGen Operation", breaks=EVERYTHING)
+def accuracy_scored(run: Evidence) -> Iterator[str]:
+    """An accuracy run has scores, and they are of its own log."""
+    if run.mode is not Mode.ACCURACY:
+        return
+    if run.accuracy is None:
+        yield f"the accuracy log is not scored yet: mlperf-llama accuracy {run.run_dir}"
+    elif run.accuracy.log_sha256 != run.digests.get(ACCURACY):
+        yield f"the scores are of another {ACCURACY}: score again with mlperf-llama accuracy {run.run_dir}"

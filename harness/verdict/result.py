@@ -73,6 +73,7 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         submittable=verdict.submittable,
         invalid_reasons=verdict.invalid_reasons,
         not_submittable_reasons=verdict.not_submittable_reasons,
+        reasons=verdict.reasons,
         samples_per_second=_samples_per_second(log, run.scenario),
         tokens_per_second=log.number("result_tokens_per_second" if offline else "result_completed_tokens_per_second"),
         target_qps=None if run.scenario is Scenario.SINGLESTREAM else log.number("effective_target_qps"),

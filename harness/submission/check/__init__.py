@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.submission.check import summary, validity  # noqa: F401  they add their rules to others' checks
+from harness.loadgen.rules import BOOK, Rule, Weight
 from harness.submission.check.accuracy import accuracy_checks
-from harness.submission.check.base import Check, Finding, Severity
+from harness.submission.check.base import Finding, Severity
 from harness.submission.check.consistency import consistency_checks
+from harness.submission.check.logs import log_findings
 from harness.submission.check.measurements import document_checks, measurement_checks
-from harness.submission.check.performance import performance_checks
 from harness.submission.check.power import power_checks
 from harness.submission.check.privacy import privacy_checks
 from harness.submission.check.structure import (
@@ -39,7 +39,6 @@ SCENARIO = (
     scenario_layout,
     measurement_checks,
     user_conf_checks,
-    performance_checks,
     accuracy_checks,
     test06_checks,
     power_checks,
@@ -87,7 +86,7 @@ def _of_benchmark(directory: BenchmarkDirectory, root: Path) -> Iterator[Finding
     for scenario in directory.scenarios:
         if scenario.is_endpoints:
             yield Finding(
-                severity=Severity.NOTE,
+                weight=Weight.NOTE,
                 rule="structure.endpoints",
                 message="is an Endpoints submission, not made with LoadGen: not checked here",
                 path=scenario.path.relative_to(root).as_posix(),
@@ -100,8 +99,9 @@ def _of_benchmark(directory: BenchmarkDirectory, root: Path) -> Iterator[Finding
 def _of_scenario(scenario: ScenarioDirectory, root: Path) -> Iterator[Finding]:
     for checks in SCENARIO:
         yield from checks.run(scenario, root=root, fallback=scenario.path)
+    yield from log_findings(scenario)
 
 
-def rules() -> list[Check[Any]]:
-    """Every rule that is checked."""
-    return [check for group in (*TREE, *SUBMITTER, *SYSTEM, *BENCHMARK, *SCENARIO) for check in group.checks]
+def rules() -> list[Rule[Any, Any]]:
+    """Every rule that is checked: the tree's own, and the rule book's."""
+    return [rule for group in (*TREE, *SUBMITTER, *SYSTEM, *BENCHMARK, *SCENARIO) for rule in group.rules] + list(BOOK)

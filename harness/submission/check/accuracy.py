@@ -1,4 +1,6 @@
-"""The accuracy run: its log, the scores in accuracy.txt, the hash, and the shortened list of outputs."""
+"""The files of the accuracy run: accuracy.txt and its hash, the shortened list of outputs, the same code as in the
+performance run.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.loadgen.log import ACCURACY
-from harness.rounds import ROUND
-from harness.submission.check.base import Checks, Problem, Severity
+from harness.loadgen.rules import Weight
+from harness.loadgen.rules.sources import CHECKER, RULES
+from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import ScenarioDirectory
-from harness.submission.rules import CHECKER, LOADGEN, MAX_ACCURACY_LOG_BYTES, RULES, TRUNCATION_MARK
+from harness.submission.rules import MAX_ACCURACY_LOG_BYTES, TRUNCATION_MARK
 
 accuracy_checks: Checks[ScenarioDirectory] = Checks()
 SOURCE = f"{CHECKER}/checks/accuracy_check.py"
@@ -45,6 +48,19 @@ def read_scores(text: str) -> dict[str, list[float]]:
     return scores
 
 
+def whole_scores(scenario: ScenarioDirectory) -> Iterator[dict[str, float]]:
+    """Each line of accuracy.txt that holds all scores."""
+    scores = read_scores(read_text(scenario))
+    if set(scores) == set(PATTERNS):
+        yield from (dict(zip(scores, values, strict=True)) for values in zip(*scores.values(), strict=False))
+
+
+def scored_samples(scenario: ScenarioDirectory) -> int | None:
+    """``gen_num`` of accuracy.txt."""
+    found = re.search(r"'gen_num':\s*(\d+)", read_text(scenario))
+    return int(found[1]) if found else None
+
+
 @accuracy_checks.rule("accuracy.scores", source=f"{SOURCE} (accuracy_result_check); constants.py, ACC_PATTERN")
 def scores_are_readable(scenario: ScenarioDirectory) -> Iterator[Problem]:
     text, path = read_text(scenario), text_path(scenario)
@@ -58,23 +74,6 @@ def scores_are_readable(scenario: ScenarioDirectory) -> Iterator[Problem]:
             yield path, f"has no {name} in the form that the official checker reads{hint}"
         elif len(values) > 1:
             yield path, f"has {len(values)} values of {name}: keep one line of results"
-
-
-@accuracy_checks.rule("accuracy.targets", source=f"{SOURCE} (accuracy_result_check); constants.py, accuracy-target")
-def targets_are_met(scenario: ScenarioDirectory) -> Iterator[Problem]:
-    scores = read_scores(read_text(scenario))
-    if scenario.closed and set(scores) == set(ROUND.benchmarks[scenario.rules.benchmark].targets):
-        for values in zip(*scores.values(), strict=False):
-            benchmark = ROUND.benchmarks[scenario.rules.benchmark]
-            for reason in benchmark.shortfalls(dict(zip(scores, values, strict=True))):
-                yield text_path(scenario), reason
-
-
-@accuracy_checks.rule("accuracy.count", source=f"{RULES}, LoadGen Operation: each sample of the library exactly once")
-def every_sample_was_scored(scenario: ScenarioDirectory) -> Iterator[Problem]:
-    found = re.search(r"'gen_num':\s*(\d+)", read_text(scenario))
-    if found and int(found[1]) != scenario.rules.samples:
-        yield text_path(scenario), f"{found[1]} samples were scored, the data set has {scenario.rules.samples}"
 
 
 @accuracy_checks.rule("accuracy.hash", source=f"{SOURCE} (accuracy_result_check); {TRUNCATION}")
@@ -122,36 +121,6 @@ def outputs_are_short(scenario: ScenarioDirectory) -> Iterator[Problem]:
         yield path, "is not what LoadGen wrote, shortened in the middle: it must begin with [ and end with ]"
 
 
-@accuracy_checks.rule("accuracy.errors", source=f"{SOURCE} (loadgen_errors_check)")
-def no_errors(scenario: ScenarioDirectory) -> Iterator[Problem]:
-    for text in scenario.accuracy.errors[:5]:
-        yield scenario.accuracy_path, f"LoadGen logged an error: {text}"
-
-
-@accuracy_checks.rule("accuracy.data-set", source=f"{SOURCE} (dataset_check)")
-def covers_the_data_set(scenario: ScenarioDirectory) -> Iterator[Problem]:
-    log, wanted = scenario.accuracy, scenario.rules.samples
-    for key in ("effective_accuracy_sample_count", "qsl_reported_total_count"):
-        required = key == "qsl_reported_total_count" or key in log.values  # older LoadGens log only this one
-        if log.exists and required and (count := log.integer(key)) != wanted:
-            yield scenario.accuracy_path, f"{key} is {count}, the data set has {wanted}"
-
-
-@accuracy_checks.rule("accuracy.mode", source=f"{RULES}, LoadGen Operation; {LOADGEN}/loadgen.cc")
-def is_an_accuracy_run(scenario: ScenarioDirectory) -> Iterator[Problem]:
-    log, path = scenario.accuracy, scenario.accuracy_path
-    if not log.exists:
-        return
-    if (mode := log.values.get("effective_test_mode")) != "AccuracyOnly":
-        yield path, f"is the log of a run in mode {mode}, not AccuracyOnly"
-    if log.audit_config_used:
-        yield path, "LoadGen read an audit.config in this run"
-    if not log.finished:
-        yield path, "ends before LoadGen's last line: the run did not finish, or the log was cut off"
-    for line in log.damaged[:3]:
-        yield path, line
-
-
 @accuracy_checks.rule("accuracy.same-code", source=f"{RULES}, LoadGen Operation: same code in both modes")
 def is_the_same_system(scenario: ScenarioDirectory) -> Iterator[Problem]:
     if not (scenario.accuracy.exists and scenario.performance.exists):
@@ -163,7 +132,7 @@ def is_the_same_system(scenario: ScenarioDirectory) -> Iterator[Problem]:
 
 
 @accuracy_checks.rule(
-    "accuracy.same-loadgen", source=f"{RULES}, LoadGen Operation: same code in both modes", severity=Severity.WARNING
+    "accuracy.same-loadgen", source=f"{RULES}, LoadGen Operation: same code in both modes", weight=Weight.EXPLAIN
 )
 def is_the_same_loadgen(scenario: ScenarioDirectory) -> Iterator[Problem]:
     ran, measured = (log.values.get("loadgen_version") for log in (scenario.accuracy, scenario.performance))

@@ -1,17 +1,14 @@
-"""Checks are small functions that yield problems; this module turns them into findings with their rule and source.
-
-A check that trips over a file it did not expect becomes a finding itself, so that one spoilt file never hides the rest.
-"""
+"""Findings of the tree checker: what a rule found, and in which file. Rules: ``harness.loadgen.rules``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from mlperf_llama_base.errors import HarnessError
+from harness.loadgen.rules import Book, Rule, Weight
 
 Problem = tuple[Path, str]
 Subject = TypeVar("Subject")
@@ -19,7 +16,7 @@ Subject = TypeVar("Subject")
 
 class Severity(StrEnum):
     """``ERROR``: the submission would be refused or breaks a rule. ``WARNING``: a reviewer will ask. ``NOTE``: not
-    checked.
+    checked, or good to know.
     """
 
     ERROR = "error"
@@ -31,57 +28,35 @@ class Severity(StrEnum):
 class Finding:
     """One thing that is wrong. ``path`` is relative to the tree's root; ``source`` names the public rule."""
 
-    severity: Severity
+    weight: Weight
     rule: str
     path: str
     message: str
     source: str
 
-
-@dataclass(frozen=True, slots=True)
-class Check(Generic[Subject]):
-    """A check function with the rule that it enforces."""
-
-    rule: str
-    source: str
-    severity: Severity
-    function: Callable[[Subject], Iterable[Problem]]
-
-    def run(self, subject: Subject, *, root: Path, fallback: Path) -> Iterator[Finding]:
-        """Yield the findings about ``subject``. ``fallback``: the path named when the check itself fails."""
-        problems: list[Problem] = []
-        try:
-            problems.extend(self.function(subject))
-        except (HarnessError, ValueError, TypeError, KeyError, AttributeError, OSError, ArithmeticError) as error:
-            problems.append((fallback, f"cannot be checked: {type(error).__name__}: {error}"))
-        for path, message in problems:
-            yield Finding(
-                severity=self.severity,
-                rule=self.rule,
-                path=path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path),
-                message=message,
-                source=self.source,
-            )
+    @property
+    def severity(self) -> Severity:
+        """The weight in one word: only an error spoils the submission."""
+        if self.weight.spoils:
+            return Severity.ERROR
+        return Severity.WARNING if self.weight is Weight.EXPLAIN else Severity.NOTE
 
 
-class Checks(Generic[Subject]):
-    """The checks of one kind of subject, in the order of their definition."""
+def finding(rule: Rule[Subject, Problem], problem: Problem, root: Path) -> Finding:
+    """What ``rule`` found in the tree at ``root``."""
+    path, message = problem
+    return Finding(weight=rule.weight, rule=rule.id, path=relative(path, root), message=message, source=rule.source)
 
-    def __init__(self) -> None:
-        self.checks: list[Check[Subject]] = []
 
-    def rule(
-        self, name: str, *, source: str, severity: Severity = Severity.ERROR
-    ) -> Callable[[Callable[[Subject], Iterable[Problem]]], Callable[[Subject], Iterable[Problem]]]:
-        """Register the decorated generator under the rule ``name``."""
+def relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
-        def register(function: Callable[[Subject], Iterable[Problem]]) -> Callable[[Subject], Iterable[Problem]]:
-            self.checks.append(Check(name, source, severity, function))
-            return function
 
-        return register
+class Checks(Book[Subject, Problem]):
+    """The rules about one kind of subject of a tree."""
 
     def run(self, subject: Subject, *, root: Path, fallback: Path) -> Iterator[Finding]:
-        """Run every check on ``subject``."""
-        for check in self.checks:
-            yield from check.run(subject, root=root, fallback=fallback)
+        """Apply every rule to ``subject``. ``fallback``: the path that is named when a rule itself fails."""
+        for rule in self.rules:
+            for problem in rule.problems(subject, failed=lambda text: (fallback, text)):
+                yield finding(rule, problem, root)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.config import Scenario
+from harness.loadgen.rules.sources import RULES
 from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import Tree, scenarios
-from harness.submission.rules import RULES
 
 consistency_checks: Checks[Tree] = Checks()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.loadgen.rules.sources import CHECKER, POLICIES, RULES
 from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import ScenarioDirectory, Submitter
-from harness.submission.rules import CHECKER, MEASUREMENT_FIELDS, POLICIES, RULES
+from harness.submission.rules import MEASUREMENT_FIELDS
 
 measurement_checks: Checks[ScenarioDirectory] = Checks()
 document_checks: Checks[Submitter] = Checks()

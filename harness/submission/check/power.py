@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.loadgen.log import DETAIL, SUMMARY
-from harness.submission.check.base import Checks, Problem, Severity
+from harness.loadgen.rules import Weight
+from harness.loadgen.rules.sources import CHECKER
+from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import ScenarioDirectory
-from harness.submission.rules import CHECKER
 
 power_checks: Checks[ScenarioDirectory] = Checks()
 SOURCE = f"{CHECKER}/checks/power_check.py (required_files_check)"
@@ -30,7 +31,7 @@ def files_are_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
             yield directory / extra, "does not belong in a power result"
 
 
-@power_checks.rule("power.contents", source=f"{CHECKER}/checks/power/power_checker.py", severity=Severity.NOTE)
+@power_checks.rule("power.contents", source=f"{CHECKER}/checks/power/power_checker.py", weight=Weight.NOTE)
 def contents_are_not_checked(scenario: ScenarioDirectory) -> Iterator[Problem]:
     if (scenario.path / "performance" / "power").is_dir():
         yield scenario.path / "performance" / "power", "is not checked here: run MLCommons' power_checker.py on it"

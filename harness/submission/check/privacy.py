@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.submission.check.base import Checks, Problem, Severity
+from harness.loadgen.rules import Weight
+from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import Tree
 
 privacy_checks: Checks[Tree] = Checks()
@@ -18,7 +19,7 @@ def no_secrets(tree: Tree) -> Iterator[Problem]:
             yield path, f"line {find.line} holds a secret ({find.text[:6]}…): revoke it and remove it"
 
 
-@privacy_checks.rule("privacy.identity", source=SOURCE, severity=Severity.WARNING)
+@privacy_checks.rule("privacy.identity", source=SOURCE, weight=Weight.EXPLAIN)
 def no_identity(tree: Tree) -> Iterator[Problem]:
     for path, find in tree.private:
         if find.kind != "token":

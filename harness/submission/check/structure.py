@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.submission.check.base import Checks, Problem, Severity
+from harness.loadgen.rules import Weight
+from harness.loadgen.rules.sources import CHECKER, POLICIES, RULES
+from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import BenchmarkDirectory, ScenarioDirectory, Submitter, System, Tree, directories
-from harness.submission.rules import CHECKER, POLICIES, RULES, VERSION
+from harness.submission.rules import VERSION
 
 tree_checks: Checks[Tree] = Checks()
 submitter_checks: Checks[Submitter] = Checks()
@@ -57,14 +59,14 @@ def has_source(submitter: Submitter) -> Iterator[Problem]:
         yield source, "is empty: code that talks to LoadGen must be there"
 
 
-@submitter_checks.rule("structure.extra", source=LAYOUT, severity=Severity.WARNING)
+@submitter_checks.rule("structure.extra", source=LAYOUT, weight=Weight.EXPLAIN)
 def has_only_known_directories(submitter: Submitter) -> Iterator[Problem]:
     for path in directories(submitter.path):
         if path.name not in ("systems", "src", "documentation", "results"):
             yield path, "does not belong here: only systems, src, documentation and results do"
 
 
-@submitter_checks.rule("structure.systems", source=LAYOUT, severity=Severity.WARNING)
+@submitter_checks.rule("structure.systems", source=LAYOUT, weight=Weight.EXPLAIN)
 def describes_only_systems_with_results(submitter: Submitter) -> Iterator[Problem]:
     known = {system.path.name for system in submitter.systems}
     for path in sorted((submitter.path / "systems").glob("*.json")):
@@ -85,7 +87,7 @@ def benchmark_is_known(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
         yield benchmark.path, "is no benchmark's name: use llama3.1-8b or llama3.1-8b-edge"
 
 
-@benchmark_checks.rule("structure.other-benchmark", source="this checker's scope", severity=Severity.NOTE)
+@benchmark_checks.rule("structure.other-benchmark", source="this checker's scope", weight=Weight.NOTE)
 def other_benchmark(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
     name = benchmark.path.name
     if not benchmark.rules and not ("llama3" in name and "8b" in name):
@@ -146,7 +148,7 @@ def files_are_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
             yield path, "is empty"
 
 
-@scenario_layout.rule("structure.runs", source=f"{RULES}, Scenarios: one performance run", severity=Severity.WARNING)
+@scenario_layout.rule("structure.runs", source=f"{RULES}, Scenarios: one performance run", weight=Weight.EXPLAIN)
 def only_one_run(scenario: ScenarioDirectory) -> Iterator[Problem]:
     for path in directories(scenario.path / "performance"):
         if path.name not in ("run_1", "power", "ranging"):

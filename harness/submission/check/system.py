@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.submission.check.base import Checks, Problem, Severity
+from harness.loadgen.rules import Weight
+from harness.loadgen.rules.sources import CHECKER, POLICIES, RULES
+from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import System
-from harness.submission.rules import (
-    CHECKER,
-    NETWORK_FIELDS,
-    POLICIES,
-    RULES,
-    STATUSES,
-    SYSTEM_FIELDS,
-    SYSTEM_TYPES,
-)
+from harness.submission.rules import NETWORK_FIELDS, NETWORK_SUT, STATUSES, SYSTEM_FIELDS, SYSTEM_TYPES
 from harness.submission.system_description import BLANK, REHEARSAL
 
 system_checks: Checks[System] = Checks()
@@ -48,9 +42,7 @@ def blanks_are_filled(system: System) -> Iterator[Problem]:
             yield system.description_path, f"field {name} is still a blank to fill in"
 
 
-@system_checks.rule(
-    "system.rehearsal", source="this checker: a tree that says that it is none", severity=Severity.WARNING
-)
+@system_checks.rule("system.rehearsal", source="this checker: a tree that says that it is none", weight=Weight.EXPLAIN)
 def is_no_rehearsal(system: System) -> Iterator[Problem]:
     if REHEARSAL in str(system.fields.get("sw_notes", "")):
         yield system.description_path, f"says {REHEARSAL!r}: its runs are valid, but not of the benchmark itself"
@@ -107,6 +99,15 @@ def network_mode_is_right(system: System) -> Iterator[Problem]:
         yield path, f"is_network must be a string or left out, is {value!r}"
 
 
+@system_checks.rule("system.network-name", source=f"{CHECKER}/checks/performance_check.py (network_check)")
+def loadgen_saw_a_network_system(system: System) -> Iterator[Problem]:
+    """The name that the performance log has for the system."""
+    for scenario in (s for b in system.benchmarks if b.rules for s in b.scenarios) if system.is_network else ():
+        name = scenario.performance.text("sut_name") or ""
+        if scenario.performance.exists and NETWORK_SUT not in name:
+            yield scenario.performance_path, f"sut_name {name!r} must contain {NETWORK_SUT!r} in the network division"
+
+
 @system_checks.rule("system.ecc", source=f"{RULES}, Minimum requirements of a datacenter system: ECC")
 def ecc_is_on(system: System) -> Iterator[Problem]:
     notes = " ".join(str(system.fields.get(name, "")) for name in ("hw_notes", "host_memory_configuration")).lower()
@@ -114,7 +115,7 @@ def ecc_is_on(system: System) -> Iterator[Problem]:
         yield system.description_path, "says that ECC is off: a datacenter system must have it enabled in every run"
 
 
-@system_checks.rule("system.power", source=f"{SOURCE} (nameplate_power_check)", severity=Severity.WARNING)
+@system_checks.rule("system.power", source=f"{SOURCE} (nameplate_power_check)", weight=Weight.EXPLAIN)
 def nameplate_is_there(system: System) -> Iterator[Problem]:
     has_power = any(s.path.joinpath("performance", "power").is_dir() for b in system.benchmarks for s in b.scenarios)
     nameplate = system.description_path.with_name(f"{system.path.name}_power.yaml")

@@ -1,4 +1,4 @@
-"""TEST06 in the tree: the verdict that the official checker reads, and whether the outputs beside it bear it out."""
+"""TEST06 in the tree: the verdict that the official checker reads, and its files. The rule book judges its logs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from harness.config import Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
-from harness.loadgen.test06 import settings_problems, verify_log
-from harness.submission.check.base import Checks, Problem, Severity
+from harness.loadgen.rules import Weight
+from harness.loadgen.rules.sources import CHECKER, POLICIES
+from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import ScenarioDirectory
-from harness.submission.rules import CHECKER, POLICIES
-from mlperf_llama_base.errors import UserError
 
 test06_checks: Checks[ScenarioDirectory] = Checks()
 SOURCE = f"{CHECKER}/checks/compliance_check.py"
@@ -30,7 +29,7 @@ def files_are_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
             yield path, "is missing"
 
 
-@test06_checks.rule("test06.edge", source=f"{TABLE} (Llama3.1-8b)", severity=Severity.WARNING)
+@test06_checks.rule("test06.edge", source=f"{TABLE} (Llama3.1-8b)", weight=Weight.EXPLAIN)
 def edge_has_it_too(scenario: ScenarioDirectory) -> Iterator[Problem]:
     if scenario.closed and not scenario.rules.test06 and not scenario.test06_path.is_dir():
         yield scenario.test06_path, "is missing: the official checker does not ask for it here, the table of tests does"
@@ -48,37 +47,17 @@ def verdict_is_pass(scenario: ScenarioDirectory) -> Iterator[Problem]:
             yield path, f"has no line '{what} check pass: {' or '.join(accepted)}'"
 
 
-@test06_checks.rule("test06.outputs", source=f"{README}: the three criteria")
-def outputs_bear_it_out(scenario: ScenarioDirectory) -> Iterator[Problem]:
-    path = scenario.test06_path / "accuracy" / ACCURACY
-    if not scenario.closed or not path.is_file():
+@test06_checks.rule("test06.same-code", source=f"{README}: run on the system of the performance run")
+def is_the_same_system(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    if not (scenario.closed and scenario.test06.exists and scenario.performance.exists):
         return
-    ran = scenario.performance.text("effective_scenario") or scenario.name
-    try:
-        result = verify_log(path, scenario=ran)
-    except UserError as error:
-        yield path, str(error)
-        return
-    for reason in result.reasons:
-        yield path, reason
-
-
-@test06_checks.rule("test06.settings", source=f"{README}; mlcommons/inference compliance/TEST06/audit.config")
-def ran_with_its_settings(scenario: ScenarioDirectory) -> Iterator[Problem]:
-    path, log = scenario.test06_log_path, scenario.test06
-    if not scenario.closed or not log.exists:
-        return
-    for problem in settings_problems(log) + log.damaged[:3]:
-        yield path, problem
-    if not log.finished:
-        yield path, "ends before LoadGen's last line: the run did not finish, or the log was cut off"
     for key in ("effective_scenario", "sut_name", "loadgen_version"):
-        ran, measured = log.values.get(key), scenario.performance.values.get(key)
-        if scenario.performance.exists and ran != measured:
-            yield path, f"{key} is {ran!r}, {measured!r} in the performance run"
+        ran, measured = scenario.test06.values.get(key), scenario.performance.values.get(key)
+        if ran != measured:
+            yield scenario.test06_log_path, f"{key} is {ran!r}, {measured!r} in the performance run"
 
 
-@test06_checks.rule("test06.logs", source=f"{POLICIES}, directory structure (Inference)", severity=Severity.WARNING)
+@test06_checks.rule("test06.logs", source=f"{POLICIES}, directory structure (Inference)", weight=Weight.EXPLAIN)
 def logs_are_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
     for name in (DETAIL, SUMMARY):
         path = scenario.test06_log_path.with_name(name)

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.config import Scenario
-from harness.loadgen.log import ACCURACY, DETAIL, DetailLog, parse_detail
+from harness.config import Mode, Scenario
+from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog, SummaryLog, parse_detail, parse_summary
 from harness.submission.identities import local_identity
 from harness.submission.rules import BENCHMARKS, DIVISIONS, Rules
 from harness.submission.scrub import Find, Scrubber, read_text
@@ -182,6 +182,15 @@ class ScenarioDirectory:
     @cached_property
     def test06(self) -> DetailLog:
         return parse_detail(self.test06_log_path)
+
+    def log(self, mode: Mode) -> tuple[DetailLog, SummaryLog]:
+        """The detail log and the summary of one of the three tests."""
+        path, detail = {
+            Mode.PERFORMANCE: (self.performance_path, self.performance),
+            Mode.ACCURACY: (self.accuracy_path, self.accuracy),
+            Mode.COMPLIANCE: (self.test06_log_path, self.test06),
+        }[mode]
+        return detail, parse_summary(path.with_name(SUMMARY))
 
     @cached_property
     def performance(self) -> DetailLog:

@@ -9,11 +9,12 @@ from pathlib import Path
 from harness.config import Scenario
 from harness.loadgen.conf_keys import in_effect
 from harness.loadgen.conf_parser import Conf, parse
+from harness.loadgen.rules import Weight
+from harness.loadgen.rules.sources import CHECKER, LOADGEN, POLICIES
 from harness.preflight.base import Status
 from harness.preflight.loadgen_conf import inspect, overshadowed, submittable
-from harness.submission.check.base import Checks, Problem, Severity
+from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import ScenarioDirectory
-from harness.submission.rules import CHECKER, LOADGEN, POLICIES
 
 user_conf_checks: Checks[ScenarioDirectory] = Checks()
 PARSER = f"{LOADGEN}/test_settings_internal.cc (FromConfig)"
@@ -69,7 +70,7 @@ def loadgen_reads_it(scenario: ScenarioDirectory) -> Iterator[Problem]:
                 yield path, finding.found
 
 
-@user_conf_checks.rule("user-conf.surprise", source=PARSER, severity=Severity.WARNING)
+@user_conf_checks.rule("user-conf.surprise", source=PARSER, weight=Weight.EXPLAIN)
 def loadgen_reads_all_of_it(scenario: ScenarioDirectory) -> Iterator[Problem]:
     conf, ran = read(scenario), ran_as(scenario)
     if conf is None or ran is None:

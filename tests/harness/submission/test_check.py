@@ -49,14 +49,15 @@ def test_almost_every_rule_is_shown_to_work() -> None:
         "structure.results",
         "structure.benchmarks",
         "structure.other-benchmark",
-        "performance.network",
+        "system.network-name",
         "power.contents",
         "system.power",
         "system.rehearsal",
         "accuracy.same-loadgen",
         "test06.logs",
+        "validity.no-git",
     }
-    assert {check.rule for check in rules()} - shown == elsewhere
+    assert {rule.id for rule in rules()} - shown == elsewhere
 
 
 def test_a_tree_without_submissions(tmp_path: Path) -> None:
@@ -117,6 +118,11 @@ def test_another_loadgen_in_the_accuracy_run_is_a_question(spoilt: Path) -> None
     assert found(spoilt) == {("accuracy.same-loadgen", Severity.WARNING)}
 
 
+def test_a_loadgen_built_without_git_is_noted(spoilt: Path) -> None:
+    Spoiler(spoilt).set({"loadgen_git_status_message": "NA"})
+    assert found(spoilt) == {("validity.no-git", Severity.NOTE)}
+
+
 def test_edge_offline_may_be_inferred_from_singlestream(spoilt: Path) -> None:
     spoiler = Spoiler(spoilt)
     spoiler.move(spoiler.scenario("edge-SingleStream"), spoiler.scenario("edge-Offline"))
@@ -147,12 +153,12 @@ def test_the_network_division_wants_its_fields_and_name(spoilt: Path) -> None:
     spoiler.mapping(spoiler.system, {"division": "network", "is_network": "true"})
     (spoilt / "tree" / "closed").rename(spoilt / "tree" / "network")
     rules_found = {finding.rule for finding in check_submission(spoilt / "tree")}
-    assert {"system.network", "performance.network"} <= rules_found
+    assert {"system.network", "system.network-name"} <= rules_found
 
 
 def test_findings_can_be_told_apart(spoilt: Path) -> None:
     Spoiler(spoilt).set({"result_validity": "INVALID"})
     (finding,) = check_submission(spoilt / "tree")
     assert finding.path == "closed/ACME/results/acme_8x/llama3.1-8b/Server/performance/run_1/mlperf_log_detail.txt"
-    assert finding.message == "LoadGen's verdict is INVALID"
+    assert finding.message == "LoadGen says INVALID: no reason given"
     json.dumps(finding.severity)

@@ -333,3 +333,27 @@ def test_compliance_checks_what_was_logged(tmp_path: Path, good: Callable[[Kind]
     result = build_result(run)
     assert not result["valid"] and result["compliance"]["eos"] is False and not result["compliance"]["passed"]
     assert any(text.startswith("TEST06: EOS") for text in result["invalid_reasons"])
+
+
+def test_another_percentile_and_target_latency_do_not_pass(tmp_path: Path, good: Callable[[Kind], Path]) -> None:
+    """user.conf set them, LoadGen took them, and said VALID."""
+    conf = tmp_path / "user.conf"
+    conf.write_text("*.Server.target_latency_percentile = 50\n*.Server.target_latency = 90000\n")
+    run = run_loadgen(
+        tmp_path / "run",
+        scenario="Server",
+        count=64,
+        user_conf=str(conf),
+        attributes={"min_duration_ms": 1, "min_query_count": 64, "server_target_qps": 3000},
+    )
+    for name in ("session.json", "config.yaml"):
+        shutil.copy(good(SERVER) / name, run)
+    issued(64)(run)
+    result = build_result(run)
+    assert result["loadgen"]["validity"] == "VALID"
+    assert not result["valid"]
+    found = {(reason["rule"], reason["breaks"]) for reason in result["reasons"]}
+    assert {("validity.percentile", "validity"), ("performance.target-latency", "submission")} <= found
+    sentences = [reason["text"] for reason in result["reasons"]]
+    assert sorted(sentences) == sorted(result["invalid_reasons"] + result["not_submittable_reasons"])
+    assert all(reason["source"] for reason in result["reasons"])

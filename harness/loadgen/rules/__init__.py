@@ -1,0 +1,14 @@
+"""The rule book: every rule about a LoadGen log, once, with its id, its public source and what a breach spoils.
+
+The gate (``harness.verdict``) and the tree checker (``harness.submission.check``) both read it, so they cannot differ.
+To find a rule: grep its id here. ``record``: the logs are whole and of the test that was meant; ``settings``: LoadGen
+was the right one and set as the rules say; ``results``: what it measured; ``accuracy``; ``compliance`` (TEST06).
+"""
+
+from __future__ import annotations
+
+from harness.loadgen.rules import accuracy, compliance, record, results, settings  # noqa: F401  they fill the book
+from harness.loadgen.rules.base import Book, Breaks, Rule, Weight
+from harness.loadgen.rules.logs import BOOK, LogRule, Logs
+
+__all__ = ["BOOK", "Book", "Breaks", "LogRule", "Logs", "Rule", "Weight"]

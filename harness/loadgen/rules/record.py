@@ -1,0 +1,81 @@
+"""LoadGen's record of the test is whole, of one test, and of the test that was meant; and nothing went wrong in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from harness.config import Mode
+from harness.loadgen.log import DETAIL, SUMMARY, disagreements
+from harness.loadgen.rules.logs import BOOK, EVERY_MODE, Logs
+from harness.loadgen.rules.sources import LOADGEN, PERFORMANCE_CHECK, POLICIES, RULES
+
+
+@BOOK.rule("log.complete", source=f"{LOADGEN}/results.cc (LogDetail); {POLICIES}, Logging requirements")
+def complete(logs: Logs) -> Iterator[str]:
+    """The detail log can be read to its last line, and ends as a finished test's does."""
+    if not logs.detail.lines:
+        yield f"LoadGen's {DETAIL} is empty: the test did not end"
+    elif not logs.detail.finished:
+        yield f"LoadGen's {DETAIL} has no end: the test did not finish, or the log was cut off"
+    for line in logs.detail.damaged[:3]:
+        yield f"LoadGen's {DETAIL} is damaged: {line}"
+
+
+@BOOK.rule("log.one-run", source=f"{RULES}, LoadGen Operation: a log is that of one run")
+def one_run(logs: Logs) -> Iterator[str]:
+    """LoadGen writes each figure once."""
+    repeated = logs.detail.repeated
+    if repeated:
+        shown = ", ".join(repeated[:3])
+        yield f"{len(repeated)} keys appear more than once ({shown}): this is more than one run's log"
+
+
+@BOOK.rule("log.errors", source=f"{PERFORMANCE_CHECK} and accuracy_check.py (loadgen_errors_check)")
+def no_errors(logs: Logs) -> Iterator[str]:
+    """Error lines do not make LoadGen say INVALID, yet each is one (the official checker ignores some of them)."""
+    counted = Counter(logs.detail.errors)
+    for text, count in counted.most_common(5):
+        yield f"LoadGen error{f' ({count} times)' if count > 1 else ''}: {' '.join(text.split())}"
+    if len(counted) > 5 or logs.detail.error_count > len(logs.detail.errors):
+        yield f"LoadGen counted {logs.detail.error_count} errors in all: see {DETAIL}"
+
+
+@BOOK.rule("log.mode", source=f"{RULES}, LoadGen Operation: performance and accuracy are separate runs")
+def mode(logs: Logs) -> Iterator[str]:
+    """TEST06 is a performance run."""
+    wanted = "AccuracyOnly" if logs.mode is Mode.ACCURACY else "PerformanceOnly"
+    if (found := logs.detail.text("effective_test_mode")) != wanted:
+        yield f"LoadGen ran {found}, not {wanted} (effective_test_mode)"
+
+
+@BOOK.rule("log.audit", source=f"{LOADGEN}/loadgen.cc (audit.config)", modes=EVERY_MODE - {Mode.COMPLIANCE})
+def no_audit_config(logs: Logs) -> Iterator[str]:
+    """LoadGen takes any audit.config in its working directory; only a compliance run may have one."""
+    if logs.detail.audit_config_used:
+        yield "LoadGen took its settings from an audit file, which only a compliance run may: remove audit.config"
+
+
+@BOOK.rule("log.scenario", source=f"{PERFORMANCE_CHECK} (inferred_check)")
+def scenario(logs: Logs) -> Iterator[str]:
+    found, wanted = logs.detail.text("effective_scenario"), logs.scenario.loadgen_name
+    if found != wanted and found not in logs.accepted:
+        yield f"LoadGen ran {found}, not {wanted} (effective_scenario)"
+
+
+@BOOK.rule(
+    "log.summary",
+    source=f"{LOADGEN}/results.cc (LogSummary); {LOADGEN}/logging.cc (the last lines)",
+    about=SUMMARY,
+)
+def summary(logs: Logs) -> Iterator[str]:
+    """The summary is whole and of the same run as the detail log; the official checker does not read it."""
+    found, counted = logs.summary.errors, logs.detail.error_count
+    if found is None:
+        yield f"LoadGen's {SUMMARY} lacks its last line (how many errors were encountered): it was cut off"
+    elif found != counted:
+        yield f"LoadGen's logs are not of one run: the summary counts {found} errors, the detail log has {counted}"
+    if logs.detail.text("effective_test_mode") == "PerformanceOnly" and logs.summary.validity is None:
+        yield f"LoadGen's {SUMMARY} holds no verdict: it is no performance run's"
+    for line in disagreements(logs.detail, logs.summary)[:3]:
+        yield f"LoadGen's logs are not of one run: {line}"
