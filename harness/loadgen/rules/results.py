@@ -45,7 +45,7 @@ def _unmet(log: DetailLog) -> Iterator[str]:
         yield "it issued too few queries"
     if log.flag("result_perf_constraints_met") is False:
         yield "the latency limits were not met"
-    if log.flag("early_stopping_met") is False:
+    if log.flag("early_stopping_met") is False and log.text("result_validity") == "INVALID":
         texts = [log.text(f"early_stopping_{kind}result") or "" for kind in ("tpot_", "ttft_", "")]
         yield "early stopping: " + " ".join(" ".join(texts).replace("*", "").split())
 
@@ -57,8 +57,9 @@ def _unmet(log: DetailLog) -> Iterator[str]:
     of_results=True,
 )
 def early_stopping(logs: Logs) -> Iterator[str]:
-    met = logs.detail.flag("early_stopping_met")
-    if logs.ran != "Offline" and met is not True:
+    """Where LoadGen says INVALID for it, ``validity.verdict`` tells how many queries lack."""
+    met, told = logs.detail.flag("early_stopping_met"), logs.detail.text("result_validity") == "INVALID"
+    if logs.ran != "Offline" and met is not True and not (told and met is False):
         yield f"early stopping is {'not met' if met is False else 'not logged'}"
 
 

@@ -30,7 +30,7 @@ def test_an_error_ends_with_1_and_names_file_and_rule(spoilt: Path) -> None:
     assert done.exit_code == 1
     first, second, third, _ = done.output.splitlines()
     assert first.startswith("ERROR   closed/ACME/results/acme_8x/llama3.1-8b/Server/performance/run_1/")
-    assert second.strip() == "LoadGen's verdict is INVALID"
+    assert second.strip() == "LoadGen says INVALID: no reason given"
     assert third.strip().startswith("[validity.verdict: mlcommons/inference loadgen/results.cc")
 
 
@@ -43,7 +43,7 @@ def test_warnings_alone_end_with_0(spoilt: Path) -> None:
 def test_json_for_machines(spoilt: Path) -> None:
     Spoiler(spoilt).set({"result_validity": "INVALID"})
     (finding,) = json.loads(call("check", spoilt / "tree", "--json").output)
-    assert set(finding) == {"severity", "rule", "path", "message", "source"}
+    assert set(finding) == {"severity", "weight", "rule", "path", "message", "source"}
 
 
 def build(campaign: Path, directory: Path, *options: object) -> Result:
