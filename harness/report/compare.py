@@ -1,9 +1,7 @@
 """Two runs side by side: which settings differ, and which figures differ beyond noise.
 
-The noise is taken from the runs themselves. Each is cut into equal stretches; latencies of neighbouring samples depend
-on each other (they shared a batch), so whole stretches are drawn again and again (block bootstrap), never single ones.
-What this cannot see is what changes from one run to the next and stays for a whole run, such as another GPU or a warmer
-room: a difference of a percent or two between single runs needs repeats.
+The noise is taken from the runs themselves (:mod:`harness.report.noise`): a difference of a percent or two between
+single runs needs repeats.
 """
 
 from __future__ import annotations
@@ -19,11 +17,9 @@ import numpy.typing as npt
 
 from harness.report.flat import flatten
 from harness.report.load import Events, Floats, RunData, load
+from harness.report.noise import bounds, percentile_draws, rate_draws
 
-STRETCHES = 40
-DRAWS = 500
 PERCENTS = (50, 90, 99)
-CONFIDENCE = 95.0
 EQUAL = 0.001  # of the mean: smaller differences are never called one
 _NOT_SETTINGS = ("output", "overwrite", "skip_preflight", "monitor.metrics_port", "monitor.metrics_host")
 
@@ -107,24 +103,15 @@ def _figures(a: RunData, b: RunData, ours: Events, theirs: Events) -> list[Diffe
 
 
 def _rate(name: str, unit: str, ours: Events, theirs: Events, weigh: Callable[[Events], Floats]) -> Difference:
-    """Rates over the whole run; their spread from stretches of its middle, between ramp and drain."""
-    values, spread = [], []
-    for seed, events in enumerate((ours, theirs)):
-        weights, end = weigh(events), events.duration or 1.0
-        first, last = np.percentile(events.complete, 5), np.percentile(events.complete, 95)
-        edges = np.linspace(first, last, STRETCHES + 1)
-        steady = np.histogram(events.complete, edges, weights=weights)[0]
-        draws = _rng(seed).choice(steady, size=(DRAWS, len(steady))).mean(axis=1)
-        values.append(float(weights.sum()) / end)
-        spread.append(draws / (steady.mean() or 1.0))
-    return _difference(
-        name, unit, values[0], values[1], values[0] * spread[0], values[1] * spread[1], higher_is_better=True
-    )
+    values = [float(weigh(events).sum()) / (events.duration or 1.0) for events in (ours, theirs)]
+    draws = [rate_draws(events, weigh(events), seed=seed) for seed, events in enumerate((ours, theirs))]
+    a, b = values
+    return _difference(name, unit, a, b, a * draws[0], b * draws[1], higher_is_better=True)
 
 
 def _percentiles(name: str, a: Floats, b: Floats, ours: Events, theirs: Events) -> list[Difference]:
-    drawn_a = _drawn(a[np.argsort(ours.issue, kind="stable")], seed=0)
-    drawn_b = _drawn(b[np.argsort(theirs.issue, kind="stable")], seed=1)
+    drawn_a = percentile_draws(a[np.argsort(ours.issue, kind="stable")], PERCENTS, seed=0)
+    drawn_b = percentile_draws(b[np.argsort(theirs.issue, kind="stable")], PERCENTS, seed=1)
     points_a, points_b = np.nanpercentile(a, PERCENTS), np.nanpercentile(b, PERCENTS)
     return [
         _difference(
@@ -140,24 +127,6 @@ def _percentiles(name: str, a: Floats, b: Floats, ours: Events, theirs: Events) 
     ]
 
 
-def _drawn(values: Floats, *, seed: int) -> Floats:
-    """Return the percentiles of each draw, shape [DRAWS, len(PERCENTS)]. ``values`` in order of time.
-
-    Sorted once; a draw only changes how often each value counts, so it costs one cumulative sum.
-    """
-    values = values[np.isfinite(values)]
-    count = min(STRETCHES, max(len(values) // 20, 1))
-    stretch = np.arange(len(values)) * count // len(values)
-    order = np.argsort(values)
-    values, stretch = values[order], stretch[order]
-    picks = _rng(seed).integers(0, count, size=(DRAWS, count))
-    found = np.empty((DRAWS, len(PERCENTS)))
-    for at, pick in enumerate(picks):
-        weight = np.cumsum(np.bincount(pick, minlength=count)[stretch])
-        found[at] = values[np.searchsorted(weight, np.array(PERCENTS) / 100 * weight[-1])]
-    return found
-
-
 def _difference(
     name: str,
     unit: str,
@@ -170,7 +139,7 @@ def _difference(
 ) -> Difference:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = draws_b / draws_a - 1
-    low, high = np.percentile(ratio, [(100 - CONFIDENCE) / 2, (100 + CONFIDENCE) / 2])
+    low, high = bounds(ratio)
     change = b / a - 1 if a else float("nan")
     beyond = bool((low > 0 or high < 0) and abs(change) > EQUAL)
     return Difference(
@@ -179,15 +148,11 @@ def _difference(
         a=a,
         b=b,
         change=change,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         beyond_noise=beyond,
         higher_is_better=higher_is_better,
     )
-
-
-def _rng(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)  # the same comparison gives the same intervals
 
 
 def _notes(a: RunData, b: RunData) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where a run stands among the published MLPerf Inference results of this benchmark.
+"""Where a run stands among the published results of this benchmark, and beside the makers' own tables.
 
 The fair unit is samples/s: the token count of one and the same sample differs by one between submissions (their SUT
 reports it), the sample does not. Results are taken per accelerator, since systems hold one to sixteen of them.
@@ -7,124 +7,184 @@ reports it), the sample does not. Results are taken per accelerator, since syste
 from __future__ import annotations
 
 import functools
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.config import Benchmark
+import msgspec
+import numpy as np
+
+from harness.config import Benchmark, Scenario
+from harness.report.accelerators import accelerator_of
 from harness.report.load import RunData
+from harness.report.noise import bounds, percentile_draws, rate_draws
 
 TABLE = Path(__file__).parent / "published.json"
-_TOKENS_PER_SAMPLE = {"Offline": 128.0, "Server": 129.0, "Interactive": 129.0}
-# What NVML, or a driver of another maker, calls an accelerator, to the name in the published tables; first match wins.
-_NAMES = [
-    (r"H100.*(HBM3|SXM)", "H100-SXM-80GB"),
-    (r"H200.*NVL", "H200-NVL"),
-    (r"H200", "H200-SXM-141GB"),
-    (r"\bB200", "B200-SXM-180GB"),
-    (r"\bB300", "B300-SXM-270GB"),
-    (r"RTX PRO 6000", "RTX PRO 6000"),
-    (r"L40S", "L40S"),
-    (r"MI355X", "MI355X"),
-    (r"MI350X", "MI350X"),
-    (r"MI350P", "MI350P"),
-    (r"Arc.*B70", "Arc Pro B70"),
-    (r"Arc.*B50", "Arc Pro B50"),
-]
+TOKENS_PER_SAMPLE = 128.5  # logs of one and the same software count 128 or 129, so this is right to 0.4 %
 
 
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """One published result. ``per_accelerator``: samples/s; ``estimated``: from tokens/s, no log was read."""
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """One result that MLCommons published; rates are of the whole system. ``accelerator``: None where there is none.
+
+    ``samples_per_s``: LoadGen's, None where no log was read. ``latency_ms``: SingleStream's 90th percentile.
+    """
 
     round: str
+    division: str
+    category: str
     submitter: str
     system: str
-    accelerator: str
-    count: int
+    accelerator: str | None
+    count: int | None
     scenario: str
-    tokens_per_s: float
-    per_accelerator: float
-    estimated: bool
+    tokens_per_s: float | None
+    latency_ms: float | None
+    samples_per_s: float | None
     software: str | None
     precision: str | None
+    availability: str | None
+    note: str | None
+
+    @property
+    def estimated(self) -> bool:
+        """Whether samples/s had to be worked out from tokens/s."""
+        return self.samples_per_s is None and self.latency_ms is None
+
+    @property
+    def per_accelerator(self) -> float:
+        """Samples/s of each accelerator (of the system where it has none); in SingleStream one over the latency."""
+        if self.latency_ms is not None:
+            return 1000 / self.latency_ms
+        total = self.samples_per_s if self.samples_per_s is not None else (self.tokens_per_s or 0.0) / TOKENS_PER_SAMPLE
+        return total / (self.count or 1)
+
+
+class Point(msgspec.Struct, frozen=True):
+    input_tokens: int
+    output_tokens: int
+    tokens_per_s: float
+
+
+class VendorTable(msgspec.Struct, frozen=True, kw_only=True):
+    """What a maker says of one accelerator at full load: no MLPerf result, nobody has reviewed it."""
+
+    vendor: str
+    software: str
+    model: str
+    precision: str
+    accelerator: str
+    points: list[Point]
     source: str
-    note: str | None = None
+
+    def samples_per_s(self, input_tokens: float) -> float | None:
+        """At this input length, between the two points: a sample's time grows linearly with its prompt.
+
+        None outside of the points, which say nothing of other lengths.
+        """
+        first, last = self.points[0], self.points[-1]
+        if not first.input_tokens <= input_tokens <= last.input_tokens:
+            return None
+        seconds = [p.output_tokens / p.tokens_per_s for p in (first, last)]
+        return float(1 / np.interp(input_tokens, [first.input_tokens, last.input_tokens], seconds))
+
+
+class Table(msgspec.Struct, kw_only=True):
+    benchmark: str
+    note: str
+    sources: dict[str, str]
+    results: list[Published]
+    vendor_tables: list[VendorTable]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """``per_accelerator``: this run's samples/s for each of ``count`` accelerators. ``not_comparable``: reasons."""
+    """``per_accelerator``: this run's samples/s for each of ``count`` accelerators, ``low`` to ``high`` with 95 %.
+
+    ``peers``: published rows of the scenario, the best first; ``same``: those on the same accelerator.
+    ``vendors``: makers' tables with their samples/s at this run's input length. ``not_comparable``: reasons.
+    """
 
     accelerator: str | None
     count: int
     per_accelerator: float
+    low: float
+    high: float
     peers: list[Published]
     same: list[Published]
+    vendors: list[tuple[VendorTable, float]]
     not_comparable: list[str]
+
+    @property
+    def rivals(self) -> list[Published]:
+        """Those that a place is counted among: in the open division other data and other limits are allowed."""
+        return [row for row in self.same if row.division == "closed"]
 
 
 @functools.cache
-def published() -> list[Published]:
-    """Return the table shipped with the program."""
-    table = json.loads(TABLE.read_text())
-    rows = []
-    for row in table["results"]:
-        known = row["samples_per_s"]
-        total = known if known is not None else row["tokens_per_s"] / _TOKENS_PER_SAMPLE[row["scenario"]]
-        rows.append(
-            Published(
-                round=row["round"],
-                submitter=row["submitter"],
-                system=row["system"],
-                accelerator=row["accelerator"],
-                count=row["count"],
-                scenario=row["scenario"],
-                tokens_per_s=row["tokens_per_s"],
-                per_accelerator=total / row["count"],
-                estimated=known is None,
-                software=row["software"],
-                precision=row["precision"],
-                source=table["sources"][row["round"]],
-                note=row["note"],
-            )
-        )
-    return rows
-
-
-def accelerator_of(name: str) -> str | None:
-    """Return the published tables' name for an accelerator, None if none of them has it."""
-    return next((known for pattern, known in _NAMES if re.search(pattern, name, re.IGNORECASE)), None)
+def table() -> Table:
+    """The table shipped with the program."""
+    return msgspec.json.decode(TABLE.read_bytes(), type=Table)
 
 
 def standing(run: RunData) -> Standing | None:
-    """Return the run's standing, None where it has no samples/s or its scenario was never published."""
-    rate = run.result.get("samples_per_second")
+    """Return the run's standing, None where it has no rate or its scenario was never published."""
+    category = "edge" if run.benchmark is Benchmark.EDGE else "datacenter"
     peers = sorted(
-        (row for row in published() if row.scenario == run.scenario.directory),
+        (row for row in table().results if (row.scenario, row.category) == (run.scenario.directory, category)),
         key=lambda row: row.per_accelerator,
         reverse=True,
     )
-    if rate is None or not peers or run.benchmark is Benchmark.EDGE or run.mode == "accuracy":
+    rate = _rate(run)
+    if rate is None or not peers or run.mode == "accuracy":
         return None
-    names = run.gpu_names
-    kinds = {accelerator_of(name) for name in names}
+    kinds = {accelerator_of(name) for name in run.gpu_names}
     kind = kinds.pop() if len(kinds) == 1 else None
-    count = max(len(names), 1)
-    same = [row for row in peers if kind is not None and row.accelerator == kind]
+    count = max(len(run.gpu_names), 1)
+    low, high = _interval(run)
     return Standing(
         accelerator=kind,
         count=count,
-        per_accelerator=float(rate) / count,
+        per_accelerator=rate / count,
+        low=low * rate / count,
+        high=high * rate / count,
         peers=peers,
-        same=same,
-        not_comparable=why_not_comparable(run, names),
+        same=[row for row in peers if kind is not None and row.accelerator == kind],
+        vendors=_vendors(run, kind),
+        not_comparable=why_not_comparable(run),
     )
 
 
-def why_not_comparable(run: RunData, names: list[str]) -> list[str]:
+def _rate(run: RunData) -> float | None:
+    """Samples/s as LoadGen has it; in SingleStream one over the 90th percentile of the latency."""
+    if run.scenario is Scenario.SINGLESTREAM:
+        latency = run.percentile_ms("latency", "p90")
+        return 1000 / latency if latency else None
+    rate = run.result.get("samples_per_second")
+    return float(rate) if rate is not None else None
+
+
+def _interval(run: RunData) -> tuple[float, float]:
+    """The 95 % interval of the rate relative to it, from the run itself; (1, 1) without its events."""
+    events = run.events
+    if events is None or len(events) < 2:
+        return 1.0, 1.0
+    if run.scenario is Scenario.SINGLESTREAM:
+        values = events.latency[np.argsort(events.issue, kind="stable")]
+        return bounds(float(np.percentile(values, 90)) / percentile_draws(values, (90,), seed=0)[:, 0])
+    return bounds(rate_draws(events, np.ones(len(events)), seed=0))
+
+
+def _vendors(run: RunData, kind: str | None) -> list[tuple[VendorTable, float]]:
+    """The makers' figures for this accelerator at this run's input length. They are of full load: Offline only."""
+    length = (run.result.get("tokens") or {}).get("input_mean")
+    if run.scenario is not Scenario.OFFLINE or length is None:
+        return []
+    found = [(row, row.samples_per_s(float(length))) for row in table().vendor_tables if row.accelerator == kind]
+    return [(row, rate) for row, rate in found if rate is not None]
+
+
+def why_not_comparable(run: RunData) -> list[str]:
     """Return every recorded reason for which this rate may not stand beside a published one."""
+    names = run.gpu_names
     reasons = [] if run.result.get("valid") is True else ["the run is not valid"]
     reasons += [str(reason) for reason in run.result.get("not_submittable_reasons") or []]
     if not reasons and run.result.get("submittable") is not True:

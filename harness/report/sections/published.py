@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from harness.report.document import Bar, Block, Cell, Folded, Items, Section, Table, Text
 from harness.report.load import RunData
-from harness.report.published import Published, Standing, standing
-from harness.text import number
+from harness.report.published import Published, Standing, standing, table
+from harness.text import UNKNOWN, number
 
 _UNIT = (
-    "Samples/s is the unit, since submissions count one token more or less for the same sample; ≈ is worked out "
-    "from the published tokens/s. An unofficial place: this run was not reviewed by MLCommons."
+    "Samples/s is the unit, since submissions count one token more or less for the same sample; ≈ is worked out from "
+    "the published tokens/s and right to 0.4 %. An unofficial place: this run was not reviewed by MLCommons."
+)
+_VENDORS = (
+    "Not MLPerf: the maker's own figures at full load, without limits of latency or accuracy, for requests of equal "
+    "length, at this run's mean input length."
 )
 MOST_REASONS = 5
 
 
 def sections(run: RunData) -> list[Section]:
-    """The run among MLCommons' published results, or nothing where there are none of its kind."""
+    """The run among published results, or nothing where there are none of its kind."""
     found = standing(run)
     if found is None:
         return []
@@ -23,16 +27,20 @@ def sections(run: RunData) -> list[Section]:
     blocks: list[Block] = _where(found)
     if found.same:
         blocks.append(_ranking(run, found, found.same, caption=f"{what} on {found.accelerator}"))
+    if found.vendors:
+        blocks += [_vendors(found), Text(text=_VENDORS)]
     every = _ranking(run, found, found.peers, caption=f"{what} per accelerator")
     blocks.append(Folded(summary="Every accelerator", blocks=[every]))
-    sources = "; ".join(sorted({row.source for row in found.peers}))
+    sources = "; ".join(table().sources[name] for name in sorted({row.round for row in found.peers}))
     blocks.append(Text(text=f"{_UNIT} Sources: {sources}."))
     return [Section(title="Among published results", blocks=blocks)]
 
 
 def _where(found: Standing) -> list[Block]:
     """The run's place in a sentence, or why it has none."""
-    each = f"{found.per_accelerator:,.2f} samples/s for each of {found.count} accelerator{'s'[: found.count > 1]}"
+    noise = f" ({found.low:,.2f} to {found.high:,.2f} with 95 %)" if found.high > found.low else ""
+    each = f"{found.per_accelerator:,.2f}{noise} samples/s for each of {found.count} "
+    each += "accelerator" if found.count == 1 else "accelerators"
     if found.not_comparable:
         shown, more = found.not_comparable[:MOST_REASONS], len(found.not_comparable) - MOST_REASONS
         blocks: list[Block] = [
@@ -40,16 +48,42 @@ def _where(found: Standing) -> list[Block]:
             Items(items=[(reason, "warn") for reason in shown]),
         ]
         return [*blocks, Text(text=f"And {more} more; the verdict lists them.")] if more > 0 else blocks
-    if not found.same:
-        return [Text(text=f"{each}. No result on this accelerator was published.")]
-    rank, best = 1 + sum(row.per_accelerator > found.per_accelerator for row in found.same), found.same[0]
+    if not found.rivals:
+        return [Text(text=f"{each}. No result of the closed division on this accelerator was published.")]
+    best = found.rivals[0]
     return [
         Text(
-            text=f"{each}: place {rank} of {len(found.same) + 1} on {found.accelerator}, "
+            text=f"{each}: place {_place(found)} of {len(found.rivals) + 1} on {found.accelerator}, "
             f"{100 * found.per_accelerator / best.per_accelerator:.1f} % of the best published one "
             f"({best.submitter}, {best.round})."
         )
     ]
+
+
+def _place(found: Standing) -> str:
+    """One number, or two where the noise of this run cannot tell."""
+    first, last = (1 + sum(row.per_accelerator > rate for row in found.rivals) for rate in (found.high, found.low))
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def _vendors(found: Standing) -> Table:
+    own = found.per_accelerator
+    most = max([own, *(rate for _, rate in found.vendors)])
+    rows: list[list[Cell]] = [
+        [
+            f"{row.vendor}, {row.software}, {row.model}",
+            Bar(text=f"{rate:,.2f}", share=rate / most),
+            f"{100 * own / rate:.1f} %",
+            row.source,
+        ]
+        for row, rate in found.vendors
+    ]
+    return Table(
+        caption=f"The maker's own figures for {found.accelerator}",
+        columns=["what", "samples/s", "this run", "source"],
+        rows=rows,
+        numeric=frozenset({2}),
+    )
 
 
 def _ranking(run: RunData, found: Standing, rows: list[Published], *, caption: str) -> Table:
@@ -64,24 +98,29 @@ def _ranking(run: RunData, found: Standing, rows: list[Published], *, caption: s
         number(run.result.get("tokens_per_second")),
         engine,
     ]
-    table = [(found.per_accelerator, own), *((row.per_accelerator, _row(row, most)) for row in rows)]
-    table.sort(key=lambda item: item[0], reverse=True)
+    ranked = [(found.per_accelerator, own), *((row.per_accelerator, _row(row, most)) for row in rows)]
+    ranked.sort(key=lambda item: item[0], reverse=True)
     return Table(
         caption=caption,
-        rows=[cells for _, cells in table],
+        rows=[cells for _, cells in ranked],
         numeric=frozenset({2, 4}),
         columns=["result", "accelerator", "count", "samples/s per accelerator", "tokens/s in all", "software"],
     )
 
 
 def _row(row: Published, most: float) -> list[Cell]:
-    note = f" ({row.note})" if row.note else ""
     about = "≈ " if row.estimated else ""
+    remarks = (row.division if row.division != "closed" else "", _not_plain(row.availability), row.note)
+    said = ", ".join(text for text in remarks if text)
     return [
-        f"{row.submitter}, {row.system}, {row.round}{note}",
-        row.accelerator,
-        str(row.count),
+        f"{row.submitter}, {row.system}, {row.round}" + (f" ({said})" if said else ""),
+        row.accelerator or "none (CPU)",
+        UNKNOWN if row.count is None else str(row.count),
         Bar(text=f"{about}{row.per_accelerator:,.2f}", share=row.per_accelerator / most),
-        f"{row.tokens_per_s:,.0f}",
-        ", ".join(part for part in (row.software, row.precision) if part) or "–",
+        UNKNOWN if row.tokens_per_s is None else f"{row.tokens_per_s:,.0f}",
+        ", ".join(part for part in (row.software, row.precision) if part) or UNKNOWN,
     ]
+
+
+def _not_plain(availability: str | None) -> str:
+    return "" if availability in (None, "available") else str(availability)
