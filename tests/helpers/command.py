@@ -83,6 +83,11 @@ def command(*arguments: str | Path, env: dict[str, str] | None = None) -> Done:
         return running.wait()
 
 
+def settings(*pairs: str) -> list[str]:
+    """``--set PAIR`` for each of ``pairs``."""
+    return [word for pair in pairs for word in ("--set", pair)]
+
+
 def assert_refused(done: Done, *words: str, codes: tuple[int, ...] = (2, 3), warnings: int = 0) -> None:
     """It ended with one of ``codes`` and one line on stderr, which holds all ``words``; nobody saw a traceback.
 

@@ -18,6 +18,7 @@ import pytest
 
 from harness.config import build
 from qsl.synthetic import synthesize
+from tests.helpers.command import settings
 from tests.integration.two_nodes import TwoNodes, two_nodes
 from tests.sut.engines import tiny_llama
 
@@ -129,10 +130,10 @@ def test_accuracy_pass_with_the_demo_model_and_preflight_of_both_nodes(cluster: 
         "2",
         "--output",
         str(run),
-        "--set",
-        "dataset.limit=4",
-        "--set",
-        "engine.max_new_tokens=12",
+        *settings(
+            "dataset.limit=4",
+            "engine.max_new_tokens=12",
+        ),
         *SHORT,
         allowed=(0, 1),
     )
@@ -202,12 +203,11 @@ def test_a_node_that_comes_back_is_used(cluster: TwoNodes, folder: Path) -> None
         str(run),
         *NULL,
         *(part for key, value in slow.items() for part in ("--set", f"engine.args.{key}={value}")),
-        "--set",
-        "cluster.resources={CPU: 3}",
-        "--set",
-        "loadgen.min_query_count=600",
-        "--set",
-        "loadgen.min_duration_ms=1",
+        *settings(
+            "cluster.resources={CPU: 3}",
+            "loadgen.min_query_count=600",
+            "loadgen.min_duration_ms=1",
+        ),
         meanwhile=leave_and_return,
     )
     state = session(run)
@@ -264,18 +264,14 @@ def test_coordinated_benchmark_of_both_nodes(cluster: TwoNodes, folder: Path) ->
         str(out),
         "--engine",
         "null",
-        "--set",
-        "engine.args.step_ms=5",
-        "--set",
-        "engine.args.max_num_seqs=8",
-        "--set",
-        "engine.args.output_tokens=8",
-        "--set",
-        "workers.warm_up_prompts=1",
-        "--set",
-        "loadgen.min_query_count=720",
-        "--set",
-        "loadgen.min_duration_ms=1",
+        *settings(
+            "engine.args.step_ms=5",
+            "engine.args.max_num_seqs=8",
+            "engine.args.output_tokens=8",
+            "workers.warm_up_prompts=1",
+            "loadgen.min_query_count=720",
+            "loadgen.min_duration_ms=1",
+        ),
     )
     tree = json.loads((out / "scaling.json").read_text())
     (total,) = tree["steps"]

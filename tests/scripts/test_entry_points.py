@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.command import settings
 from tests.helpers.rows import row, write_rows
 from tests.scripts.conftest import ROOT, SCRIPTS, run
 
@@ -145,10 +146,10 @@ def test_environment_that_is_none(tmp_path: Path) -> None:
 def test_a_run_from_another_directory(checkout: Path, tmp_path: Path) -> None:
     write_rows(tmp_path / "data.json", (row([1 + i, 2, 3], article="text", summary="text") for i in range(8)))
     smoke = [
-        "--set",
-        "loadgen.min_duration_ms=1",
-        "--set",
-        "loadgen.min_query_count=8",
+        *settings(
+            "loadgen.min_duration_ms=1",
+            "loadgen.min_query_count=8",
+        ),
         "--skip-preflight",
         "--set",
         "engine.args.step_ms=1",

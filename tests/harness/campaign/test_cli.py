@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.command import command
 from tests.helpers.rows import row, write_rows
 from tests.helpers.tokenizers import write_words
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 def call(*arguments: object, code: int = 0) -> str:
-    command = [sys.executable, "-m", "harness", "benchmark", *(str(argument) for argument in arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    done = command("benchmark", *map(str, arguments))
+    assert done.code == code, done.out + done.err
+    return done.out + done.err
 
 
 @pytest.fixture(scope="module")

@@ -20,20 +20,18 @@ from harness.scaling.analysis import analyse, issues
 from harness.scaling.coordinated import add_up
 from harness.scaling.figures import rate
 from harness.scaling.measure import default_counts
+from tests.helpers.command import settings
 
 NULL = [
     "--engine",
     "null",
-    "--set",
-    "engine.args.step_ms=5",
-    "--set",
-    "engine.args.max_num_seqs=8",
-    "--set",
-    "engine.args.output_tokens=8",
-    "--set",
-    "workers.warm_up_prompts=1",
-    "--set",
-    "dispatch.backlog=2",
+    *settings(
+        "engine.args.step_ms=5",
+        "engine.args.max_num_seqs=8",
+        "engine.args.output_tokens=8",
+        "workers.warm_up_prompts=1",
+        "dispatch.backlog=2",
+    ),
 ]
 
 
