@@ -235,4 +235,6 @@ def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> Non
             console.print(f"  - {reason}", highlight=False, markup=False)
         if len(reasons) > REASONS_SHOWN:
             console.print(f"  - and {len(reasons) - REASONS_SHOWN} more, in result.json", highlight=False)
+    for remark in result.get("remarks", []):
+        console.print(f"  to be explained: {remark['text']}", highlight=False, markup=False)
     console.print(f"  everything is in {run_dir}", highlight=False)

@@ -35,6 +35,8 @@ def summarize(
         if others:
             more = f" (and {len(others) - 1} more reasons in result.json)" if len(others) > 1 else ""
             console.print(f"{run.name}: not submittable: {others[0]}{more}", highlight=False, markup=False)
+        for remark in result["remarks"]:
+            console.print(f"{run.name}: to be explained: {remark['text']}", highlight=False, markup=False)
     if not all(result["valid"] for _, result in results):
         raise typer.Exit(1)
 

@@ -126,18 +126,19 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run does not count, or cannot be submitted: the rule's id, a sentence, and the rule's public source.
 
     ``breaks``: ``validity`` or ``submission``; the sentences alone stand in ``invalid_reasons`` and
-    ``not_submittable_reasons``.
+    ``not_submittable_reasons``. ``nothing``: no rule is broken, but it looks wrong (``remarks``).
     """
 
     rule: str
     text: str
     source: str
-    breaks: Literal["validity", "submission"]
+    breaks: Literal["validity", "submission", "nothing"]
 
 
 class Result(msgspec.Struct, kw_only=True):
     """One run. ``samples_per_second`` and ``tokens_per_second``: Offline's rates, or Server's completed rates.
 
+    ``remarks``: what looks wrong and needs an explanation.
     ``notes``: files that could not be read and are needed for no verdict.
     """
 
@@ -151,6 +152,7 @@ class Result(msgspec.Struct, kw_only=True):
     invalid_reasons: list[str] = []
     not_submittable_reasons: list[str] = []
     reasons: list[Reason] = []
+    remarks: list[Reason] = []
     samples_per_second: float | None = None
     tokens_per_second: float | None = None
     target_qps: float | None = None

@@ -26,7 +26,7 @@ from harness.submission import calibration, documents, scrub
 from harness.submission.accuracy_truncation import truncate
 from harness.submission.identities import Identity, local_identity
 from harness.submission.measurements import measurements, starting_weights
-from harness.submission.runs import Run, ScenarioRuns, SystemRuns, refusals
+from harness.submission.runs import Run, ScenarioRuns, SystemRuns, refusals, remarks
 from harness.submission.sources import copy_sources
 from harness.submission.system_description import REHEARSAL, complete, draft, read_yaml, write_yaml
 from mlperf_llama_base.errors import UserError
@@ -92,7 +92,7 @@ def build(system: SystemRuns, order: Order) -> Built:
         _lay_out(system, order, staged, fields)
         built = Built(order.tree / order.division / order.submitter)
         built.scrubbed = _scrub(staged, system)
-        built.notes = list(_other_code(system))
+        built.notes = [*_other_code(system), *remarks(system)]
         built.files = sum(path.is_file() for path in staged.rglob("*"))
         _move(system, order, staged)
     finally:

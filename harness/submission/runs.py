@@ -19,6 +19,7 @@ from mlperf_llama_base.errors import UserError
 from mlperf_llama_base.files import sha256_of
 
 SAME_CODE = ("model", "engine", "dispatch", "workers")  # of config.yaml: what accuracy and performance must share
+LENGTHS_ASK, LENGTHS_DIFFER = 0.01, 0.05  # of the mean: what is asked about, and what no sampling explains
 SAME_FACTS = (("engine", "version"), ("engine", "weight_dtype"), ("model", "digest"), ("dataset", "sha256"))
 
 
@@ -135,8 +136,27 @@ def refusals(system: SystemRuns, *, closed: bool, allow_invalid: bool = False, r
     for text, runs in found.items():
         reasons.append(f"{text} [{'every run' if len(runs) == len(system.all) > 1 else ', '.join(runs)}]")
     for scenario in system.scenarios.values():
-        reasons += list(_differences(scenario))
+        reasons += [*_differences(scenario), *_lengths(scenario, above=LENGTHS_DIFFER)]
     return reasons
+
+
+def remarks(system: SystemRuns) -> Iterator[str]:
+    """What no rule forbids and a reviewer would ask about."""
+    for run in system.all:
+        yield from (f"{run.name}: {remark['text']}" for remark in run.result["remarks"])
+    for scenario in system.scenarios.values():
+        yield from _lengths(scenario, above=LENGTHS_ASK, below=LENGTHS_DIFFER)
+
+
+def _lengths(scenario: ScenarioRuns, *, above: float, below: float = float("inf")) -> Iterator[str]:
+    """Performance and accuracy run whose outputs differ in length by a share between the two."""
+    pair = [scenario.runs.get(mode) for mode in (Mode.PERFORMANCE, Mode.ACCURACY)]
+    timed, scored = ((run.result.get("tokens") or {}).get("output_mean") if run else None for run in pair)
+    if timed and scored and above < abs(timed - scored) / scored <= below:
+        yield (
+            f"{scenario.scenario} outputs have {timed:.1f} tokens on average in the performance run, {scored:.1f} "
+            "in the accuracy run: the same code gives the same outputs"
+        )
 
 
 def _missing(system: SystemRuns, *, closed: bool) -> Iterator[str]:

@@ -15,7 +15,7 @@ from functools import cached_property
 
 from harness.config import Mode
 from harness.loadgen.log import ACCURACY
-from harness.loadgen.rules import BOOK, Breaks, Logs, Rule
+from harness.loadgen.rules import BOOK, Breaks, Logs, Rule, Weight
 from harness.loadgen.test06 import LLAMA_3_1_EOS
 from harness.rundir.record import Evidence
 from harness.rundir.result import Reason
@@ -25,9 +25,10 @@ from harness.verdict.book import RECORD
 
 @dataclass(frozen=True)
 class Verdict:
-    """``valid`` and ``submittable`` follow from the reasons alone."""
+    """``valid`` and ``submittable`` follow from the reasons alone. ``remarks``: looks wrong, but breaks no rule."""
 
     reasons: list[Reason]
+    remarks: list[Reason]
 
     @cached_property
     def invalid_reasons(self) -> list[str]:
@@ -49,7 +50,8 @@ class Verdict:
 def judge(run: Evidence) -> Verdict:
     """Apply every rule to the saved files of a run."""
     found = {reason.text: reason for reason in reversed(list(_reasons(run)))}
-    return Verdict(list(reversed(found.values())))
+    told = list(reversed(found.values()))
+    return Verdict([r for r in told if r.breaks != "nothing"], [r for r in told if r.breaks == "nothing"])
 
 
 def _reasons(run: Evidence) -> Iterator[Reason]:
@@ -65,6 +67,8 @@ def _reason(rule: Rule[Evidence, str] | Rule[Logs, str], text: str) -> Iterator[
         yield Reason(rule=rule.id, text=text, source=rule.source, breaks="validity")
     elif rule.weight.spoils and Breaks.CLOSED in rule.breaks:
         yield Reason(rule=rule.id, text=text, source=rule.source, breaks="submission")
+    elif rule.weight is Weight.EXPLAIN:
+        yield Reason(rule=rule.id, text=text, source=rule.source, breaks="nothing")
 
 
 def logs_of(run: Evidence) -> Logs:

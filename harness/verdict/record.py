@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.config import Mode
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
-from harness.loadgen.rules.base import EVERYTHING
+from harness.loadgen.rules.base import EVERYTHING, Weight
 from harness.loadgen.rules.sources import LOADGEN, RULES, TEST06
 from harness.rundir.record import Evidence
 from harness.verdict.book import OURS, RECORD
@@ -68,6 +68,22 @@ def nothing_lost(run: Evidence) -> Iterator[str]:
     judged = run.detail.sample_count
     if judged is not None and issued and judged != issued:
         yield f"LoadGen judged {judged} samples, but {issued} were issued to the system"
+
+
+@RECORD.rule("record.retries", source=OURS, breaks=frozenset(), weight=Weight.EXPLAIN)
+def little_went_wrong(run: Evidence) -> Iterator[str]:
+    """A sample is tried again where a worker dies or gives no usable output. The count stays right, the system under
+    test is not well: a rate of such a run may be far from what it does.
+    """
+    samples, restarts = run.section("samples"), (run.session or {}).get("restarts")
+    retried, failed, issued = (samples.get(name) or 0 for name in ("retried", "failed", "issued"))
+    said = [
+        f"{retried:,} of {issued:,} samples were given to a worker again" if retried else "",
+        f"{failed:,} outputs could not be used (empty, too long, or ids outside the vocabulary)" if failed else "",
+        f"workers were started again {'once' if restarts == 1 else f'{restarts} times'}" if restarts else "",
+    ]
+    if any(said):
+        yield "; ".join(text for text in said if text)
 
 
 @RECORD.rule("record.tokens", source=f"{LOADGEN}/results.cc", breaks=EVERYTHING)

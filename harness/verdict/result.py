@@ -74,6 +74,7 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         invalid_reasons=verdict.invalid_reasons,
         not_submittable_reasons=verdict.not_submittable_reasons,
         reasons=verdict.reasons,
+        remarks=verdict.remarks,
         samples_per_second=_samples_per_second(log, run.scenario),
         tokens_per_second=log.number("result_tokens_per_second" if offline else "result_completed_tokens_per_second"),
         target_qps=None if run.scenario is Scenario.SINGLESTREAM else log.number("effective_target_qps"),

@@ -33,6 +33,9 @@ def sections(run: RunData) -> list[Section]:
     if against:
         blocks.append(Text(text="Why it may not be submitted:"))
         blocks.append(Items(items=[(reason, "warn") for reason in against]))
+    if remarks := [str(remark["text"]) for remark in run.result.get("remarks") or []]:
+        blocks.append(Text(text="What looks wrong and needs an explanation:"))
+        blocks.append(Items(items=[(remark, "warn") for remark in remarks]))
     found = insights(run)
     sections = [Section(title="Verdict", blocks=blocks)]
     if found:

@@ -209,6 +209,12 @@ def test_several_runs_are_compared(tmp_path: Path) -> None:
     assert len(anchors) == len(set(anchors))
 
 
+def test_what_needs_an_explanation_stands_with_the_verdict(tmp_path: Path) -> None:
+    remark = {"rule": "record.retries", "text": "304 outputs could not be used", "source": "x", "breaks": "nothing"}
+    run_dir = write_run(tmp_path / "run", samples=500, result={"remarks": [remark]})
+    assert "304 outputs could not be used" in markdown.render(build([run_dir]))
+
+
 def test_the_tuning_curve(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", samples=500)
     (run_dir / "tune.json").write_text(

@@ -175,6 +175,34 @@ def test_another_data_set_in_the_accuracy_run_is_noticed(campaign: Path, tmp_pat
     assert any("different dataset sha256" in reason for reason in refused(campaign, tmp_path))
 
 
+def set_mean_length(run: Path, tokens: float) -> None:
+    session = run / "session.json"
+    edit_json(session, tokens=json.loads(session.read_text())["tokens"] | {"output_mean": tokens})
+    write_result(run)
+
+
+def test_outputs_of_another_length_than_the_scored_ones_are_refused(campaign: Path, tmp_path: Path) -> None:
+    set_mean_length(campaign / "offline" / "performance", 4.0)
+    (reason,) = refused(campaign, tmp_path)
+    assert "offline outputs have 4.0 tokens on average in the performance run, 9.0 in the accuracy run" in reason
+
+
+def test_a_small_difference_of_the_lengths_is_a_note(campaign: Path, tmp_path: Path) -> None:
+    set_mean_length(campaign / "offline" / "performance", 8.8)
+    built = build(find_runs([campaign]), order(tmp_path))
+    assert any("8.8 tokens on average in the performance run, 9.0" in note for note in built.notes)
+
+
+def test_a_run_that_had_to_try_most_samples_again_is_told(campaign: Path, tmp_path: Path) -> None:
+    run = campaign / "server" / "performance"
+    samples = json.loads((run / "session.json").read_text())["samples"]
+    edit_json(run / "session.json", samples=samples | {"retried": 12031, "failed": 304}, restarts=24)
+    assert write_result(run)["valid"] is True
+    built = build(find_runs([campaign]), order(tmp_path))
+    (note,) = [note for note in built.notes if note.startswith("server performance")]
+    assert "12,031 of " in note and "304 outputs could not be used" in note and "again 24 times" in note
+
+
 def test_open_takes_one_scenario_and_invalid_runs_if_told(campaign: Path, tmp_path: Path) -> None:
     for name in ("offline", "interactive", "server/compliance"):
         shutil.rmtree(campaign / name)

@@ -301,6 +301,10 @@ def test_retries_and_lost_workers_do_not_invalidate(sprung: Callable[[Kind, Trap
     )
     assert result["submittable"]
     assert (result["samples"]["retried"], result["restarts"], result["lost_workers"]) == (7, 1, lost)
+    (remark,) = result["remarks"]
+    assert (remark["rule"], remark["breaks"]) == ("record.retries", "nothing")
+    assert remark["text"].startswith("7 of 13,368 samples were given to a worker again; 2 outputs could not be used")
+    assert "workers were started again 1 times" not in remark["text"]
 
 
 def test_a_short_run_that_loadgen_calls_valid_is_valid(tmp_path: Path, good: Callable[[Kind], Path]) -> None:
