@@ -17,6 +17,7 @@ import numpy as np
 from mlperf_llama_base.errors import HarnessError
 from sut.engines import create
 from sut.engines.base import Engine
+from sut.engines.contract import violations_of
 from sut.messages import Completion, EngineInfo, EngineSettings, Failure, FirstToken, Request
 
 
@@ -45,31 +46,6 @@ def run(engine: Engine, info: EngineInfo, prompts: list[list[int]], vocab_size: 
         "seconds": time.monotonic() - begun,
         "violations": violations,
     }
-
-
-def violations_of(
-    settings: EngineSettings,
-    info: EngineInfo,
-    sample: int,
-    first: list[int] | None,
-    ids: list[int],
-    vocab_size: int | None,
-) -> list[str]:
-    """The properties that mlcommons/inference, compliance/TEST06 and LoadGen ask of every answer."""
-    wrong = []
-    if len(ids) < 2:
-        wrong.append(f"sample {sample} has {len(ids)} token(s): LoadGen needs two, end-of-text included")
-    if len(ids) > settings.max_new_tokens:
-        wrong.append(f"sample {sample} has {len(ids)} tokens, more than {settings.max_new_tokens}")
-    if settings.first_tokens and first != ids[:1]:
-        wrong.append(f"sample {sample}: first token {first} is not the head of the answer {ids[:1]}")
-    if any(token in info.eos_token_ids for token in ids[:-1]):
-        wrong.append(f"sample {sample} goes on after end-of-text")
-    if len(ids) < settings.max_new_tokens and info.eos_token_ids and ids[-1:] and ids[-1] not in info.eos_token_ids:
-        wrong.append(f"sample {sample} stops after {len(ids)} tokens without end-of-text")
-    if vocab_size and any(not 0 <= token < vocab_size for token in ids):
-        wrong.append(f"sample {sample} has a token outside the vocabulary")
-    return wrong
 
 
 def main() -> None:

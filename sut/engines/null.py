@@ -71,6 +71,7 @@ class NullEngine(Engine):
         self._n = min(args.output_tokens, settings.max_new_tokens)
         self._changed = threading.Condition()
         self._waiting: deque[Request] = deque()
+        self._refused: list[Event] = []
         self._running = 0
         self._finishing: dict[int, list[Request]] = {}  # step number -> those that end with it
         self._step = 0
@@ -104,7 +105,7 @@ class NullEngine(Engine):
 
     @property
     def outstanding(self) -> int:
-        return len(self._waiting) + self._running
+        return len(self._waiting) + self._running + len(self._refused)
 
     @property
     def running(self) -> int:
@@ -112,14 +113,16 @@ class NullEngine(Engine):
 
     def submit(self, requests: Sequence[Request]) -> None:
         with self._changed:
-            self._waiting.extend(requests)
+            self._waiting.extend(r for r in requests if r.tokens)
+            self._refused.extend(Failure(r.id, "the prompt is empty") for r in requests if not r.tokens)
             self._changed.notify()
 
     def poll(self, timeout_s: float) -> list[Event]:
         with self._changed:
             if not self.outstanding and not self._changed.wait_for(lambda: self.outstanding, timeout_s):
                 return []
-        return self._advance() if self.args.step_ms else self._answer_at_once()
+            refused, self._refused = self._refused, []
+        return refused + (self._advance() if self.args.step_ms else self._answer_at_once())
 
     def _answer_at_once(self) -> list[Event]:
         events: list[Event] = []

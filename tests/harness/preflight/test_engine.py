@@ -11,7 +11,7 @@ import pytest
 
 from harness.preflight import engine
 from harness.preflight.base import Context, Finding, Status
-from harness.preflight.smoke import violations_of
+from sut.engines.contract import violations_of
 from sut.engines.null import NullEngine
 from sut.messages import EngineInfo, EngineSettings
 from tests.harness.preflight.fakes import dataset_file, gpu, make, node
