@@ -14,7 +14,8 @@ import pytest
 
 from sut.engines import contract
 from sut.messages import EngineSettings
-from tests.integration.command import command, read, rows, write_rows
+from tests.helpers.command import command, read
+from tests.helpers.rows import rows, write_rows
 from tests.sut.engines import tiny_llama
 from tests.sut.engines.fake_server import FakeServer
 
