@@ -20,7 +20,7 @@ from rich.console import Console
 from harness.config import Mode, RunConfig, Scenario
 from harness.inventory.system import collect
 from harness.rundir import names
-from harness.rundir.directory import prepare_directory
+from harness.rundir.directory import Claim, claimed
 from harness.workers import check_engine
 from mlperf_llama_base import child, files
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
@@ -40,14 +40,15 @@ def execute(config: RunConfig, *, console: Console | None = None) -> int:
     config = with_defaults(config)
     for text in without_effect.values():
         console.print(f"warning: {text}", highlight=False, markup=False)
-    run_dir = prepare_directory(config)
-    with _writing(run_dir):
-        config.save(run_dir / names.CONFIG)
-        files.write_json(run_dir / names.SYSTEM, collect())
-    if not config.skip_preflight:
-        check_environment(config, run_dir, console)
-    supervise(config, run_dir, console)
-    return conclude(config, run_dir, console)
+    with claimed(config) as claim:
+        run_dir = claim.path
+        with _writing(run_dir):
+            config.save(run_dir / names.CONFIG)
+            files.write_json(run_dir / names.SYSTEM, collect())
+        if not config.skip_preflight:
+            check_environment(config, run_dir, console)
+        supervise(config, claim, console)
+        return conclude(config, run_dir, console)
 
 
 @contextlib.contextmanager
@@ -105,15 +106,17 @@ def check_environment(config: RunConfig, run_dir: Path, console: Console) -> Non
     report.raise_failure(f"all of it is in {run_dir / names.PREFLIGHT}; --skip-preflight runs anyway")
 
 
-def supervise(config: RunConfig, run_dir: Path, console: Console, *, env: dict[str, str] | None = None) -> None:
+def supervise(config: RunConfig, claim: Claim, console: Console, *, env: dict[str, str] | None = None) -> None:
     """Start the session's process and stay with it to its end. Raises the family of error it ended with.
 
-    ``env``: laid over this process's environment for the session.
+    ``claim``: on the run's directory; the session holds it with us. ``env``: laid over this process's environment for
+    the session.
     """
     from harness import progress
 
+    run_dir = claim.path
     with child.stop_on_signals() as stop:
-        session = child.start("harness.session", run_dir, log=run_dir / names.SESSION_LOG, env=env)
+        session = child.start("harness.session", run_dir, log=run_dir / names.SESSION_LOG, env=env, keep=[claim.lock])
         monitor = None
         try:
             monitor = _start_monitor(config, run_dir)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlperf_llama_base.errors import RunError
@@ -19,10 +19,12 @@ PARENT = "MLPERF_LLAMA_PARENT"
 INTERRUPT_GRACE_S = 3.5
 
 
-def start(module: str, run_dir: Path, *, log: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    module: str, run_dir: Path, *, log: Path, env: dict[str, str] | None = None, keep: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
     """Start ``python -m MODULE RUN_DIR`` in a session of its own; its output is appended to ``log``.
 
-    ``env``: laid over this process's environment.
+    ``env``: laid over this process's environment. ``keep``: descriptors that it inherits.
     """
     env = os.environ | (env or {}) | {PARENT: str(os.getpid())}
     env["PYTHONPATH"] = python_path(env)
@@ -34,6 +36,7 @@ def start(module: str, run_dir: Path, *, log: Path, env: dict[str, str] | None =
             stderr=out,
             env=env,
             start_new_session=True,
+            pass_fds=keep,
         )
 
 

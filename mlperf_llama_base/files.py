@@ -8,6 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+WRITTEN_BY = "# written by mlperf-llama"
+SEAL = f"{WRITTEN_BY}; sha256 of what follows: "
+
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it. Raises ``OSError``."""
@@ -23,6 +26,17 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def sealed(text: str) -> str:
+    """A text (YAML, a .conf) after a comment that says that we wrote it, and by which a later change shows."""
+    return f"{SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether we wrote the text in ``path`` and nobody changed it since. Raises ``OSError``."""
+    head, _, rest = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    return sealed(rest).startswith(f"{head}\n")
 
 
 def read_json(path: Path) -> Any:

@@ -13,7 +13,7 @@ from rich.console import Console
 from harness.config import RunConfig, Scenario
 from harness.run import supervise, with_defaults
 from harness.rundir import names
-from harness.rundir.directory import prepare_directory
+from harness.rundir.directory import Claim, claimed
 from harness.verdict.result import write_result
 from mlperf_llama_base import files
 from mlperf_llama_base.errors import RunError
@@ -44,7 +44,14 @@ def measure_engine(
 ) -> dict[str, Any]:
     """Run the variants one after another. Returns their figures and the ratio harness / raw."""
     config = offline_once(with_defaults(config), samples=samples)
-    run_dir = prepare_directory(config)
+    with claimed(config) as claim:
+        return _measure(config, claim, raw=raw, static_batches=static_batches, console=console)
+
+
+def _measure(
+    config: RunConfig, claim: Claim, *, raw: bool, static_batches: int | None, console: Console
+) -> dict[str, Any]:
+    run_dir = claim.path
     config.save(run_dir / names.CONFIG)
     figures: dict[str, Any] = {"workers": config.workers.count or 1}
     if raw:
@@ -52,7 +59,7 @@ def measure_engine(
         console.print(f"raw: {figures['raw']['tokens_per_second']:.0f} tokens/s", highlight=False)
     if static_batches:
         figures["static_batches"] = _raw(run_dir, static_batches)
-    supervise(config, run_dir, console)
+    supervise(config, claim, console)
     result = write_result(run_dir)
     figures["harness"] = {k: result[k] for k in ("tokens_per_second", "samples_per_second")}
     if raw:

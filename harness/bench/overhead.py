@@ -12,7 +12,7 @@ from rich.table import Table
 from harness.config import Benchmark, RunConfig, Scenario
 from harness.run import supervise, with_defaults
 from harness.rundir import names
-from harness.rundir.directory import prepare_directory
+from harness.rundir.directory import claimed
 from harness.verdict.result import write_result
 from mlperf_llama_base import files
 from qsl.synthetic import synthesize
@@ -61,10 +61,11 @@ def measure_overhead(
 
 def _run(config: RunConfig, workers: int, rate: float | None, console: Console) -> Row:
     config = with_defaults(config)
-    run_dir = prepare_directory(config)
-    config.save(run_dir / names.CONFIG)
-    supervise(config, run_dir, Console(quiet=True))
-    result: dict[str, Any] = write_result(run_dir)
+    with claimed(config) as claim:
+        run_dir = claim.path
+        config.save(run_dir / names.CONFIG)
+        supervise(config, claim, Console(quiet=True))
+        result: dict[str, Any] = write_result(run_dir)
     session = files.read_json(run_dir / names.SESSION)
     ttft = result.get("ttft_ms") or {}
     row = Row(

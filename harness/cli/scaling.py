@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,14 +38,14 @@ def scaling(
     from mlperf_llama_base.errors import UserError
 
     config = with_defaults(setup.config(output=output))
-    _new(output)
-    total = measure.total_workers(config)
-    wanted = sorted(set(counts)) if counts else measure.default_counts(total)
-    if wanted[-1] > total:
-        raise UserError(f"--count {wanted[-1]}: there is room for {total} worker(s)")
-    console = Console()
-    record = measure.measure_scaling(config, wanted, output=output.resolve(), samples=samples, console=console)
-    _show(record, output, console)
+    with _new(output):
+        total = measure.total_workers(config)
+        wanted = sorted(set(counts)) if counts else measure.default_counts(total)
+        if wanted[-1] > total:
+            raise UserError(f"--count {wanted[-1]}: there is room for {total} worker(s)")
+        console = Console()
+        record = measure.measure_scaling(config, wanted, output=output.resolve(), samples=samples, console=console)
+        _show(record, output, console)
 
 
 @o.with_groups
@@ -65,17 +67,29 @@ def coordinated(
 
     loadgen = {"target_qps": target_qps} if target_qps is not None else None
     config = with_defaults(setup.config(output=output, scenario=scenario, loadgen=loadgen))
-    _new(output)
-    places = local_places(config, groups=groups) if config.cluster.address == "local" else cluster_places(config)
-    console = Console()
-    _show(benchmark.run(config, places, output=output.resolve(), console=console), output, console)
+    with _new(output):
+        places = local_places(config, groups=groups) if config.cluster.address == "local" else cluster_places(config)
+        console = Console()
+        _show(benchmark.run(config, places, output=output.resolve(), console=console), output, console)
 
 
-def _new(output: Path) -> None:
+@contextlib.contextmanager
+def _new(output: Path) -> Iterator[None]:
+    """Hold a directory that has nothing in it. Raises ``UserError``."""
+    from harness.rundir.lock import locked
+    from harness.rundir.names import LOCK
     from mlperf_llama_base.errors import UserError
 
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and (not output.is_dir() or {path.name for path in output.iterdir()} - {LOCK}):
         raise UserError(f"output directory {output} is not empty: choose another")
+    with contextlib.ExitStack() as stack:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(output))
+        except OSError as error:
+            what = f"output directory {output} cannot be written ({error.strerror}): choose another"
+            raise UserError(what) from error
+        yield
 
 
 def _show(record: ScalingRecord, output: Path, console: Console) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from harness.config.kinds import Benchmark, Mode, Scenario
 from harness.rounds import ROUND
+from mlperf_llama_base.files import sealed, write_whole
 
 STRATEGIES = ("SPREAD", "STRICT_SPREAD", "PACK", "STRICT_PACK")
 
@@ -291,4 +292,5 @@ class RunConfig(Strict):
 
     def save(self, path: Path) -> None:
         """Write the complete tree as YAML, but for ``overwrite``: given back, the file must not replace anything."""
-        path.write_text(yaml.safe_dump(self.model_dump(mode="json", exclude={"overwrite"}), sort_keys=False))
+        tree = self.model_dump(mode="json", exclude={"overwrite"})
+        write_whole(path, sealed(yaml.safe_dump(tree, sort_keys=False)).encode())

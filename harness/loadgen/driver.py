@@ -11,6 +11,7 @@ import mlperf_loadgen as lg
 from harness.config import Mode, RunConfig, Scenario
 from harness.config.tree import HOUR_MS, MAX_DURATION_MS, MAX_QPS, MAX_QUERIES, MIN_LATENCY_MS
 from mlperf_llama_base.errors import RunError, UserError
+from mlperf_llama_base.files import WRITTEN_BY
 
 MODES = {
     Mode.PERFORMANCE: lg.TestMode.PerformanceOnly,
@@ -29,7 +30,7 @@ def write_user_conf(config: RunConfig, path: Path) -> None:
     if config.loadgen.user_conf:
         source = Path(config.loadgen.user_conf)
         try:
-            lines = source.read_text().splitlines()
+            lines = [line for line in source.read_text().splitlines() if not line.startswith(WRITTEN_BY)]
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"user.conf {source} cannot be read: {error}") from error
     name = config.scenario.loadgen_name
@@ -39,7 +40,7 @@ def write_user_conf(config: RunConfig, path: Path) -> None:
         ending = (f".{name}.{wanted}", f".*.{wanted}")
         lines = [line for line in lines if not line.split("=")[0].strip().endswith(ending)]
         lines.append(f"*.{name}.{wanted} = {values[wanted]:g}")
-    path.write_text("\n".join(lines or ["# nothing set: LoadGen's defaults"]) + "\n")
+    path.write_text("\n".join([WRITTEN_BY, *(lines or ["# nothing set: LoadGen's defaults"])]) + "\n")
 
 
 def make_settings(config: RunConfig, user_conf: Path) -> tuple[Any, int, dict[str, Any]]:

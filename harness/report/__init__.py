@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from harness.report.document import Document, Part
 from harness.rundir import names
+from harness.rundir.ours import REPORT_MARK as MARK
 from mlperf_llama_base.errors import UserError
 
 if TYPE_CHECKING:
     from harness.report.load import RunData
-
-MARK = "<!-- written by mlperf-llama report -->"  # what carries it may be written anew
 
 
 def build(run_dirs: Sequence[Path]) -> Document:

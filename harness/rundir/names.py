@@ -8,6 +8,7 @@ SUMMARY_LOG, DETAIL_LOG, ACCURACY_LOG = LOADGEN_LOGS = (SUMMARY, DETAIL, ACCURAC
 CONFIG = "config.yaml"
 USER_CONF = "user.conf"
 AUDIT_CONF = "audit.config"
+LOCK = ".mlperf-llama.lock"
 STATUS = "status.json"
 SESSION = "session.json"
 EVENTS = "events.parquet"
@@ -26,5 +27,5 @@ CAMPAIGN = "campaign.json"
 REPORT_HTML = "report.html"
 REPORT_MARKDOWN = "report.md"
 
-BEFORE_THE_START = frozenset({CONFIG, SYSTEM, PREFLIGHT})
+BEFORE_THE_START = frozenset({CONFIG, SYSTEM, PREFLIGHT, LOCK})
 """All that is there of a run whose test has not begun."""

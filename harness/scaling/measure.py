@@ -11,7 +11,7 @@ from rich.console import Console
 from harness.config import RunConfig
 from harness.run import supervise
 from harness.rundir import names
-from harness.rundir.directory import prepare_directory
+from harness.rundir.directory import claimed
 from harness.rundir.scaling import ScalingRecord, ScalingStep
 from harness.scaling.analysis import analyse
 from harness.scaling.figures import run_figures
@@ -94,11 +94,11 @@ def _one(config: RunConfig, count: int, folder: Path, *, samples: int, change: d
         from harness.cluster import worker_resources
 
         config.cluster.resources = worker_resources(config) | change["resources"]
-    run_dir = prepare_directory(config)
-    config.save(run_dir / names.CONFIG)
-    supervise(config, run_dir, Console(quiet=True), env=_only(change.get("gpus")))
-    write_result(run_dir)
-    return run_figures(run_dir)
+    with claimed(config) as claim:
+        config.save(claim.path / names.CONFIG)
+        supervise(config, claim, Console(quiet=True), env=_only(change.get("gpus")))
+        write_result(claim.path)
+        return run_figures(claim.path)
 
 
 def _only(gpus: list[int] | None) -> dict[str, str]:

@@ -23,6 +23,7 @@ from harness.tune.scenarios import explore
 from harness.tune.state import State, with_settings
 from mlperf_llama_base import child
 from mlperf_llama_base.errors import HarnessError
+from mlperf_llama_base.files import WRITTEN_BY
 from sut.workers.orphans import die_with_parent
 
 log = logging.getLogger("tune")
@@ -83,7 +84,7 @@ def fragment(run_config: RunConfig, state: State) -> str | None:
         text = f"{name}.target_qps = {data['best_qps']:g}\n"
     else:
         return None
-    (state.directory / names.USER_CONF).write_text(text)
+    (state.directory / names.USER_CONF).write_text(f"{WRITTEN_BY}\n{text}")
     return text
 
 

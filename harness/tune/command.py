@@ -11,7 +11,7 @@ from rich.console import Console
 from harness import run
 from harness.config import Mode, RunConfig, Scenario
 from harness.rundir import names
-from harness.rundir.directory import prepare_directory
+from harness.rundir.directory import Claim, held, prepare_directory
 from harness.tune.confirm import START_AGAIN
 from harness.tune.state import TUNE, Options, State, with_settings
 from harness.workers import check_engine
@@ -26,19 +26,20 @@ def execute(config: RunConfig, options: Options, *, console: Console) -> int:
     """Tune. Returns 0 (found, and valid where it was confirmed) or 1; raises a ``HarnessError`` otherwise."""
     refuse_without_effect(config, options)
     config = run.with_defaults(config.model_copy(update={"mode": Mode.PERFORMANCE}))
-    directory = Path(config.output)
-    if not config.overwrite and (directory / TUNE).is_file():
-        resume(config, options, directory)
-        console.print(f"going on with the search in {directory}", highlight=False)
-    else:
-        directory = prepare_directory(config)
-        config.save(directory / names.CONFIG)
-        if not config.skip_preflight:  # before there is a search to go on with
-            run.check_environment(config, directory, console)
-        State.new(directory, scenario=config.scenario.value, options=options).save()
-    while supervise(directory, console) == START_AGAIN:
-        console.print("starting the engine again for the next rate", highlight=False)
-    return tell(State.load(directory).data, directory, console)
+    with held(config) as claim:
+        directory = claim.path
+        if not config.overwrite and (directory / TUNE).is_file():
+            resume(config, options, directory)
+            console.print(f"going on with the search in {directory}", highlight=False)
+        else:
+            prepare_directory(config)
+            config.save(directory / names.CONFIG)
+            if not config.skip_preflight:  # before there is a search to go on with
+                run.check_environment(config, directory, console)
+            State.new(directory, scenario=config.scenario.value, options=options).save()
+        while supervise(claim, console) == START_AGAIN:
+            console.print("starting the engine again for the next rate", highlight=False)
+        return tell(State.load(directory).data, directory, console)
 
 
 def refuse_without_effect(config: RunConfig, options: Options) -> None:
@@ -69,10 +70,11 @@ def resume(config: RunConfig, options: Options, directory: Path) -> None:
     state.save(options=asked, **({"state": "searching"} if again else {}))
 
 
-def supervise(directory: Path, console: Console) -> int:
+def supervise(claim: Claim, console: Console) -> int:
     """Run the child to its end, saying what it does. Returns 0 or ``START_AGAIN``; raises what it ended with."""
+    directory = claim.path
     with child.stop_on_signals() as stop:
-        tuner = child.start("harness.tune", directory, log=directory / names.SESSION_LOG)
+        tuner = child.start("harness.tune", directory, log=directory / names.SESSION_LOG, keep=[claim.lock])
         try:
             show = Lines(console, files.read_json(directory / TUNE) or {})
             while tuner.poll() is None and not stop.wait(POLL_S):
