@@ -12,9 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from harness.config import Benchmark, Mode, RunConfig, Scenario
+from harness.loadgen.length import planned
 from harness.preflight.base import Context
-from harness.preflight.loadgen_conf import length, target
-from harness.rounds import ROUND
+from harness.preflight.loadgen_conf import target
 from mlperf_llama_base.errors import UserError, nearest
 
 SMOKE_SAMPLES = 64
@@ -44,24 +44,8 @@ class Step:
         rate, _ = target(context)
         if rate is None:
             return None
-        if self.config.scenario is Scenario.SINGLESTREAM:
-            return self._single_stream(rate / 1000)
-        if self.kind is Kind.COMPLIANCE:
-            return ROUND.audited_samples / rate
-        return length(context, rate)[0]
-
-    def _single_stream(self, latency_s: float) -> float:
-        block = self.config.dataset.limit or self.config.benchmark.sample_count
-        if self.kind is Kind.ACCURACY:
-            return block * latency_s
-        if self.kind is Kind.COMPLIANCE:
-            return ROUND.audited_samples * latency_s
-        chosen = self.config.loadgen.min_duration_ms
-        duration = (ROUND.min_duration_ms if chosen is None else chosen) / 1000
-        # Mandatory queries: twice what fits, then to the next multiple of the data set (test_settings_internal.cc)
-        queries = max(self.config.loadgen.min_query_count or 100, int(2 * duration / latency_s))
-        queries += block - queries % block
-        return max(duration, min(queries, self.config.loadgen.max_query_count or queries) * latency_s)
+        single = self.config.scenario is Scenario.SINGLESTREAM
+        return planned(self.config, 1000 / rate if single else rate).seconds
 
 
 @dataclass(frozen=True, kw_only=True)

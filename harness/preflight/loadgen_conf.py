@@ -6,13 +6,13 @@ second.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from harness.config import Benchmark, Mode, Scenario
 from harness.config.tree import HOUR_MS, MAX_QPS
 from harness.loadgen.conf_keys import KEYS, MODELS, NAMES, OTHER_MODELS, SCENARIOS, Key, Kind, Use, in_effect
 from harness.loadgen.conf_parser import Assignment, Conf, c_double, c_integer, parse
+from harness.loadgen.length import planned
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
 from harness.rounds import ROUND
 from mlperf_llama_base.errors import nearest
@@ -211,7 +211,8 @@ class TargetRate(Check):
         return self._plausible(context, value, source)
 
     def _plausible(self, context: Context, qps: float, source: str) -> Finding:
-        seconds, samples = length(context, qps)
+        test = planned(context.config, qps)
+        seconds, samples = test.seconds, test.samples
         plan = f"target_qps {qps:g} ({source}): {samples:,} samples, {seconds:,.0f} s at that rate"
         if context.loads_model:
             gpus = len(context.gpus.gpus) if context.uses_gpus else 0
@@ -240,25 +241,6 @@ def target(context: Context) -> tuple[float | None, str]:
             if key.name == name:
                 return value / key.scale, f"user.conf line {assignment.line}"
     return None, ""
-
-
-def length(context: Context, qps: float) -> tuple[float, int]:
-    """Seconds and samples of the run at ``qps``: whole permutations of the data set, 600 s at least.
-
-    As in mlcommons/inference, loadgen/loadgen.cc (GenerateQueries) and test_settings_internal.cc.
-    """
-    config = context.config
-    block = config.dataset.limit or config.benchmark.sample_count
-    if config.mode is Mode.ACCURACY:
-        return block / qps, block
-    duration = config.loadgen.min_duration_ms
-    wanted = max(1.0, qps * (ROUND.min_duration_ms if duration is None else duration) / 1000)
-    if config.scenario is Scenario.OFFLINE:
-        wanted = max(float(config.loadgen.min_query_count or block), float(int(1.1 * wanted)))
-    samples = math.ceil(wanted / block) * block
-    if config.loadgen.max_query_count:
-        samples = min(samples, config.loadgen.max_query_count)
-    return samples / qps, samples
 
 
 class Shortened(Check):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psutil
 
+from harness.loadgen.length import planned
 from harness.preflight.base import Check, Context, Finding, fail, passed, skipped, warn
-from harness.preflight.loadgen_conf import length, target
+from harness.preflight.loadgen_conf import target
 from harness.rundir import names
 
 MIB = 2**20
@@ -62,7 +63,7 @@ class DiskSpace(Check):
         if hasattr(os, "statvfs") and os.statvfs(base).f_files and os.statvfs(base).f_favail < 100:
             return fail(f"{base}: no free inodes", "delete files there, or choose another --output")
         qps = target(context)[0] or 1.0
-        samples = length(context, qps)[1] if 0 < qps < 1e9 else context.config.benchmark.sample_count
+        samples = planned(context.config, qps).samples if 0 < qps < 1e9 else context.config.benchmark.sample_count
         need = BASE_BYTES + BYTES_PER_SAMPLE * samples
         found = f"{free / 2**30:.1f} GiB free at {base}, the logs need up to {need / 2**30:.2f}"
         if free < need:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from harness.config import Mode, RunConfig, Scenario
 from harness.loadgen import driver as loadgen
+from harness.loadgen import length
 from harness.rundir import names
 from harness.session.journal import Interrupted, Journal
 from harness.session.system import System
@@ -232,17 +232,12 @@ class LoadGenTest(threading.Thread):
 
 
 def expected_length(config: RunConfig, settings: Any, *, total: int, block: int) -> tuple[int | None, float | None]:
-    """Samples that the test will issue, and seconds over which it issues them, where known: LoadGen decides, this is
-    its arithmetic in short, for the display."""
+    """Samples that the test will issue, and seconds over which it issues them, where known; for the display."""
     if config.mode is Mode.ACCURACY:
         return total, None
-    if config.scenario in (Scenario.SERVER, Scenario.INTERACTIVE):
-        count = max(settings.min_query_count, settings.min_duration_ms / 1e3 * settings.server_target_qps)
-        if settings.sample_concatenate_permutation:
-            count = math.ceil(count / block) * block
-        expected = min(int(count), settings.max_query_count or int(count))
-        return expected, expected / settings.server_target_qps
-    if config.scenario is Scenario.OFFLINE:
-        count = max(settings.min_query_count, 1.1 * settings.min_duration_ms / 1e3 * settings.offline_expected_qps)
-        return math.ceil(count / block) * block, None
-    return None, None
+    test = length.set_up(settings, config.scenario, block=block)
+    if config.mode is Mode.COMPLIANCE:
+        test = length.test06(config.scenario, rate=test.rate)
+    if config.scenario is Scenario.SINGLESTREAM:  # what its queries take is what the test is about
+        return test.samples, None
+    return test.samples, None if config.scenario is Scenario.OFFLINE else test.seconds

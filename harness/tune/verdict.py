@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.config import Benchmark
+from harness.config import Benchmark, Scenario
 from harness.loadgen.early_stopping import allowed_over_limit, assess, percentile_of
-from harness.rounds import ROUND
+from harness.loadgen.length import full_length
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -111,10 +111,10 @@ def growth(times_s: Floats, backlog: Floats, rate: float) -> Growth:
 
 
 def full_length_share(rate: float) -> float:
-    """Share of queries over a limit that early stopping accepts in a full-length run at ``rate``: of 600 s, and of one
-    round of the data set at least (equal issue).
+    """Share of queries over a limit that early stopping accepts in a full-length run at ``rate``: of 600 s, in whole
+    rounds of the data set (equal issue).
     """
-    queries = max(int(rate * ROUND.min_duration_ms / 1e3), Benchmark.DATACENTER.sample_count)
+    queries = full_length(Scenario.SERVER, rate=rate, samples=Benchmark.DATACENTER.sample_count).samples
     return allowed_over_limit(queries) / queries
 
 
