@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from qsl.foreign import what_it_is
 
 HUB_ID = "abisee/cnn_dailymail"
 OLD_HUB_ID = "cnn_dailymail"  # the reference's; today's hub client refuses it
@@ -42,16 +43,15 @@ def open_source(
     text_column: str = "article",
     summary_column: str = "highlights",
 ) -> ArticleSource:
-    """Open a local file, a folder with Parquet files of the split (``validation*.parquet``), or a hub data set.
+    """Open a local file, a folder with Parquet files of the split (``validation*.parquet``; also as the hub's client
+    leaves a download, with a folder for each configuration), or a hub data set.
 
     Raises ``UserError`` for a file that is missing, of another kind, or lacks a column (naming the row, while it is
     read), and ``EnvironmentFault`` where the hub does not answer.
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        files = sorted(path.glob(f"{split}*.parquet"))
-        if not files:
-            raise UserError(f"article source {path}: the folder holds no {split}*.parquet")
+        files = _files_of_split(path, config, split)
     elif path.suffix in SUFFIXES or path.is_absolute() or source.startswith((".", "~")):
         if not path.is_file():
             raise UserError(f"article source {path}: there is no such file")
@@ -61,9 +61,27 @@ def open_source(
     else:
         rows, total = _hub(HUB_ID if source == OLD_HUB_ID else source, config, split)
         return ArticleSource(_pick(source, rows, text_column, summary_column), total, f"{source} {config} {split}")
+    for file in files:
+        if foreign := _foreign(file):
+            raise UserError(f"article source {file} is {foreign}")
     readers = {".parquet": _parquet, ".jsonl": _json_lines, ".csv": _csv}
     rows = (row for file in files for row in readers[file.suffix](file, [text_column, summary_column]))
     return ArticleSource(_pick(source, rows, text_column, summary_column), None, path.name)
+
+
+def _files_of_split(folder: Path, config: str, split: str) -> list[Path]:
+    """The split's Parquet files in ``folder``, in its folder ``config``, or in the one folder below that has any."""
+    for place in (folder, folder / config):
+        if files := sorted(place.glob(f"{split}*.parquet")):
+            return files
+    files = sorted(folder.rglob(f"{split}*.parquet"))
+    places = sorted({file.parent for file in files})
+    if len(places) > 1:
+        names = ", ".join(str(place.relative_to(folder)) for place in places)
+        raise UserError(f"article source {folder}: {split}*.parquet is in several folders; give one of them: {names}")
+    if not files:
+        raise UserError(f"article source {folder}: the folder holds no {split}*.parquet")
+    return files
 
 
 def _pick(source: str, rows: Iterator[Any], text_column: str, summary_column: str) -> Iterator[Article]:
@@ -82,6 +100,15 @@ def _pick(source: str, rows: Iterator[Any], text_column: str, summary_column: st
         raise EnvironmentFault(f"article source {source} broke off at row {number + 1} ({error}); try again") from error
     except (msgspec.DecodeError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"article source {source} is damaged at row {number + 1} ({error})") from error
+
+
+def _foreign(file: Path) -> str | None:
+    """What ``file`` is instead of articles. A byte-order mark does no harm in CSV."""
+    try:
+        foreign = what_it_is(file)
+    except OSError as error:
+        raise UserError(f"article source {file} cannot be read: {error.strerror or error}") from error
+    return None if foreign and file.suffix == ".csv" and "byte-order" in foreign else foreign
 
 
 def _json_lines(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
@@ -103,8 +130,13 @@ def _parquet(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
 
     try:
         with pq.ParquetFile(path) as file:
-            known = [column for column in columns if column in file.schema_arrow.names]
-            for batch in file.iter_batches(batch_size=256, columns=known):
+            names = file.schema_arrow.names
+            if missing := [column for column in columns if column not in names]:
+                raise UserError(
+                    f"article source {path} has no column {missing[0]!r}; its columns are {', '.join(names)}: name the "
+                    "right ones with --text-column and --summary-column"
+                )
+            for batch in file.iter_batches(batch_size=256, columns=columns):
                 yield from batch.to_pylist()
     except pa.ArrowInvalid as error:
         raise UserError(f"article source {path} is a damaged Parquet file: {str(error).splitlines()[0]}") from error

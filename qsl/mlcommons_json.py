@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import msgspec
 import numpy as np
 
 from mlperf_llama_base.errors import UserError
+from qsl.foreign import what_it_is
 from qsl.rows import TOKEN, Ids, Row
 
 
@@ -76,11 +78,24 @@ def _rows(path: Path) -> Iterator[list[msgspec.Raw]]:
         raise UserError(
             f"data set {path} is not a JSON list of objects ({error}); make one with `mlperf-llama data prepare`"
         ) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
+        if foreign := what_it_is(path):
+            raise UserError(f"data set {path} is {foreign}") from error
         raise UserError(
-            f"data set {path} is not JSON, or is cut short ({error}); make it anew with `mlperf-llama data prepare`"
+            f"data set {path} is not JSON, or is cut short ({error}{_near(mapped, str(error))}); make it anew with "
+            "`mlperf-llama data prepare`"
         ) from error
     yield rows
+
+
+def _near(text: mmap.mmap, error: str) -> str:
+    """The text around the byte that ``error`` names, such as a NaN, which is no JSON."""
+    found = re.search(r"\(byte (\d+)\)", error)
+    if not found:
+        return ""
+    place = int(found[1])
+    excerpt = text[max(0, place - 12) : place + 12].decode(errors="replace")
+    return f", near {excerpt!a}"
 
 
 def _decode(path: Path, number: int, raw: msgspec.Raw, kind: type[T]) -> T:

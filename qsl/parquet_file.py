@@ -35,7 +35,7 @@ def read_ids(path: Path, limit: int | None) -> Ids:
         rows = tokens = 0
         for group in stored:
             column = file.read_row_group(group, columns=["tok_input"], use_threads=False).column(0)
-            lists = column.combine_chunks()[: len(lengths) - rows]
+            lists = _as_int32(path, column).combine_chunks()[: len(lengths) - rows]
             values = lists.flatten()
             _refuse_gaps(path, rows, lists, values)
             flat[tokens : tokens + len(values)] = values
@@ -45,6 +45,14 @@ def read_ids(path: Path, limit: int | None) -> Ids:
     pa.default_memory_pool().release_unused()
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     return Ids(flat=flat[:tokens], offsets=offsets, file_count=about.num_rows, label=label)
+
+
+def _as_int32(path: Path, column: Any) -> Any:
+    """pandas and ``datasets`` write 64-bit ids, large and fixed-size lists."""
+    try:
+        return column.cast(SCHEMA.field("tok_input").type)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"data set {path}: tok_input holds what is no token id ({error})") from error
 
 
 def _refuse_gaps(path: Path, first: int, lists: Any, values: Any) -> None:
@@ -76,14 +84,32 @@ def _open(path: Path) -> Any:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise UserError(f"data set {path} is a damaged Parquet file: {str(error).splitlines()[0]}") from error
-    for field in SCHEMA:
-        if field.name not in file.schema_arrow.names or file.schema_arrow.field(field.name).type != field.type:
-            file.close()
-            raise UserError(
-                f"data set {path} has no column {field.name} of type {field.type}; make one with "
-                "`mlperf-llama data prepare`"
-            )
+    if problem := _unfit(file.schema_arrow):
+        file.close()
+        raise UserError(f"data set {path} {problem}; make one with `mlperf-llama data prepare`")
     return file
+
+
+def _unfit(schema: Any) -> str:
+    """Why these columns are no data set; empty if they are one."""
+    for field in SCHEMA:
+        if field.name not in schema.names:
+            return f"has no column {field.name}; its columns are {', '.join(schema.names)}"
+        found = schema.field(field.name).type
+        if not (_is_ids(found) if field.name == "tok_input" else _is_text(found)):
+            return f"has no column {field.name} of type {field.type}, but one of type {found}"
+    return ""
+
+
+def _is_text(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_ids(kind: Any) -> bool:
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(lists and pa.types.is_integer(kind.value_type))
 
 
 class ParquetWriter:

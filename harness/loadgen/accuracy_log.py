@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -50,8 +51,11 @@ def read_entries(path: Path) -> Iterator[Entry]:
     with path.open(encoding="utf-8", errors="replace") as file:
         first = file.readline()
         if first.strip() == "[":
-            yield from _read_lines(path, file)
-            return
+            second = file.readline()
+            if second.strip() != "{":
+                yield from _read_lines(path, chain([second], file))
+                return
+            first += second  # not LoadGen's layout but an indented one, as other tools write it
         text = first + file.read()
     if not text.strip():
         raise UserError(f"accuracy log {path} is empty: the run ended before LoadGen wrote it; run it again")
@@ -108,11 +112,20 @@ def _shortened(path: Path) -> bool:
 
 
 def tokens_of(entry: Entry, path: Path) -> IntArray:
-    """The generated ids of an entry, shape [n_tokens]. Raises ``UserError`` if ``data`` is no list of int32."""
+    """The generated ids of an entry, shape [n_tokens].
+
+    Other harnesses log 64-bit ids, the default of the reference's evaluation; ``token_count`` gives them away. Raises
+    ``UserError`` if ``data`` is no list of int32.
+    """
     try:
         raw = bytes.fromhex(entry.data)
     except ValueError as error:
         raise UserError(f"accuracy log {path}: sample {entry.qsl_idx}: data is not hexadecimal") from error
+    if entry.token_count and len(raw) == 8 * entry.token_count:
+        wide = np.frombuffer(raw, dtype="<i8")
+        if wide.min() < 0 or wide.max() > np.iinfo(np.int32).max:
+            raise UserError(f"accuracy log {path}: sample {entry.qsl_idx}: 64-bit values that are no token ids")
+        return wide.astype(np.int32)
     if len(raw) % 4:
         raise UserError(f"accuracy log {path}: sample {entry.qsl_idx}: {len(raw)} bytes are no list of int32 token ids")
     return np.frombuffer(raw, dtype="<i4").astype(np.int32, copy=False)

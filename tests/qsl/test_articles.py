@@ -62,6 +62,38 @@ def test_wrong_sources(tmp_path: Path) -> None:
         list(open_source(str(tmp_path / "a.parquet")).articles)
 
 
+@pytest.mark.parametrize("below", ["", "3.0.0", "data"])
+def test_a_folder_as_the_hubs_client_leaves_it(tmp_path: Path, below: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = tmp_path / below
+    place.mkdir(exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(ROWS), place / "validation-00000-of-00001.parquet")
+    (tmp_path / "1.0.0").mkdir()
+    pq.write_table(pa.Table.from_pylist(ROWS[:1]), tmp_path / "1.0.0" / "train-00000-of-00001.parquet")
+    assert list(open_source(str(tmp_path)).articles) == WANTED
+
+
+def test_a_folder_with_the_split_twice_asks_which(tmp_path: Path) -> None:
+    for name in ("1.0.0", "2.0.0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "validation-0.parquet").touch()
+    with pytest.raises(UserError, match=r"in several folders; give one of them: 1\.0\.0, 2\.0\.0"):
+        open_source(str(tmp_path))
+
+
+def test_parquet_with_other_columns_lists_them(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"document": ["a"], "summary": ["b"]}), path)
+    with pytest.raises(UserError, match=r"no column 'article'; its columns are document, summary: .*--text-column"):
+        list(open_source(str(path)).articles)
+    assert list(open_source(str(path), text_column="document", summary_column="summary").articles) == [("a", "b")]
+
+
 def test_hub_streams_through_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder laid out like the hub's repository stands in for it."""
     import datasets

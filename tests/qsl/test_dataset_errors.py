@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from qsl.articles import open_source
 from qsl.dataset import Dataset
 from qsl.formats import open_writer
 from qsl.rows import Row
@@ -100,10 +103,62 @@ def test_damaged_or_foreign_parquet(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     path.write_bytes(b"PAR1 and nothing else")
     assert "damaged Parquet" in refused(path)
-    pq.write_table(pa.table({"input": ["a"], "tok_input": [[1]], "output": ["b"]}), path)  # int64
-    assert "no column tok_input of type list<" in refused(path)
-    pq.write_table(pa.table({"a": [1]}), path)
-    assert "no column input" in refused(path)
+    pq.write_table(pa.table({"input": ["a"], "tok_input": [[1.5]], "output": ["b"]}), path)
+    assert "no column tok_input of type list<item: int32>, but one of type list<element: double>" in refused(path)
+    pq.write_table(pa.table({"document": [1], "summary": ["b"]}), path)
+    assert "no column input; its columns are document, summary" in refused(path)
+    pq.write_table(pa.table({"input": ["a"], "tok_input": [[2**40]], "output": ["b"]}), path)
+    assert "tok_input holds what is no token id" in refused(path)
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("width", [32, 64])
+def test_parquet_of_other_tools_is_read(tmp_path: Path, width: int, large: bool) -> None:
+    """pandas and ``datasets`` write 64-bit ids, large lists and strings, dictionaries."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = pa.int64() if width == 64 else pa.int32()
+    lists, text = (pa.large_list(number), pa.large_string()) if large else (pa.list_(number, 2), pa.string())
+    ids = [[1, 2], [3, 4]]
+    table = pa.table(
+        {
+            "input": pa.array(["a", "b"], text),
+            "tok_input": pa.array(ids, lists),
+            "output": pa.array(["c", "d"], text).dictionary_encode(),
+        }
+    )
+    path = tmp_path / "x.parquet"
+    pq.write_table(table, path)
+    data = Dataset.load(path)
+    assert [data.tokens(i).tolist() for i in range(2)] == ids
+    assert (data.articles([1]), data.references([0, 1])) == (["b"], ["c", "d"])
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (codecs.BOM_UTF8 + b"[]", "UTF-8 with a byte-order mark"),
+        ("[]".encode("utf-16"), "UTF-16"),
+        (gzip.compress(b"[]"), "compressed with gzip"),
+        (b"PK\x03\x04....", "a zip archive"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a Git LFS pointer"),
+        (b"\n<!DOCTYPE html><html><body>Access denied</body></html>", "an HTML page"),
+    ],
+)
+def test_a_foreign_file_is_named(tmp_path: Path, content: bytes, what: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    assert f"{path} is {what}" in refused(path)
+    articles = tmp_path / "x.jsonl"
+    articles.write_bytes(content)
+    with pytest.raises(UserError, match=what):
+        open_source(str(articles))
+
+
+def test_what_is_no_json_is_shown(write_json: Write) -> None:
+    assert '"output": NaN}]' in refused(write_json('[{"tok_input": [1], "input": 1, "output": NaN}]'))
+    assert "recursion" in refused(write_json("[" * 100_000))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.loadgen.accuracy_log import read_accuracy_log, read_entries
@@ -39,6 +41,27 @@ def test_first_tokens_of_a_server_run(tmp_path: Path) -> None:
 def test_one_line_of_json_is_read_too(log: Path, tmp_path: Path) -> None:
     flat = write(tmp_path / "log.json", log.read_text().replace("\n", ""))
     assert read_accuracy_log(flat).qsl_idx.tolist() == read_accuracy_log(log).qsl_idx.tolist()
+
+
+def test_an_indented_log_is_whole(log: Path, tmp_path: Path) -> None:
+    entries = json.loads(log.read_text())
+    indented = write(tmp_path / "log.json", json.dumps(entries, indent=4))
+    assert read_accuracy_log(indented).qsl_idx.tolist() == read_accuracy_log(log).qsl_idx.tolist()
+    with pytest.raises(UserError, match="is cut off in the middle"):
+        read_accuracy_log(write(tmp_path / "cut.json", indented.read_text()[:-30]))
+
+
+def test_64_bit_ids_are_recognised_by_their_count(log: Path, tmp_path: Path) -> None:
+    """As logged by a harness that follows the reference's default ``--dtype int64``."""
+    entries = json.loads(log.read_text())
+    for entry in entries:
+        ids = np.frombuffer(bytes.fromhex(entry["data"]), "<i4")
+        entry |= {"data": ids.astype("<i8").tobytes().hex().upper(), "token_count": len(ids)}
+    wide = read_accuracy_log(write(tmp_path / "wide.json", json.dumps(entries)))
+    assert [ids.tolist() for ids in wide.tokens] == [tokens_of(i) for i in wide.qsl_idx.tolist()]
+    entries[3]["data"] = "FF" * (len(entries[3]["data"]) // 2)
+    with pytest.raises(UserError, match="64-bit values that are no token ids"):
+        read_accuracy_log(write(tmp_path / "bad.json", json.dumps(entries)))
 
 
 def test_the_first_of_repeated_samples_counts(log: Path, tmp_path: Path) -> None:
