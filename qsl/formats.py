@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from mlperf_llama_base.files import replacing
 from qsl.rows import Row
 
 
@@ -47,27 +47,23 @@ def open_writer(path: Path, *, label: str, instruction: dict[str, str]) -> Itera
     """
     if path.suffix not in (".json", ".parquet"):
         raise UserError(f"data set {path}: the name must end in .json (MLCommons' format) or .parquet (ours, faster)")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer = _new_writer(partial, path.suffix, label, instruction)
-        try:
-            yield writer
-        finally:
-            writer.close()
-        partial.replace(path)
+        with replacing(path) as scratch:
+            writer = _new_writer(scratch, label, instruction)
+            try:
+                yield writer
+            finally:
+                writer.close()
     except OSError as error:
         raise EnvironmentFault(f"cannot write data set {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):  # mostly it is not there any more
-            partial.unlink()
 
 
-def _new_writer(partial: Path, suffix: str, label: str, instruction: dict[str, str]) -> Writer:
-    if suffix == ".json":
+def _new_writer(path: Path, label: str, instruction: dict[str, str]) -> Writer:
+    if path.suffix == ".json":
         from qsl.mlcommons_json import JsonWriter
 
-        return JsonWriter(partial, instruction)
+        return JsonWriter(path, instruction)
     from qsl.parquet_file import ParquetWriter
 
-    return ParquetWriter(partial, label)
+    return ParquetWriter(path, label)

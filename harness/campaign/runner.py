@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import signal
@@ -21,11 +20,11 @@ from harness.campaign.plan import Kind, Step
 from harness.campaign.state import Fingerprints, State, succeeded
 from harness.rundir import names
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
+from mlperf_llama_base.orphans import die_with_parent
 from mlperf_llama_base.source import python_path
 
 LOCK = ".campaign.lock"
 LOCK_WAIT_S = 20.0
-PR_SET_PDEATHSIG = 1
 Command = Callable[[Path, Path, bool], list[str]]
 
 
@@ -131,8 +130,8 @@ class Campaign:
 
 
 def _die_with_parent() -> None:
-    """In the child: be told when the campaign dies, even by kill -9, so that no run goes on without it (prctl(2))."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    """In the child: be told when the campaign dies, even by kill -9, so that no run goes on without it."""
+    die_with_parent(by=signal.SIGTERM)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from harness.monitor.node import NodeSample
 from harness.rundir.metrics import COLUMNS, read_stream
+from mlperf_llama_base.files import replacing
 
 
 class MetricsWriter:
@@ -55,7 +56,6 @@ class MetricsWriter:
         self._writer.close()
         self._sink.close()
         table = read_stream(self._stream)
-        part = self._parquet.with_suffix(".part")
-        pq.write_table(table, part, compression="zstd")
-        part.replace(self._parquet)
+        with replacing(self._parquet) as scratch:
+            pq.write_table(table, scratch, compression="zstd")
         self._stream.unlink()

@@ -5,15 +5,8 @@ Made to be driven from outside, so that the same object serves on this machine a
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import tarfile
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +16,8 @@ from harness.config import build
 from harness.rundir import names
 from harness.rundir.record import RunRecord
 from harness.session import barrier
-from mlperf_llama_base.source import python_path
+from mlperf_llama_base import child
+from mlperf_llama_base.scratch import ScratchFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +34,19 @@ class Member:
 
     def __init__(self, tree: dict[str, Any], *, name: str, folder: str | None, env: dict[str, str]) -> None:
         self.name = name
-        self.folder = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="mlperf-llama-member-"))
-        self._temporary = folder is None
+        self._scratch = None if folder else ScratchFolder("member")
+        self.folder = self._scratch.path / "run" if self._scratch else Path(folder or "")
         self._monitor: Any = None
         config = build(tree | {"output": str(self.folder)})
         self.folder.mkdir(parents=True, exist_ok=True)
         config.save(self.folder / names.CONFIG)
         (self.folder / barrier.HOLD).touch()
-        with (self.folder / names.SESSION_LOG).open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.session", str(self.folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=os.environ | {"PYTHONPATH": python_path(), "MLPERF_LLAMA_NODE": name} | env,
-            )
+        self._process = child.start(
+            "harness.session",
+            self.folder,
+            log=self.folder / names.SESSION_LOG,
+            env={"MLPERF_LLAMA_NODE": name} | env,
+        )
 
     def state(self) -> MemberState:
         code = self._process.poll()
@@ -88,14 +79,12 @@ class Member:
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
             archive.add(self.folder, arcname=".")
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.remove()
         return buffer.getvalue()
 
     def stop(self) -> None:
         """End the session and its workers."""
         if self._monitor is not None:
             self._monitor.stop()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        child.end(self._process, grace_s=0.0, ask=False)

@@ -22,7 +22,7 @@ from harness.session import barrier
 from harness.session.session import Interrupted, Journal, started
 from mlperf_llama_base import child
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError
-from sut.workers.orphans import die_with_parent
+from mlperf_llama_base.orphans import die_with_parent
 
 log = logging.getLogger("session")
 RUN_BROKE = 4

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from mlperf_llama_base.files import write_whole
+
 HOLD = "hold"  # its presence in a run directory makes the session wait
 GO = "go"  # holds the Unix time, by this machine's clock, at which the test begins
 READY = "ready"  # the phase in status.json meanwhile
@@ -26,6 +28,4 @@ def wait(session: Holding, run_dir: Path) -> None:
 
 def release(run_dir: Path, at: float) -> None:
     """Let the session of ``run_dir`` begin at Unix time ``at``."""
-    scratch = run_dir / ".go"
-    scratch.write_text(repr(at))
-    scratch.replace(run_dir / GO)
+    write_whole(run_dir / GO, repr(at).encode())

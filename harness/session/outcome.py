@@ -24,6 +24,7 @@ from harness.rundir.session import (
     Tokens,
     Worker,
 )
+from mlperf_llama_base.files import replacing
 from sut.hub import Hub
 from sut.workers.devices import short_name
 
@@ -160,6 +161,5 @@ def write_events(path: Path, hub: Hub) -> None:
             arrays[name] = pa.array(first - start, mask=first == 0)
         else:
             arrays[name] = pa.array(values - start if name.endswith("_ns") else values)
-    scratch = path.with_name(f".{path.name}")
-    pq.write_table(pa.table(arrays), scratch, compression="zstd")
-    scratch.replace(path)
+    with replacing(path) as scratch:
+        pq.write_table(pa.table(arrays), scratch, compression="zstd")

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import secrets
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from harness.rundir.session import Model
 from harness.session.journal import Journal
 from harness.workers import plan_workers
 from mlperf_llama_base.errors import HarnessError
+from mlperf_llama_base.scratch import ScratchFolder
 from qsl.dataset import Dataset
 from qsl.library import SampleLibrary
 from sut import engines
@@ -33,6 +31,7 @@ from sut.policies import make_order, make_policy
 from sut.supervisor import SupervisorOptions
 from sut.workers.base import WorkerPool
 
+SOCKET = "wire"
 DONE_GRACE_S = 3.0  # for workers that have nothing left to do
 BUSY_GRACE_S = 0.5  # for those whose work is of no use any more
 
@@ -55,10 +54,10 @@ class System:
         )
         journal.describe(dataset=_describe_data(self.dataset, self.library, config))
         journal.phase("starting workers")
-        self._scratch = Path(tempfile.mkdtemp(prefix="mlperf-llama-"))  # the local wire's socket, readable by us alone
         self.completions = Completions()
         with contextlib.ExitStack() as on_failure:
-            on_failure.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+            self._scratch = ScratchFolder(socket=len(SOCKET))  # of the local wire, for us alone
+            on_failure.callback(self._scratch.remove)
             self.hub, self._pool = self._connect(config, journal.run_dir)
             on_failure.pop_all()
         journal.follow(self.hub)
@@ -68,7 +67,7 @@ class System:
     def _connect(self, config: RunConfig, run_dir: Path) -> tuple[Hub, WorkerPool]:
         """The hub and the pool that its workers will be in."""
         workers = config.workers
-        bind = f"ipc://{self._scratch}/{secrets.token_hex(4)}"
+        bind = f"ipc://{self._scratch.path / SOCKET}"
         curve_keys = None
         if config.cluster.address == "local":
             from sut.workers.local import LocalPool
@@ -108,7 +107,7 @@ class System:
         with contextlib.suppress(HarnessError):
             self.hub.stop()
         self._pool.close(grace_s)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.remove()
 
 
 def _make_dispatcher(config: RunConfig, *, block: int) -> Dispatcher:

@@ -24,7 +24,7 @@ from harness.tune.state import State, with_settings
 from mlperf_llama_base import child
 from mlperf_llama_base.errors import HarnessError
 from mlperf_llama_base.files import WRITTEN_BY
-from sut.workers.orphans import die_with_parent
+from mlperf_llama_base.orphans import die_with_parent
 
 log = logging.getLogger("tune")
 

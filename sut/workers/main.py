@@ -23,6 +23,7 @@ import psutil
 import zmq
 
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, UserError
+from mlperf_llama_base.orphans import die_with_parent, die_with_pipe
 from sut import engines
 from sut.engines.base import Engine, IntArray
 from sut.messages import (
@@ -41,7 +42,6 @@ from sut.messages import (
     encode,
 )
 from sut.workers.devices import gpu_name, pin_near
-from sut.workers.orphans import die_with_parent, die_with_pipe
 
 log = logging.getLogger("worker")
 WARM_UP_TOKEN_LIMIT = 10_000  # ordinary words in every vocabulary in use; special ids lie at the ends

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import shutil
-import subprocess
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 import msgspec
 import ray
 
+from mlperf_llama_base import child
+from mlperf_llama_base.scratch import ScratchFolder
 from sut.messages import WorkerSpec
-from sut.workers.local import describe_exit, kill_group, launch
+from sut.workers.local import launch
 
 LOG_CHUNK = 64 << 10  # travels inside Ray's answer; more would go through the node's object store
 NODE_VARIABLE = "MLPERF_LLAMA_NODE"
@@ -46,10 +45,10 @@ class Host:
     """``run`` lasts as long as the worker process; the other calls are answered meanwhile."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: child.Child | None = None
         self._stopped = False
-        self._folder = Path(tempfile.mkdtemp(prefix="mlperf-llama-worker-"))
-        self._log = self._folder / "worker.log"
+        self._folder = ScratchFolder("worker")
+        self._log = self._folder.path / "worker.log"
 
     def location(self) -> Location:
         context = ray.get_runtime_context()
@@ -65,19 +64,19 @@ class Host:
             names = "-".join(spec.gpus)
             spec.cache_dir = str(Path.home() / ".cache" / "mlperf-llama" / "engine" / f"gpu-{names}")
         if self._stopped:
-            return -9, describe_exit(-9)
+            return -9, child.exit_in_words(-9)
         self._process = launch(spec)
         if self._stopped:
-            kill_group(self._process)
+            child.kill_group(self._process)
         code = self._process.wait()
-        kill_group(self._process)  # whatever it left behind
-        return code, describe_exit(code)
+        child.clean_up(self._process)
+        return code, child.exit_in_words(code)
 
     def stop(self) -> None:
         """SIGKILL the worker and its children; also one that is just being started."""
         self._stopped = True
         if self._process is not None:
-            kill_group(self._process)
+            child.kill_group(self._process)
 
     def log(self, offset: int) -> bytes:
         """Up to ``LOG_CHUNK`` bytes of the worker's log from ``offset``."""
@@ -85,7 +84,7 @@ class Host:
             file.seek(offset)
             chunk = file.read(LOG_CHUNK)
             if self._process is not None and self._process.returncode is not None and len(chunk) < LOG_CHUNK:
-                shutil.rmtree(self._folder, ignore_errors=True)  # the pool has all of it
+                self._folder.remove()  # the pool has all of it
             return chunk
         return b""
 

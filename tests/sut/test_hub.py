@@ -109,7 +109,14 @@ def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     for one in rigs:
         one.close()
     time.sleep(0.1)
-    assert not [p for p in psutil.Process().children(recursive=True) if "sut.workers.main" in " ".join(p.cmdline())]
+    assert not [p for p in psutil.Process().children(recursive=True) if is_worker(p)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "sut.workers.main" in " ".join(process.cmdline())
+    except psutil.Error:  # it has ended already
+        return False
 
 
 def assert_complete(rig: Rig, count: int, *, first: bool = True) -> None:
