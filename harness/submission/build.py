@@ -22,6 +22,7 @@ from harness.inventory.system import collect, git_revision
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 from harness.loadgen.test06 import verify, write_test06
 from harness.rundir import names
+from harness.rundir.session import Engine
 from harness.submission import calibration, documents, scrub
 from harness.submission.accuracy_truncation import truncate
 from harness.submission.identities import Identity, local_identity
@@ -123,7 +124,7 @@ def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
     if not order.system_yaml.exists():
         described = draft(
             hardware=_machine(run),
-            engine=run.result.get("engine") or {},
+            engine=run.result.engine or Engine(),
             nodes=max(1, len(run.nodes)),
             accelerators=_accelerators(run),
         )
@@ -143,8 +144,8 @@ def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
 
 def _machine(run: Run) -> dict[str, Any]:
     """The machine as the run recorded it, in the form of ``inventory.system.collect``; this one if it recorded none."""
-    hardware, versions = run.result.get("hardware"), run.result.get("versions") or {}
-    if not isinstance(hardware, dict) or "cpu" not in hardware:
+    hardware, versions = run.result.hardware, run.result.versions
+    if hardware is None or "cpu" not in hardware:
         return collect()
     software = {k: v for k, v in versions.items() if k not in ("git_revision", "loadgen") and " " not in k}
     return hardware | {"software": software, "git_revision": versions.get("git_revision")}
@@ -152,10 +153,10 @@ def _machine(run: Run) -> dict[str, Any]:
 
 def _accelerators(run: Run) -> int | None:
     """GPUs a node that worked; 0 if the workers had none, None if the run does not tell."""
-    workers = run.result["workers"]
+    workers = run.result.workers
     if not workers:
         return None
-    used = sum(len(w.get("gpus") or []) or int(w.get("gpu") not in (None, "")) for w in workers)
+    used = sum(len(worker.gpus or []) or int(bool(worker.gpu)) for worker in workers)
     return used // max(1, len(run.nodes))
 
 
@@ -201,12 +202,12 @@ def _scenario(system: SystemRuns, runs: ScenarioRuns, order: Order, target: Path
         runs,
         benchmark=system.rules.name,
         system_id=order.system_id,
-        weights=starting_weights(performance.result.get("model") or {}),
+        weights=starting_weights(performance.result.model),
         samples=system.rules.samples,
     )
     _write(target / "README.md", (f"> {REHEARSAL}\n\n" if order.rehearsal else "") + text)
     if compliance := runs.runs.get(Mode.COMPLIANCE):
-        eos = (compliance.result.get("engine") or {}).get("eos_token_ids")
+        eos = compliance.result.engine.eos_token_ids if compliance.result.engine else None
         result = verify(compliance.path, eos) if eos else verify(compliance.path)
         write_test06(compliance.path, target, result)
 
@@ -230,7 +231,7 @@ def _text_of(path: Path) -> str:
 def _other_code(system: SystemRuns) -> Iterator[str]:
     """src/ gets the code that is here now; say so where the runs were made with another."""
     here = git_revision()
-    for revision in sorted({str((run.result.get("versions") or {}).get("git_revision")) for run in system.all}):
+    for revision in sorted({str(run.result.versions.get("git_revision")) for run in system.all}):
         if revision != here or revision.endswith("-dirty"):
             yield f"runs were made with the code at {revision}, src/ holds that at {here}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.rundir.session import Engine, Model
 from harness.submission.measurements import UNTRANSFORMED, short_format, starting_weights
 from harness.submission.runs import Run
 from mlperf_llama_base.errors import UserError
@@ -18,6 +19,7 @@ TITLE = """\
 What the engines reported of themselves when they had loaded the model, run by run; nothing here was written by hand
 unless it says so. No weights were retrained, pruned or otherwise changed.
 """
+UNTOLD = "not reported by the engine"
 SHOWN = ("dtype", "quantization", "layer_methods", "attention_backend", "attention", "dropped_args", "overridden_args")
 
 
@@ -28,7 +30,7 @@ def section(title: str, runs: list[Run], *, notes: str = "") -> str:
     """
     lines = [f"## {title}", ""]
     for engine, model, names in _distinct(runs):
-        quantization = (engine.get("facts") or {}).get("quantization")
+        quantization = engine.facts.get("quantization")
         scheme = quantization.get("activation_scheme") if isinstance(quantization, dict) else None
         if scheme == "static" and not notes:
             raise UserError(
@@ -36,7 +38,7 @@ def section(title: str, runs: list[Run], *, notes: str = "") -> str:
                 "--calibration-notes FILE (only MLCommons' calibration set is allowed)"
             )
         lines += [
-            f"Runs: {', '.join(names)}. Engine: {engine.get('name')} {engine.get('version')}.",
+            f"Runs: {', '.join(names)}. Engine: {engine.name} {engine.version}.",
             "",
             "| what | how |",
             "|---|---|",
@@ -51,49 +53,47 @@ def section(title: str, runs: list[Run], *, notes: str = "") -> str:
     return "\n".join(lines) + (f"{notes.strip()}\n\n" if notes else "")
 
 
-def _distinct(runs: list[Run]) -> list[tuple[dict[str, Any], dict[str, Any], list[str]]]:
+def _distinct(runs: list[Run]) -> list[tuple[Engine, Model | None, list[str]]]:
     """(engine, model, names of the runs) once for each different pair of number formats."""
-    groups: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {}
+    groups: dict[str, tuple[Engine, Model | None, list[str]]] = {}
     for run in runs:
-        engine, model = run.result.get("engine") or {}, run.result.get("model") or {}
-        key = repr([engine.get("version"), engine.get("weight_dtype"), engine.get("kv_cache_dtype"), _facts(engine)])
-        groups.setdefault(key, (engine, model, []))[2].append(run.name)
+        engine = run.result.engine or Engine()
+        key = repr([engine.version, engine.weight_dtype, engine.kv_cache_dtype, _facts(engine)])
+        groups.setdefault(key, (engine, run.result.model, []))[2].append(run.name)
     return list(groups.values())
 
 
-def _facts(engine: dict[str, Any]) -> list[tuple[str, Any]]:
-    facts = engine.get("facts") or {}
-    return [(key, facts[key]) for key in SHOWN if facts.get(key) not in (None, [], {}, "")]
+def _facts(engine: Engine) -> list[tuple[str, Any]]:
+    return [(key, engine.facts[key]) for key in SHOWN if engine.facts.get(key) not in (None, [], {}, "")]
 
 
-def _weights(engine: dict[str, Any], quantization: Any) -> str:
-    name = str(engine.get("weight_dtype"))
+def _weights(engine: Engine, quantization: Any) -> str:
+    name = str(engine.weight_dtype)
     if name in UNTRANSFORMED:
         return f"{short_format(name)}, as published, no transformation"
     if isinstance(quantization, dict):
         origin = "in the checkpoint" if quantization.get("from_checkpoint") else "by the engine while loading"
         return f"{short_format(name)}, quantised {origin} (method {quantization.get('method')})"
-    return f"{short_format(name)}, quantised (method {quantization or 'not told by the engine'})"
+    return f"{short_format(name)}, quantised (method {quantization or UNTOLD})"
 
 
-def _activations(engine: dict[str, Any], quantization: Any, scheme: Any) -> str:
-    compute = short_format(str((engine.get("facts") or {}).get("dtype") or "not told by the engine"))
+def _activations(engine: Engine, quantization: Any, scheme: Any) -> str:
+    compute = short_format(str(engine.facts.get("dtype") or UNTOLD))
     if not quantization:
         return compute
     words = {"dynamic": "scales computed at run time (dynamic)", "static": "scales fixed beforehand (static)"}
-    return f"{words.get(str(scheme), 'scheme not told by the engine')}; unquantised operations in {compute}"
+    return f"{words.get(str(scheme), f'scheme {UNTOLD}')}; unquantised operations in {compute}"
 
 
-def _kv_cache(engine: dict[str, Any]) -> str:
-    name = str(engine.get("kv_cache_dtype"))
-    scales = (engine.get("facts") or {}).get("kv_cache_scales")
-    return short_format(name) + (f"; {scales}" if scales else "")
+def _kv_cache(engine: Engine) -> str:
+    scales = engine.facts.get("kv_cache_scales")
+    return short_format(str(engine.kv_cache_dtype)) + (f"; {scales}" if scales else "")
 
 
 def _data(quantization: Any, scheme: Any) -> str:
     if not quantization or scheme == "dynamic":
         return "none was used"
-    return "see the notes below" if scheme == "static" else "not told by the engine"
+    return "see the notes below" if scheme == "static" else UNTOLD
 
 
 def _cell(value: Any) -> str:

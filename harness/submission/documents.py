@@ -42,9 +42,9 @@ Required by mlcommons/inference_policies inference_rules.adoc, Datacenter Bandwi
 def readme(runs: ScenarioRuns, *, benchmark: str, system_id: str, weights: str, samples: int) -> str:
     """README.md of a scenario: figures, command lines, versions."""
     performance = runs.runs[Mode.PERFORMANCE].result
-    figures = [("samples/s", performance.get("samples_per_second")), ("tokens/s", performance.get("tokens_per_second"))]
-    for name in ("ttft_ms", "tpot_ms"):
-        figures.append((f"{name[:-3].upper()} p99 (ms)", (performance.get(name) or {}).get("p99")))
+    figures = [("samples/s", performance.samples_per_second), ("tokens/s", performance.tokens_per_second)]
+    for name, latency in (("TTFT", performance.ttft_ms), ("TPOT", performance.tpot_ms)):
+        figures.append((f"{name} p99 (ms)", latency.p99 if latency else None))
     summary = "| figure | value |\n|---|---|\n"
     summary += "\n".join(f"| {name} | {value:.6g} |" for name, value in figures if value is not None)
     commands = "\n".join(
@@ -53,7 +53,7 @@ def readme(runs: ScenarioRuns, *, benchmark: str, system_id: str, weights: str, 
         f"    --model MODEL --dataset DATASET --output runs/{runs.scenario}/{mode}"
         for mode in runs.runs
     )
-    versions = "\n".join(f"- {name}: {version}" for name, version in performance["versions"].items())
+    versions = "\n".join(f"- {name}: {version}" for name, version in performance.versions.items())
     return README.format(
         benchmark=benchmark,
         scenario=runs.scenario.directory,
@@ -74,7 +74,7 @@ def bandwidth_rows(system: SystemRuns, *, system_id: str, networking: str) -> Ro
     """One row of the bandwidth table for each scenario."""
     rows = {}
     for runs in system.scenarios.values():
-        rate, scenario = runs.runs[Mode.PERFORMANCE].result.get("samples_per_second") or 0.0, runs.scenario.directory
+        rate, scenario = runs.runs[Mode.PERFORMANCE].result.samples_per_second or 0.0, runs.scenario.directory
         need = f"{rate * INPUT_BYTES / 1e6:.3f} MB/s"
         rows[system_id, scenario] = f"| {system_id} | {scenario} | {rate:.2f} | {need} | {networking} |"
     return rows

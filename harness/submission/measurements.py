@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from harness.rundir.session import Model
 from harness.submission.runs import Run
 
 REFERENCE = "https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct"
@@ -17,23 +17,24 @@ def short_format(name: str) -> str:
     return SHORT.get(name, name)
 
 
-def starting_weights(model: dict[str, Any]) -> str:
+def starting_weights(model: Model | None) -> str:
     """Where the weights come from: the reference with its revision, or the folder's name of another model."""
-    revision = model.get("revision")
-    if model.get("is_llama_3_1_8b"):
-        return f"{REFERENCE}/tree/{revision}" if revision else REFERENCE
-    return Path(str(model.get("path") or "unknown")).name
+    if model is None:
+        return "unknown"
+    if model.is_llama_3_1_8b:
+        return f"{REFERENCE}/tree/{model.revision}" if model.revision else REFERENCE
+    return Path(model.path or "unknown").name
 
 
 def measurements(run: Run) -> dict[str, str]:
     """The five required fields, for the engine and model of ``run`` (mlcommons/policies, model-info metadata)."""
-    engine = run.result.get("engine") or {}
-    weights = short_format(str(engine.get("weight_dtype") or "unknown"))
-    transformed = str(engine.get("weight_dtype")) not in UNTRANSFORMED
+    dtype = run.result.engine.weight_dtype if run.result.engine else None
+    weights = short_format(dtype or "unknown")
+    transformed = dtype not in UNTRANSFORMED
     return {
         "input_data_types": "int32",
         "retraining": "No",
-        "starting_weights_filename": starting_weights(run.result.get("model") or {}),
+        "starting_weights_filename": starting_weights(run.result.model),
         "weight_data_types": weights,
         "weight_transformations": f"quantization to {weights} (documentation/calibration.md)" if transformed else "No",
     }

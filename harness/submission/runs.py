@@ -12,9 +12,9 @@ import yaml
 
 from harness.config import Benchmark, Mode, Scenario
 from harness.rundir import names
+from harness.rundir.result import Result, read_result
 from harness.submission.rules import DATACENTER, EDGE, Rules
-from harness.verdict.result import build_result
-from mlperf_llama_base import files
+from harness.verdict.result import result_of
 from mlperf_llama_base.errors import UserError
 from mlperf_llama_base.files import sha256_of
 
@@ -28,24 +28,25 @@ class Run:
     """One finished run. ``result``: built anew from its files, so that an edited result.json helps nobody."""
 
     path: Path
-    result: dict[str, Any]
-    recorded: dict[str, Any]
+    result: Result
+    recorded: Result
 
     @classmethod
     def load(cls, path: Path) -> Run:
         """Read a run directory. Raises ``UserError`` if it has no readable result.json."""
-        recorded = files.read_json(path / names.RESULT)
-        if not isinstance(recorded, dict):
-            raise UserError(f"{path / names.RESULT} is missing or damaged: the run did not end; run it again")
-        return cls(path, build_result(path), recorded)
+        try:
+            recorded = read_result(path)
+        except UserError as error:
+            raise UserError(f"{error}: the run did not end; run it again") from error
+        return cls(path, result_of(path), recorded)
 
     @property
     def key(self) -> tuple[Benchmark, Scenario, Mode]:
-        return Benchmark(self.result["benchmark"]), Scenario(self.result["scenario"]), Mode(self.result["mode"])
+        return Benchmark(self.result.benchmark), Scenario(self.result.scenario), Mode(self.result.mode)
 
     @property
     def name(self) -> str:
-        return f"{self.result['scenario']} {self.result['mode']}"
+        return f"{self.result.scenario} {self.result.mode}"
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -56,11 +57,11 @@ class Run:
     @property
     def nodes(self) -> list[str]:
         """Names of the machines that worked."""
-        return sorted({str(w["node"]) for w in self.result["workers"] if w.get("node")})
+        return sorted({worker.node for worker in self.result.workers if worker.node})
 
     def altered(self) -> Iterator[str]:
         """Logs that are no longer those that result.json was made from."""
-        for name, digest in ((self.recorded.get("loadgen") or {}).get("sha256") or {}).items():
+        for name, digest in self.recorded.loadgen.sha256.items():
             if not (self.path / name).is_file() or sha256_of(self.path / name) != digest:
                 yield f"{name} is not the file that result.json was made from"
 
@@ -127,10 +128,10 @@ def refusals(system: SystemRuns, *, closed: bool, allow_invalid: bool = False, r
     found: dict[str, list[str]] = {}  # the same reason of several runs is told once
     for run in system.all:
         texts = list(run.altered())
-        if not run.result["valid"] and not allow_invalid:
-            texts += [f"not valid: {text}" for text in run.result["invalid_reasons"]]
+        if not run.result.valid and not allow_invalid:
+            texts += [f"not valid: {text}" for text in run.result.invalid_reasons]
         if closed and not rehearsal:
-            texts += [f"not submittable: {text}" for text in run.result["not_submittable_reasons"]]
+            texts += [f"not submittable: {text}" for text in run.result.not_submittable_reasons]
         for text in texts:
             found.setdefault(text, []).append(run.name)
     for text, runs in found.items():
@@ -143,7 +144,7 @@ def refusals(system: SystemRuns, *, closed: bool, allow_invalid: bool = False, r
 def remarks(system: SystemRuns) -> Iterator[str]:
     """What no rule forbids and a reviewer would ask about."""
     for run in system.all:
-        yield from (f"{run.name}: {remark['text']}" for remark in run.result["remarks"])
+        yield from (f"{run.name}: {remark.text}" for remark in run.result.remarks)
     for scenario in system.scenarios.values():
         yield from _lengths(scenario, above=LENGTHS_ASK, below=LENGTHS_DIFFER)
 
@@ -151,7 +152,7 @@ def remarks(system: SystemRuns) -> Iterator[str]:
 def _lengths(scenario: ScenarioRuns, *, above: float, below: float = float("inf")) -> Iterator[str]:
     """Performance and accuracy run whose outputs differ in length by a share between the two."""
     pair = [scenario.runs.get(mode) for mode in (Mode.PERFORMANCE, Mode.ACCURACY)]
-    timed, scored = ((run.result.get("tokens") or {}).get("output_mean") if run else None for run in pair)
+    timed, scored = (run.result.tokens.output_mean if run else None for run in pair)
     if timed and scored and above < abs(timed - scored) / scored <= below:
         yield (
             f"{scenario.scenario} outputs have {timed:.1f} tokens on average in the performance run, {scored:.1f} "
@@ -182,6 +183,6 @@ def _differences(scenario: ScenarioRuns) -> Iterator[str]:
             if first.config.get(part) != other.config.get(part):
                 yield f"{first.name} and {other.name} ran with different {part} settings: same code is asked for"
         for part, key in SAME_FACTS:
-            ours, theirs = ((run.result.get(part) or {}).get(key) for run in (first, other))
+            ours, theirs = (getattr(getattr(run.result, part), key, None) for run in (first, other))
             if ours != theirs:
                 yield f"{first.name} and {other.name} ran with different {part} {key}: {ours} and {theirs}"

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from harness.rundir.session import Engine
 from harness.submission.rules import STATUSES, SYSTEM_FIELDS
 from mlperf_llama_base.errors import UserError, nearest
 
@@ -33,7 +34,7 @@ HEADER = """\
 """
 
 
-def draft(*, hardware: dict[str, Any], engine: dict[str, Any], nodes: int, accelerators: int | None) -> dict[str, str]:
+def draft(*, hardware: dict[str, Any], engine: Engine, nodes: int, accelerators: int | None) -> dict[str, str]:
     """Return the fields of a description, blanks included. ``hardware``: what ``inventory.system.collect`` gives.
 
     ``accelerators``: GPUs a node that worked; None: all that are there.
@@ -106,14 +107,14 @@ def _accelerator(gpu: dict[str, Any], count: int | None) -> dict[str, str]:
     return fields
 
 
-def _software(hardware: dict[str, Any], engine: dict[str, Any]) -> dict[str, str]:
+def _software(hardware: dict[str, Any], engine: Engine) -> dict[str, str]:
     software, gpu, system = (hardware.get(name) or {} for name in ("software", "gpu", "os"))
     named = [f"{word} {gpu[key]}" for word, key in (("driver", "driver"), ("CUDA", "cuda")) if gpu.get(key)]
-    skip = {engine.get("name"), "msgspec", "pyzmq", "evaluate", "rouge-score", "rouge-score-rs", "nltk"}
+    skip = {engine.name, "msgspec", "pyzmq", "evaluate", "rouge-score", "rouge-score-rs", "nltk"}
     named += [f"{name} {version}" for name, version in software.items() if name not in skip]
     revision = hardware.get("git_revision")
     return {
-        "framework": f"{engine.get('name')} {engine.get('version')}" if engine.get("name") else "",
+        "framework": f"{engine.name} {engine.version}" if engine.name else "",
         "other_software_stack": ", ".join(named),
         "operating_system": f"{system.get('name') or ''} ({system.get('kernel') or 'kernel unknown'})".strip(),
         "sw_notes": f"mlperf-llama at {revision[:12]}" if revision else "mlperf-llama",

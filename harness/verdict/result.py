@@ -43,19 +43,20 @@ def build_result(run_dir: Path) -> dict[str, Any]:
 
     Raises ``UserError`` if ``run_dir`` is no run directory or a file that this project wrote in it is damaged.
     """
-    built: dict[str, Any] = msgspec.to_builtins(_build(run_dir))
+    built: dict[str, Any] = msgspec.to_builtins(result_of(run_dir))
     return built
 
 
 def write_result(run_dir: Path) -> dict[str, Any]:
     """Build result.json, replace it in one step, and return it."""
-    built = _build(run_dir)
+    built = result_of(run_dir)
     write_record(run_dir / RESULT, built)
     tree: dict[str, Any] = msgspec.to_builtins(built)
     return tree
 
 
-def _build(run_dir: Path) -> Result:
+def result_of(run_dir: Path) -> Result:
+    """As ``build_result``, typed."""
     run = Evidence.load(run_dir)
     return _result(run, judge(run))
 

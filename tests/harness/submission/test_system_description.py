@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from harness.inventory import system
+from harness.rundir.session import Engine
 from harness.submission.rules import SYSTEM_FIELDS
 from harness.submission.system_description import BLANK, GIVEN, complete, draft, read_yaml, write_yaml
 from mlperf_llama_base.errors import UserError
@@ -45,7 +46,7 @@ HARDWARE: dict[str, Any] = {
     "software": {"python": "3.12.3", "torch": "2.11.0", "vllm": "0.26.0"},
     "git_revision": "0123456789abcdef0123",
 }
-ENGINE = {"name": "vllm", "version": "0.26.0"}
+ENGINE = Engine(name="vllm", version="0.26.0")
 
 
 def described(**changes: Any) -> dict[str, str]:
