@@ -8,11 +8,16 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 GRACE_S = (
     30  # pytest-timeout interrupts Python; what hangs in a library's own code, or blocks signals, is ended after this
 )
 STDERR = pytest.StashKey[int]()
+
+# The same examples everywhere, and no verdict on how long one takes
+settings.register_profile("project", max_examples=60, deadline=None, derandomize=True, database=None)
+settings.load_profile("project")
 
 # A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C
 signal.signal(signal.SIGINT, signal.default_int_handler)
