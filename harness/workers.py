@@ -80,4 +80,5 @@ def worker_spec(config: RunConfig, number: int, *, run_dir: Path) -> WorkerSpec:
         log_file=str(run_dir / WORKERS / f"worker-{number}.log"),
         warm_up_lengths=[16 + 1024 * k // max(1, prompts - 1) for k in range(prompts)],
         heartbeat_s=config.workers.heartbeat_s,
+        pin_numa=config.workers.pin_numa,
     )

@@ -94,6 +94,7 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
     cache_dir: str | None = None
     warm_up_lengths: list[int] = []
     heartbeat_s: float = 1.0
+    pin_numa: bool = True
     curve_server_key: bytes | None = None
     curve_public_key: bytes | None = None
     curve_secret_key: bytes | None = None
@@ -101,11 +102,12 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
 
 
 class Hello(msgspec.Struct, tag="hello"):
-    """First message of a worker process, before it loads its engine."""
+    """First message of a worker process, before it loads its engine. ``numa_nodes``: those that it is bound to."""
 
     pid: int
     node: str
     gpu: str | None = None
+    numa_nodes: list[int] = []
 
 
 class Ready(msgspec.Struct, tag="ready"):

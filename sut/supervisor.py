@@ -72,6 +72,7 @@ class WorkerView:
     state: State = State.STARTING
     node: str = ""
     gpu: str | None = None
+    numa_nodes: list[int] = field(default_factory=list)
     pid: int = 0
     restarts: int = 0
     beyond_help: bool = False
@@ -125,6 +126,7 @@ class Supervisor:
 
     def hello(self, view: WorkerView, message: Hello) -> None:
         view.pid, view.node, view.gpu, view.state = message.pid, message.node, message.gpu, State.LOADING
+        view.numa_nodes = message.numa_nodes
 
     def ready(self, view: WorkerView, message: Ready, now: float) -> None:
         view.state, view.fault = State.READY, ""

@@ -94,7 +94,10 @@ class Numa(Check):
         if nodes == 1:
             return passed("one node")
         if context.uses_gpus and not context.config.workers.pin_numa:
-            return warn(f"{nodes} nodes, and workers are not pinned", "set workers.pin_numa=true")
+            return warn(
+                f"{nodes} nodes, and workers may run on the cores of any",
+                "set workers.pin_numa=true: each is bound to the cores beside its GPU",
+            )
         if context.on_cpu and context.workers == 1:
             return warn(
                 f"{nodes} nodes and one CPU worker: half of its memory accesses are remote", f"use --workers {nodes}"

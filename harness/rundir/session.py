@@ -35,12 +35,14 @@ class Tokens(msgspec.Struct, kw_only=True):
 
 
 class Worker(msgspec.Struct, kw_only=True):
-    """One worker at the end of the test. ``busy_fraction``: of its heartbeats, how many had work."""
+    """One worker at the end of the test. ``busy_fraction``: of its heartbeats, how many had work. ``numa_nodes``: those
+    whose cores it was bound to; none where the machine has one, or it was not bound."""
 
     id: int | str
     node: str | None = None
     gpu: str | None = None
     gpus: list[int | str] | None = None
+    numa_nodes: list[int] | None = None
     pid: int | None = None
     state: str | None = None
     samples: int | None = None

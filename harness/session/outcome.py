@@ -117,6 +117,7 @@ def _workers(hub: Hub) -> list[Worker]:
             node=w.node,
             gpu=w.gpu,
             gpus=[short_name(gpu) for gpu in w.spec.gpus],
+            numa_nodes=w.numa_nodes,
             pid=w.pid,
             state=w.state,
             samples=w.samples,

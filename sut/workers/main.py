@@ -41,7 +41,8 @@ from sut.messages import (
     decode_to_worker,
     encode,
 )
-from sut.workers.devices import gpu_name, pin_near
+from sut.workers import numa
+from sut.workers.devices import gpu_name
 
 log = logging.getLogger("worker")
 WARM_UP_TOKEN_LIMIT = 10_000  # ordinary words in every vocabulary in use; special ids lie at the ends
@@ -150,8 +151,7 @@ class Wire(threading.Thread):
 
 def serve(spec: WorkerSpec) -> int:
     """Load the engine, say so, and work until told to stop. Returns the exit status."""
-    if spec.gpus:
-        pin_near(spec.gpus[0])
+    numa_nodes = numa.pin(spec.gpus) if spec.pin_numa else []
     try:
         engine = engines.create(spec.engine)
     except HarnessError as error:
@@ -161,7 +161,7 @@ def serve(spec: WorkerSpec) -> int:
     wire = Wire(spec, engine or _NoEngine())
     wire.start()
     node = os.environ.get("MLPERF_LLAMA_NODE") or platform.node()
-    wire.send(Hello(os.getpid(), node, gpu_name(spec.gpus[0]) if spec.gpus else None))
+    wire.send(Hello(os.getpid(), node, gpu_name(spec.gpus[0]) if spec.gpus else None, numa_nodes))
     status = 1
     try:
         if engine is None:

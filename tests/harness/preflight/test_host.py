@@ -18,6 +18,7 @@ import pytest
 from harness.preflight import clock, host, storage
 from harness.preflight.base import Context, Status
 from harness.preflight.model_files import ModelFolder
+from harness.workers import worker_spec
 from tests.harness.preflight.fakes import GIB, gpu, make, node
 
 
@@ -68,7 +69,12 @@ def test_numa(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / "node" / name).mkdir(parents=True)
     assert host.Numa().run(make()).status is Status.WARN
     assert host.Numa().run(make(node(gpu()))).status is Status.PASS
-    assert host.Numa().run(make(node(gpu()), workers__pin_numa=False)).status is Status.WARN
+    free = host.Numa().run(make(node(gpu()), workers__pin_numa=False))
+    assert (free.status, "set workers.pin_numa=true" in str(free.advice)) == (Status.WARN, True)
+    # what it advises is what a worker is then told (tests/sut/workers/test_numa.py: and does)
+    for pinned in (True, False):
+        spec = worker_spec(make(workers__pin_numa=pinned).config, 0, run_dir=tmp_path)
+        assert spec.pin_numa is pinned
 
 
 def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
