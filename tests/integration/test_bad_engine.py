@@ -10,6 +10,8 @@ import pytest
 from tests.helpers.command import assert_refused, command, read
 from tests.helpers.rows import rows, write_rows
 
+pytestmark = pytest.mark.timeout(300)
+
 SAMPLES = 160
 
 

@@ -18,6 +18,8 @@ from tests.helpers.command import Done, assert_refused, command, mounted, read
 from tests.helpers.rows import rows, write_rows
 from tests.integration import tiny_model
 
+pytestmark = pytest.mark.timeout(300)
+
 SHORT = ("--set", "loadgen.min_duration_ms=0", "--set", "loadgen.min_query_count=1", "--set", "monitor.enabled=false")
 NULL = ("--engine", "null", *SHORT)
 ON_CPU = ("--engine", "transformers", "--set", "engine.device=cpu", *SHORT)

@@ -14,6 +14,8 @@ from tests.helpers.rows import rows, write_rows
 from tests.integration import tiny_model
 from tests.integration.ties import Tokens, count_ties
 
+pytestmark = pytest.mark.timeout(300)
+
 COUNT = 64
 VARIANTS = {
     "offline": ("--scenario", "offline"),

@@ -15,6 +15,8 @@ from tests.helpers.command import Done, Started, assert_refused, read, started
 from tests.helpers.rows import rows, write_rows
 from tests.helpers.waiting import until
 
+pytestmark = pytest.mark.timeout(300)
+
 Settings = dict[str, object]
 FOR_EVER: Settings = {"engine.args.step_ms": 5, "loadgen.min_duration_ms": 600_000, "loadgen.target_qps": 40}
 HANGING: Settings = {"engine.args.fault": "hang@10", "engine.args.max_num_seqs": 4}  # after two waves of answers

@@ -20,6 +20,8 @@ from tests.helpers.waiting import until
 from tests.integration import tiny_model
 from tests.integration.ties import Tokens, count_ties
 
+pytestmark = pytest.mark.timeout(300)
+
 COUNT = 300
 RUNS = int(os.environ.get("KILL_RUNS", "3"))
 STRIKES = [("kill", number) for number in range(RUNS)] + [("stop", number) for number in range(max(1, RUNS // 10))]

@@ -17,6 +17,8 @@ from tests.helpers.command import Done, answers, command, read
 from tests.helpers.rows import rows, write_rows
 from tests.integration import tiny_model
 
+pytestmark = pytest.mark.timeout(300)
+
 SCENARIOS = ("offline", "server", "interactive", "singlestream")
 MODES = ("performance", "accuracy", "compliance")
 ROWS, LENGTH, QUERIES = 24, 8, 480

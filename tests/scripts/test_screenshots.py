@@ -10,6 +10,8 @@ import pytest
 from tests.harness.fake_run import write_run
 from tests.scripts.conftest import SCRIPTS, run
 
+pytestmark = pytest.mark.timeout(240)
+
 
 @pytest.mark.browser
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium: apt-get install chromium")

@@ -11,6 +11,8 @@ from tests.helpers.command import command
 from tests.helpers.rows import row, write_rows
 from tests.helpers.tokenizers import write_words
 
+pytestmark = pytest.mark.timeout(240)
+
 
 def call(*arguments: object, code: int = 0) -> str:
     done = command("benchmark", *map(str, arguments))

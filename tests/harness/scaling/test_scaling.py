@@ -22,6 +22,8 @@ from harness.scaling.figures import rate
 from harness.scaling.measure import default_counts
 from tests.helpers.command import settings
 
+pytestmark = pytest.mark.timeout(240)
+
 NULL = [
     "--engine",
     "null",

@@ -27,6 +27,8 @@ from tests.harness.submission.spoil import ids
 from tests.helpers.rows import row, write_rows
 from tests.helpers.tokenizers import write_words
 
+pytestmark = pytest.mark.timeout(240)
+
 COUNT = Benchmark.DATACENTER.sample_count
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("", "ra", "lin", "stom", "verde")]
 

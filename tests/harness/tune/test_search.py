@@ -13,6 +13,8 @@ from harness.tune.search import QUEUEING, Search, queueing_ceiling
 from harness.tune.verdict import Probe
 from tests.harness.tune.virtual import Virtual, true_knee
 
+pytestmark = pytest.mark.timeout(240)
+
 # the time of a step binds long before the engine is full; the slots are full first and queueing decides; an H100's size
 STEP_BOUND = {"step_ms": 8, "sequence_us": 10, "prefill_us": 3, "output_tokens": 32, "max_num_seqs": 1024}
 SLOT_BOUND = {"step_ms": 5, "sequence_us": 31, "prefill_us": 2, "output_tokens": 32, "max_num_seqs": 128}

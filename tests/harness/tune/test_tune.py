@@ -23,6 +23,8 @@ from harness.tune.state import Options
 from mlperf_llama_base.errors import UserError
 from qsl.synthetic import synthesize
 
+pytestmark = pytest.mark.timeout(240)
+
 ENGINE = "{step_ms: 5, sequence_us: 20, prefill_us: 1, output_tokens: 8, max_num_seqs: 16}"
 
 

@@ -13,6 +13,8 @@ from mlperf_llama_base.errors import EnvironmentFault
 from sut.engines import create
 from sut.messages import Completion, EngineSettings, Request
 
+pytestmark = pytest.mark.timeout(300)
+
 NEW = 20
 QUESTIONS = ("What is the capital of France?", "Name three colours.", "Write one sentence about the sea, please.")
 

@@ -23,7 +23,7 @@ from tests.helpers.tokenizers import write_words
 from tests.sut.engines import tiny_llama
 from tests.sut.engines.tiny_llama import TinyLlama
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from sut.engines import create
 from sut.engines.transformers import TransformersEngine
 from sut.messages import Completion, EngineSettings, Event, Failure, FirstToken, Request
 
+pytestmark = pytest.mark.timeout(240)
+
 VOCABULARY = 211
 CONTEXT = 160
 EOS = [3, 7]

@@ -25,7 +25,7 @@ from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure,
 from tests.sut.engines import tiny_llama
 from tests.sut.engines.tiny_llama import TinyLlama
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
 ARGS = {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 16, "max_model_len": 256}
 ROOT = Path(__file__).parents[3]

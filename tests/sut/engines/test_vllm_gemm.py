@@ -15,7 +15,7 @@ from vllm.platforms import PlatformEnum  # noqa: E402
 
 from sut.engines import vllm_gemm  # noqa: E402
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
