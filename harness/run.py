@@ -42,7 +42,7 @@ def execute(config: RunConfig, *, console: Console | None = None) -> int:
         console.print(f"warning: {text}", highlight=False, markup=False)
     with claimed(config) as claim:
         run_dir = claim.path
-        with _writing(run_dir):
+        with writing(run_dir):
             config.save(run_dir / names.CONFIG)
             files.write_json(run_dir / names.SYSTEM, collect())
         if not config.skip_preflight:
@@ -52,7 +52,7 @@ def execute(config: RunConfig, *, console: Console | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _writing(run_dir: Path) -> Iterator[None]:
+def writing(run_dir: Path) -> Iterator[None]:
     """A full disk is a fault of the environment wherever it is met."""
     try:
         yield
@@ -95,7 +95,7 @@ def check_environment(config: RunConfig, run_dir: Path, console: Console) -> Non
     from harness.preflight import Status, run_preflight
 
     report = run_preflight(config)
-    with _writing(run_dir):
+    with writing(run_dir):
         report.save(run_dir / names.PREFLIGHT)
     for finding in report.findings:
         if finding.status is Status.FAIL:
@@ -182,19 +182,20 @@ def conclude(config: RunConfig, run_dir: Path, console: Console) -> int:
     """Score, judge, write result.json and print the verdict. Returns the exit code."""
     from harness.verdict.result import write_result
 
+    with writing(run_dir):
+        result = write_result(run_dir)  # first of all: what comes now may fail, the run is over
     unscored: HarnessError | None = None
     if config.mode is Mode.ACCURACY:
         from harness.accuracy.score_run import score_run
 
         began = time.monotonic()
         try:
-            with _writing(run_dir):
+            with writing(run_dir):
                 score_run(run_dir, scorer=config.scorer)
+                result = write_result(run_dir)
             console.print(f"scored in {time.monotonic() - began:.1f} s", highlight=False)
         except HarnessError as error:
             unscored = error  # what ran has its record all the same
-    with _writing(run_dir):
-        result = write_result(run_dir)
     if unscored:
         raise type(unscored)(f"the run ended well but cannot be scored: {unscored} (mlperf-llama accuracy {run_dir})")
     print_result(result, run_dir, console)

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "benchmark": ("app", "Run everything a submission needs: datacenter, edge, coordinated."),
     "tune": ("tune", "Find the highest rate that LoadGen calls valid."),
     "scaling": ("scaling", "Measure with 1, 2, 4, ... all workers and report the efficiency."),
+    "judge": ("judge", "Write the verdict on a finished run again, from its files."),
     "accuracy": ("accuracy", "Score a run's accuracy log (ROUGE)."),
     "report": ("report", "Write the report of one or more runs as HTML and Markdown."),
     "compare": ("compare", "Show which settings and figures of two runs differ."),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from harness.rundir.names import STATUS
 
 SILENT_S = 120.0
 
@@ -19,33 +22,49 @@ def watch(
     from rich.console import Console
 
     from harness import progress
-    from harness.rundir import names
     from mlperf_llama_base.errors import UserError
 
     end = time.monotonic() + wait
     while progress.read_status(run_dir) is None:
         if time.monotonic() >= end:
-            raise UserError(f"{run_dir} has no {names.STATUS}: no run writes there; give the --output of a run")
+            raise UserError(f"{run_dir} has no {STATUS}: no run writes there; give the --output of a run")
         time.sleep(progress.POLL_S)
     console = Console()
     try:
-        progress.show(run_dir, is_alive=lambda: not silent(progress.read_status(run_dir)), console=console)
+        progress.show(run_dir, is_alive=lambda: gone(run_dir) is None, console=console)
     except KeyboardInterrupt:
         console.print("\nNot watching any more; the run goes on.")
         return
-    status = progress.read_status(run_dir)
-    if silent(status):
-        console.print(f"The run has not written its state for {SILENT_S:g} s: it was killed, or its machine is gone.")
+    why = gone(run_dir)
+    if why is not None:
+        console.print(f"The run does not go on: {why}.", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(1)
-    if (status or {}).get("phase") == "failed":
+    if (progress.read_status(run_dir) or {}).get("phase") == "failed":
         raise typer.Exit(1)
 
 
-def silent(status: dict[str, object] | None) -> bool:
-    """Whether a run that should still be writing its state has stopped doing so."""
+def gone(run_dir: Path) -> str | None:
+    """Why a run that has not ended does not go on, None as long as it does, or where it has ended.
+
+    The lock says it at once, and of a run without one its process, where it ran here; from another machine only its
+    silence does.
+    """
+    import psutil
+
     from harness.progress import ENDED
+    from harness.rundir.lock import holder, last_holder
+    from harness.rundir.status import read_status
 
+    status = read_status(run_dir)
     if status is None:
-        return True
-    written = status.get("time")
-    return status.get("phase") not in ENDED and isinstance(written, int | float) and time.time() - written > SILENT_S
+        return f"its {STATUS} cannot be read"
+    if status.phase in ENDED or holder(run_dir) is not None:
+        return None
+    here, left = platform.node(), last_holder(run_dir)
+    if left is not None and left.node == here:
+        return f"process {left.pid} ({left.command}) was killed"
+    if status.node == here and status.pid and not psutil.pid_exists(status.pid):
+        return f"process {status.pid} was killed"
+    if status.time is None or abs(time.time() - status.time) > SILENT_S:
+        return f"it has not written its state for {SILENT_S:g} s: it was killed, or its machine is gone"
+    return None

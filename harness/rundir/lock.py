@@ -9,6 +9,7 @@ import contextlib
 import datetime
 import errno
 import fcntl
+import itertools
 import os
 import platform
 import sys
@@ -72,6 +73,12 @@ def holder(directory: Path) -> Holder | None:
     return None
 
 
+def refuse_while_written(directory: Path) -> None:
+    """Raise ``UserError`` while somebody writes there: what is read would be half of a run."""
+    if who := holder(directory):
+        raise UserError(f"{directory} is being written by {who}: wait for the run to end")
+
+
 def last_holder(directory: Path) -> Holder | None:
     """Who wrote the lock file that lies in ``directory``: its holder, or one that was killed."""
     try:
@@ -117,5 +124,5 @@ def _is_still(path: Path, descriptor: int) -> bool:
 
 def _myself() -> Holder:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    words = " ".join(["mlperf-llama", *sys.argv[1:3]])
+    words = " ".join(["mlperf-llama", *itertools.takewhile(lambda word: not word.startswith("-"), sys.argv[1:3])])
     return Holder(pid=os.getpid(), node=platform.node(), since=now, command=words)

@@ -133,7 +133,7 @@ class RunRecord:
 
         try:
             return read_metrics(self.run_dir)
-        except (pa.ArrowException, OSError, ValueError, KeyError, RecursionError) as error:
+        except (pa.ArrowException, OSError, ValueError, KeyError, RecursionError, MemoryError) as error:
             raise damaged(self.run_dir / names.METRICS, error) from error
 
     @cached_property

@@ -125,7 +125,8 @@ class SessionRecord(msgspec.Struct, kw_only=True):
     """``outcome``: completed, failed or interrupted. ``settings``: LoadGen's TestSettings in effect.
 
     ``smoke_overrides``: of them, what was set past user.conf; ``smoke``: the same in words. ``violations``: completions
-    against a property of TEST06 or LoadGen, by kind. Null where the test did not get so far.
+    against a property of TEST06 or LoadGen, by kind. ``notes``: what could not be written and is needed for no
+    verdict. Null where the test did not get so far.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -156,3 +157,4 @@ class SessionRecord(msgspec.Struct, kw_only=True):
     engine: Engine | None = None
     engine_live_facts: dict[str, dict[str, Any]] = {}
     tokens: Tokens | None = None
+    notes: list[str] = []

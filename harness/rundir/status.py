@@ -31,7 +31,7 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
 
 
 class Status(msgspec.Struct, kw_only=True):
-    """``time``: Unix time of writing; ``pid``: of the session. ``expected``: samples that the test will issue.
+    """``time``: Unix time of writing; ``pid``: of the session, on ``node``. ``expected``: samples that the test issues.
 
     Rates are of the last seconds, ``tokens_per_s_mean`` since the start. ``phase``: finished and failed are the last.
     """
@@ -39,6 +39,7 @@ class Status(msgspec.Struct, kw_only=True):
     schema_version: int = SCHEMA_VERSION
     time: float | None = None
     pid: int | None = None
+    node: str | None = None
     scenario: str | None = None
     mode: str | None = None
     phase: str | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import resource
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,8 @@ from harness.rundir.session import (
 from mlperf_llama_base.files import replacing
 from sut.hub import Hub
 from sut.workers.devices import short_name
+
+log = logging.getLogger("session")
 
 
 @dataclass(kw_only=True)
@@ -73,10 +77,19 @@ class Outcome:
         return record if hub is None else _with_workers(record, hub)
 
     def save(self, run_dir: Path, hub: Hub | None) -> None:
-        """Write both files. Raises ``OSError`` if the disk is full."""
-        write_record(run_dir / SESSION, self.record(hub))
-        if hub is not None and len(hub.record):
+        """Write both files. Raises ``OSError`` if session.json cannot be written; no verdict needs events.parquet,
+        so that is a note where it cannot.
+        """
+        record = self.record(hub)
+        write_record(run_dir / SESSION, record)
+        if hub is None or not len(hub.record):
+            return
+        try:
             write_events(run_dir / EVENTS, hub)
+        except (OSError, MemoryError) as error:
+            note = f"{EVENTS} could not be written ({getattr(error, 'strerror', None) or 'no memory is left'})"
+            log.warning("%s", note)
+            write_record(run_dir / SESSION, msgspec.structs.replace(record, notes=[note]))
 
 
 def _process() -> Process:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections import deque
 from pathlib import Path
@@ -46,6 +47,7 @@ class StatusWriter:
         status = Status(
             time=time.time(),
             pid=os.getpid(),
+            node=platform.node(),
             scenario=self.config.scenario.value,
             mode=self.config.mode.value,
             phase=self.phase,

@@ -62,7 +62,8 @@ def result_of(run_dir: Path) -> Result:
 
 
 def _result(run: Evidence, verdict: Verdict) -> Result:
-    session, log, notes = run.session_record or SessionRecord(), run.detail, _Notes()
+    session, log = run.session_record or SessionRecord(), run.detail
+    notes = _Notes(session.notes)
     performance = run.mode is not Mode.ACCURACY
     offline = run.scenario is Scenario.OFFLINE
     return Result(
@@ -115,8 +116,8 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
 class _Notes:
     """No verdict depends on what the monitor measured: where it cannot be read the result says so and has none."""
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
+    def __init__(self, known: list[str]) -> None:
+        self.texts = list(known)
 
     def of(self, read: Callable[[], T | None]) -> T | None:
         try:

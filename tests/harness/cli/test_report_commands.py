@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,8 @@ import typer
 
 from harness.cli import dispatch
 from harness.cli import watch as watch_command
+from harness.rundir import names
+from harness.rundir.lock import locked
 from mlperf_llama_base.errors import UserError
 from tests.harness.fake_run import write_run
 
@@ -58,6 +64,13 @@ def test_compare_prints_settings_and_verdicts(
         dispatch(["compare", str(a), str(tmp_path / "nowhere")])
 
 
+def exit_code(*arguments: str) -> int:
+    try:
+        return int(dispatch([*arguments]) or 0)
+    except typer.Exit as ended:
+        return ended.exit_code
+
+
 def status(tmp_path: Path, **changes: Any) -> str:
     state = {
         "time": time.time(),
@@ -79,11 +92,7 @@ def test_watch_a_run_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("changes", [{"phase": "failed"}, {"time": 1000.0}])
 def test_watch_a_run_that_broke(tmp_path: Path, changes: dict[str, Any]) -> None:
-    try:
-        code = dispatch(["watch", status(tmp_path, **changes)])
-    except typer.Exit as ended:
-        code = ended.exit_code
-    assert code == 1
+    assert exit_code("watch", status(tmp_path, **changes)) == 1
 
 
 def test_watch_nothing(tmp_path: Path) -> None:
@@ -91,8 +100,33 @@ def test_watch_nothing(tmp_path: Path) -> None:
         dispatch(["watch", str(tmp_path), "--wait", "0"])
 
 
-def test_silence() -> None:
-    assert watch_command.silent(None)
-    assert not watch_command.silent({"phase": "running", "time": time.time()})
-    assert watch_command.silent({"phase": "running", "time": time.time() - 1000})
-    assert not watch_command.silent({"phase": "finished", "time": 0.0})
+def test_silence(tmp_path: Path) -> None:
+    assert watch_command.gone(tmp_path) is not None
+    for changes, goes_on in (
+        ({}, True),
+        ({"time": time.time() - 1000}, False),
+        ({"time": 1e18}, False),
+        ({"time": "yesterday"}, False),
+        ({"time": None}, False),
+        ({"time": 0.0, "phase": "finished"}, True),
+    ):
+        status(tmp_path, **changes)
+        assert (watch_command.gone(tmp_path) is None) is goes_on, changes
+
+
+def test_watch_looks_at_the_process_and_at_the_lock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that was killed a moment ago is known to be gone, however fresh its last state is."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    status(tmp_path, node=platform.node(), pid=ended.pid)
+    assert f"process {ended.pid} was killed" in str(watch_command.gone(tmp_path))
+    status(tmp_path, node=platform.node(), pid=os.getpid())
+    assert watch_command.gone(tmp_path) is None
+    with locked(tmp_path):
+        status(tmp_path, time=1000.0)
+        assert watch_command.gone(tmp_path) is None
+        left = (tmp_path / names.LOCK).read_bytes()
+    status(tmp_path)
+    (tmp_path / names.LOCK).write_bytes(left)  # as a run leaves it that is killed
+    assert exit_code("watch", str(tmp_path)) == 1
+    assert f"The run does not go on: process {os.getpid()}" in capsys.readouterr().out
