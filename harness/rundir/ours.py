@@ -36,9 +36,9 @@ def foreign(directory: Path) -> Iterator[Path]:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file was written by us. One that a write left that was cut short counts: ``.status.json.4711``."""
-    half = re.fullmatch(r"\.(.+)\.\d+", path.name)
-    if half and half[1] in MARKS:
+    """Whether a file was written by us. One that a write left that was cut short counts: ``.status.4711.json``."""
+    half = re.fullmatch(r"\.(.+)\.\d+(\.[a-z]+)", path.name)
+    if half and half[1] + half[2] in MARKS:
         return True
     check = MARKS.get(path.name)
     if check is None and re.fullmatch(r"raw(-batches-of-\d+)?\.json", path.name):

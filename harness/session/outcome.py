@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import resource
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -62,7 +62,7 @@ def finished(run: Path) -> Path:
     (run / names.SUMMARY_LOG).write_text("====\nMLPerf Results Summary\n")
     (run / names.DETAIL_LOG).write_text(':::MLLOG {"key": "a"}\n')
     (run / names.SESSION_LOG).write_text("anything")
-    (run / ".status.json.4711").write_text("{")
+    (run / ".status.4711.json").write_text("{")
     return run
 
 
