@@ -155,6 +155,12 @@ def test_every_room_of_the_harness_has_one_place_in_the_order() -> None:
     assert rooms <= set(placed), f"give {rooms - set(placed)} a place in ORDER"
 
 
+def test_the_drawing_of_the_layers_is_true() -> None:
+    drawing = (ROOT / "docs" / "architecture.md").read_text().partition("│ harness")[2].partition("├")[0]
+    rows = [set(line.strip(" │").split()) for line in drawing.splitlines()]
+    assert [row for row in rows if row] == [*reversed(ORDER)]
+
+
 def test_rooms_of_the_harness_import_only_those_below() -> None:
     place = {room: number for number, row in enumerate(ORDER) for room in row}
     wrong = set()
