@@ -7,7 +7,7 @@ can do the same with a thousand workers in one process.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mlperf_llama_base.errors import RunError
 from sut.messages import Completion, Failure, FirstToken
@@ -24,7 +24,16 @@ class Dispatcher:
     before the run is given up. ``eos_token_ids`` is set once an engine has told them.
     """
 
-    def __init__(self, *, policy: Policy, order: Order, block: int, max_attempts: int, first_tokens: bool) -> None:
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        order: Order,
+        block: int,
+        max_attempts: int,
+        first_tokens: bool,
+        eos_token_ids: Iterable[int] = (),
+    ) -> None:
         self.policy = policy
         self.order = order
         self.block = block
@@ -34,7 +43,7 @@ class Dispatcher:
         self.queue: deque[Sample] = deque()
         self.outstanding: dict[int, Sample] = {}
         self.new_test()
-        self.eos_token_ids: frozenset[int] = frozenset()
+        self.eos_token_ids = frozenset(eos_token_ids)  # of the model; engines add what they know
         self.vocab_size: int | None = None
         self.max_new_tokens = 128
 
@@ -103,12 +112,13 @@ class Dispatcher:
         load = self.workers[worker]
         first = self.first_tokens and not sample.first_token
         if first:
+            self._violation("no_first_token", sample)
             self._got_first(load, sample, event.tokens[:4], now_ns)
         elif not sample.first_token:
             load.prefilling -= 1
         elif sample.first_token != event.tokens[:4]:
             self._violation("first_token_mismatch", sample)
-        self._check(sample, event.tokens)
+        self._check(sample, event)
         del load.outstanding[sample.id], self.outstanding[sample.id]
         self.completed += 1
         self._measure(load, sample, now_ns)
@@ -173,16 +183,23 @@ class Dispatcher:
                 return "out_of_vocabulary"
         return None
 
-    def _check(self, sample: Sample, tokens: bytes) -> None:
-        """TEST06's properties (mlcommons/inference compliance/TEST06) on every completion, not on a hundred."""
+    def _check(self, sample: Sample, event: Completion) -> None:
+        """TEST06's properties (mlcommons/inference compliance/TEST06) on every completion, not on a hundred; and that
+        an answer ends for a reason."""
+        tokens = event.tokens
         n = len(tokens) // 4
+        if event.counted not in (-1, n):
+            self._violation("count_differs", sample)
         if n < 2:
             self._violation("too_short", sample)
         elif n > self.max_new_tokens:
             self._violation("too_long", sample)
         elif self.eos_token_ids:
             view = memoryview(tokens).cast("i")
-            if view[-1] in self.eos_token_ids and view[-2] in self.eos_token_ids:
+            if view[-1] not in self.eos_token_ids:
+                if n < self.max_new_tokens:
+                    self._violation("cut_short", sample)
+            elif view[-2] in self.eos_token_ids:
                 self._violation("extra_eos", sample)
 
     def _violation(self, kind: str, sample: Sample) -> None:

@@ -284,7 +284,8 @@ class Hub(threading.Thread):
         self.supervisor.ready(view, message, self._now)
         self.engine = self.engine or message.info
         dispatcher = self.dispatcher
-        dispatcher.eos_token_ids = frozenset(message.info.eos_token_ids)
+        dispatcher.eos_token_ids |= set(message.info.eos_token_ids)
+        self.engine.eos_token_ids = sorted(dispatcher.eos_token_ids)
         dispatcher.vocab_size = message.info.vocab_size
         dispatcher.max_new_tokens = view.spec.engine.max_new_tokens
         dispatcher.worker_ready(view.spec.id, capacity=message.info.capacity, now_ns=time.perf_counter_ns())

@@ -26,10 +26,15 @@ class FirstToken(msgspec.Struct, array_like=True, tag="f", gc=False):
 
 
 class Completion(msgspec.Struct, array_like=True, tag="c", gc=False):
-    """The sample is finished. ``tokens``: every generated id with its EOS, int32 LE, shape [n_tokens]."""
+    """The sample is finished. ``tokens``: every generated id with its EOS, int32 LE, shape [n_tokens].
+
+    ``counted``: n_tokens by another count that the engine has (a server's ``usage``), -1 where there is none. One that
+    differs makes the run invalid: somebody is wrong about what is being measured.
+    """
 
     id: int
     tokens: bytes
+    counted: int = -1
 
 
 class Failure(msgspec.Struct, array_like=True, tag="x", gc=False):
@@ -46,7 +51,8 @@ class EngineSettings(msgspec.Struct, kw_only=True):
     """What an engine is built from; travels to the worker in its spec.
 
     ``args`` are the engine's own arguments. ``first_tokens`` asks for a :class:`FirstToken` as soon as it exists
-    (Server, Interactive, SingleStream); without it only completions are sent (Offline).
+    (Server, Interactive, SingleStream); without it only completions are sent (Offline). ``start_timeout_s``: a worker
+    that is not ready by then is given up (``workers.start_timeout_s``).
     """
 
     name: str
@@ -56,6 +62,7 @@ class EngineSettings(msgspec.Struct, kw_only=True):
     first_tokens: bool = True
     device: str = "auto"
     tensor_parallel: int = 1
+    start_timeout_s: float = 900.0
     args: dict[str, Any] = {}
 
 

@@ -58,14 +58,14 @@ class System:
         with contextlib.ExitStack() as on_failure:
             self._scratch = ScratchFolder(socket=len(SOCKET))  # of the local wire, for us alone
             on_failure.callback(self._scratch.remove)
-            self.hub, self._pool = self._connect(config, journal.run_dir)
+            self.hub, self._pool = self._connect(config, journal.run_dir, eos_token_ids=model.get("eos_token_ids", []))
             on_failure.pop_all()
         journal.follow(self.hub)
         self.completions.start()
         self.hub.start()
 
-    def _connect(self, config: RunConfig, run_dir: Path) -> tuple[Hub, WorkerPool]:
-        """The hub and the pool that its workers will be in."""
+    def _connect(self, config: RunConfig, run_dir: Path, *, eos_token_ids: list[int]) -> tuple[Hub, WorkerPool]:
+        """The hub and the pool that its workers will be in. ``eos_token_ids``: of the model that was inspected."""
         workers = config.workers
         bind = f"ipc://{self._scratch.path / SOCKET}"
         curve_keys = None
@@ -79,7 +79,7 @@ class System:
 
             pool, specs, bind, curve_keys = make_cluster(config, run_dir=run_dir)
         hub = Hub(
-            dispatcher=_make_dispatcher(config, block=self.library.performance_count),
+            dispatcher=_make_dispatcher(config, block=self.library.performance_count, eos_token_ids=eos_token_ids),
             pool=pool,
             specs=specs,
             prompts=self.library.__getitem__,
@@ -110,7 +110,7 @@ class System:
         self._scratch.remove()
 
 
-def _make_dispatcher(config: RunConfig, *, block: int) -> Dispatcher:
+def _make_dispatcher(config: RunConfig, *, block: int, eos_token_ids: list[int]) -> Dispatcher:
     dispatch, offline = config.dispatch, config.scenario is Scenario.OFFLINE
     return Dispatcher(
         policy=make_policy(
@@ -120,6 +120,7 @@ def _make_dispatcher(config: RunConfig, *, block: int) -> Dispatcher:
         block=block,
         max_attempts=config.workers.max_attempts,
         first_tokens=not offline,
+        eos_token_ids=eos_token_ids,
     )
 
 

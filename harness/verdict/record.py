@@ -14,6 +14,9 @@ from harness.verdict.book import OURS, RECORD
 VIOLATIONS = {  # of completions that reached LoadGen
     "first_token_mismatch": "a first token that is not the first of the completion (TEST06, first token check)",
     "extra_eos": "more than one end-of-sequence token at the end (TEST06, EOS check)",
+    "cut_short": "an end before max_new_tokens without an end-of-sequence token",
+    "no_first_token": "no first token before the last: its time, and the time per output token, are not measured",
+    "count_differs": "another number of tokens than the server's own count (usage.completion_tokens)",
     "too_short": "fewer than 2 tokens, for which LoadGen has no time per output token",
     "too_long": "more tokens than max_new_tokens",
 }

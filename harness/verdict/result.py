@@ -208,7 +208,7 @@ def _rules(run: Evidence) -> Rules:
         min_new_tokens=run.setting("engine", "min_new_tokens"),
         performance_sample_count=log.integer("effective_performance_sample_count"),
         first_token_mismatch=violations.get("first_token_mismatch", 0) if run.session else None,
-        extra_eos=violations.get("extra_eos", 0) if run.session else None,
+        extra_eos=violations.get("extra_eos", 0) if run.section("engine").get("eos_token_ids") else None,
     )
 
 

@@ -61,6 +61,28 @@ def test_a_completion_without_a_first_token_brings_it() -> None:
     handed_out(d)
     sample, first = d.complete(0, Completion(0, tokens(5, 9)), 5)
     assert sample is not None and first and sample.first_ns == 5
+    assert d.violations == {"no_first_token": 1}
+
+
+def test_an_answer_of_full_length_needs_no_eos_and_an_unknown_eos_is_not_looked_for() -> None:
+    for eos, output in (({9}, tokens(*[5] * 128)), (set(), tokens(5, 6, 7))):
+        d = make(offline=True)
+        d.eos_token_ids = frozenset(eos)
+        d.worker_ready(0, capacity=8, now_ns=0)
+        issue(d, 1)
+        handed_out(d)
+        d.complete(0, Completion(0, output, 128 if eos else -1), 5)
+        assert not d.violations
+
+
+@pytest.mark.parametrize(("counted", "violations"), [(-1, {}), (3, {}), (2, {"count_differs": 1})])
+def test_another_count_of_the_tokens_must_be_the_same(counted: int, violations: dict[str, int]) -> None:
+    d = make(offline=True)
+    d.worker_ready(0, capacity=8, now_ns=0)
+    issue(d, 1)
+    handed_out(d)
+    d.complete(0, Completion(0, tokens(5, 6, 9), counted), 5)
+    assert d.violations == violations
 
 
 def test_a_lost_workers_samples_go_to_others_and_the_first_token_is_not_reported_again() -> None:
@@ -75,6 +97,7 @@ def test_a_lost_workers_samples_go_to_others_and_the_first_token_is_not_reported
     assert handed_out(d) == {1: [0, 1, 2]}
     assert d.first_token(1, FirstToken(1, tokens(5)), 6) is None
     for i in range(3):
+        d.first_token(1, FirstToken(i, tokens(5)), 6)
         d.complete(1, Completion(i, tokens(5, 9)), 7)
     # a late answer of the dead worker changes nothing
     assert d.complete(0, Completion(0, tokens(5, 9)), 8) == (None, False)
@@ -97,7 +120,13 @@ def test_a_first_token_that_differs_after_a_retry_is_a_violation() -> None:
 
 @pytest.mark.parametrize(
     ("output", "violation"),
-    [(tokens(9), "too_short"), (tokens(5, 9, 9), "extra_eos"), (tokens(*[5] * 129), "too_long")],
+    [
+        (tokens(9), "too_short"),
+        (tokens(5, 9, 9), "extra_eos"),
+        (tokens(5, 9, 9, 9), "extra_eos"),
+        (tokens(*[5] * 129), "too_long"),
+        (tokens(5, 6, 7), "cut_short"),
+    ],
 )
 def test_test06s_properties_are_checked_on_every_completion(output: bytes, violation: str) -> None:
     d = make(offline=True)
