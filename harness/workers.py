@@ -22,6 +22,7 @@ def engine_settings(config: RunConfig) -> EngineSettings:
         first_tokens=config.scenario is not Scenario.OFFLINE,
         device=config.engine.device,
         tensor_parallel=config.workers.tensor_parallel,
+        start_timeout_s=config.workers.start_timeout_s,
         args=config.engine.args,
     )
 

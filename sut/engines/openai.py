@@ -27,13 +27,25 @@ import numpy as np
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from sut.engines import openai_args
 from sut.engines.base import Engine
-from sut.engines.openai_client import OPTIONAL, Answer, Client, Rejected, Retriable, kv_cache_dtype, prefix_caching
+from sut.engines.openai_client import (
+    OPTIONAL,
+    Answer,
+    Client,
+    Rejected,
+    Retriable,
+    kv_cache_dtype,
+    prefix_caching,
+    quoted,
+)
 from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
 
 logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE_S = 10.0
 PROBE = [1, 2, 3]
+PROBE_TOKENS = 2
+SERVICE_UNAVAILABLE = 503
+START_SHARE = 0.95  # of workers.start_timeout_s, so that we say what we wait for before somebody else gives up on us
 
 
 class OpenAIEngine(Engine):
@@ -71,11 +83,12 @@ class OpenAIEngine(Engine):
 
     async def _connect(self, headers: dict[str, str], tls: Any) -> EngineInfo:
         self._client = Client(self.url, self.args, headers=headers, tls=tls)
-        models = msgspec.json.decode(await self._retrying(partial(self._client.get, "/v1/models"))).get("data", [])
-        served = [entry["id"] for entry in models]
-        name = self.args.model or (served[0] if served else self.settings.model)
-        if served and name not in served:
-            raise UserError(f"endpoint {self.url} serves {', '.join(served)}, not {name!r}: set engine.args.model")
+        models = await self._models()
+        name = self.args.model or next(iter(models), self.settings.model)
+        if not name:
+            raise UserError(f"endpoint {self.url} does not say which models it serves: set engine.args.model")
+        if models and name not in models:
+            raise UserError(f"endpoint {self.url} serves {', '.join(models)}, not {name!r}: set engine.args.model")
         self._client.body = {
             "model": name,
             "max_tokens": self.settings.max_new_tokens,
@@ -86,18 +99,35 @@ class OpenAIEngine(Engine):
             **self.args.extra_body,
         }
         dropped = await self._probe()
-        limits = [entry["max_model_len"] for entry in models if entry.get("id") == name and entry.get("max_model_len")]
-        info = await self._describe(dropped, limits[0] if limits else None)
+        info = await self._describe(dropped, models.get(name))
         self._lanes = [self._loop.create_task(self._lane()) for _ in range(self.args.max_connections)]
         return info
 
+    async def _models(self) -> dict[str, int | None]:
+        """The models that the server says it serves, with the longest context of each. A server need not say it, where
+        engine.args.model names one."""
+        try:
+            return served_models(await self._once_loaded(partial(self._client.get, "/v1/models")))
+        except (Rejected, ValueError) as error:
+            if self.args.model is None:
+                if isinstance(error, Rejected) and error.status in (401, 403):
+                    raise
+                raise UserError(f"endpoint {self.url}/v1/models: {error}; set engine.args.model") from error
+            logger.warning("endpoint %s/v1/models: %s; taking engine.args.model at its word", self.url, error)
+            return {}
+
     async def _probe(self) -> list[str]:
-        """Find out which fields the server takes and whether it returns token ids. Returns the fields given up."""
+        """Find out which fields the server takes and whether it returns token ids, the way that the run will ask it.
+
+        Returns the fields given up.
+        """
         dropped: list[str] = []
+        piece = (lambda _: None) if self.settings.first_tokens else None
         while True:
             least = {"min_tokens": 1} if "min_tokens" in self._client.body else {}
             try:
-                answer = await self._retrying(partial(self._client.complete, PROBE, None, max_tokens=2, **least))
+                attempt = partial(self._client.complete, PROBE, piece, max_tokens=PROBE_TOKENS, **least)
+                answer = await self._once_loaded(attempt)
             except Rejected as error:
                 left = [name for name in OPTIONAL if name in self._client.body]
                 if error.status not in (400, 422) or not left:
@@ -107,6 +137,11 @@ class OpenAIEngine(Engine):
                 del self._client.body[dropped[-1]]
                 continue
             break
+        if len(answer.token_ids) > PROBE_TOKENS:
+            raise UserError(
+                f"endpoint {self.url} returns {len(answer.token_ids)} token ids where {PROBE_TOKENS} were asked for: "
+                "does its stream repeat the answer so far? Let it send what is new in each event"
+            )
         if not answer.token_ids:
             if self.args.tokenizer is None:
                 raise UserError(
@@ -168,6 +203,19 @@ class OpenAIEngine(Engine):
         eos = self.args.eos_token_id if self.args.eos_token_id is not None else self._tokenizer.eos_token_id
         return None if eos is None else int(eos)
 
+    async def _once_loaded(self, attempt: Any) -> Any:
+        """As :meth:`_retrying`; a server that answers 503 is loading: it is waited for as long as a worker may take."""
+        give_up = time.monotonic() + START_SHARE * self.settings.start_timeout_s
+        while True:
+            try:
+                return await self._retrying(attempt)
+            except Retriable as error:
+                if error.status != SERVICE_UNAVAILABLE:
+                    raise
+                if time.monotonic() > give_up:
+                    limit = f"workers.start_timeout_s is {self.settings.start_timeout_s:g}"
+                    raise EnvironmentFault(f"endpoint {self.url} is not ready yet ({limit}): {error}") from error
+
     async def _retrying(self, attempt: Any) -> Any:
         """Run ``attempt()`` until it gives a result or the attempts are used up."""
         for pause in self._pauses():
@@ -176,8 +224,9 @@ class OpenAIEngine(Engine):
             except Retriable as error:
                 if pause is None:
                     raise
-                logger.warning("endpoint %s: %s; again in %.1f s", self.url, error, pause)
-            await asyncio.sleep(pause)
+                wait_s = max(pause, error.after_s)
+                logger.warning("endpoint %s: %s; again in %.1f s", self.url, error, wait_s)
+            await asyncio.sleep(wait_s)
         raise AssertionError("unreachable: the last pause is None")
 
     def _pauses(self) -> list[float | None]:
@@ -245,9 +294,10 @@ class OpenAIEngine(Engine):
                 )
             )
         else:
-            if answer.reported_length is not None and answer.reported_length != len(tokens):
-                self._length_mismatches += 1
-            self._events.put(Completion(request.id, _packed(tokens)))
+            counted = -1 if answer.reported_length is None else answer.reported_length
+            self._length_mismatches += counted not in (-1, len(tokens))
+            # what was encoded again is another text to the tokenizer than to the model: its count proves nothing
+            self._events.put(Completion(request.id, _packed(tokens), -1 if self._tokenizer is not None else counted))
 
     def _ids(self, answer: Answer, *, final: bool = False) -> list[int]:
         """Return the ids of an answer. Re-encoded, its first piece stays apart, so that the first token is kept."""
@@ -299,6 +349,24 @@ class OpenAIEngine(Engine):
         await asyncio.gather(*self._lanes, return_exceptions=True)
         if hasattr(self, "_client"):
             await self._client.close()
+
+
+def served_models(page: bytes) -> dict[str, int | None]:
+    """The names on a page /v1/models, with the longest context where it is told. Raises ``ValueError`` for a page that
+    is something else."""
+    try:
+        found = msgspec.json.decode(page)
+    except msgspec.DecodeError:
+        raise ValueError(f"no list of models: {quoted(page)}") from None
+    entries = found.get("data") or [] if isinstance(found, dict) else found
+    if not isinstance(entries, list):
+        raise ValueError(f"no list of models: {quoted(page)}")
+    models: dict[str, int | None] = {}
+    for entry in entries:
+        if isinstance(entry, dict) and isinstance(name := entry.get("id") or entry.get("name"), str):
+            longest = entry.get("max_model_len")
+            models[name] = longest if isinstance(longest, int) and longest > 0 else None
+    return models
 
 
 def _packed(tokens: Sequence[int]) -> bytes:

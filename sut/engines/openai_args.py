@@ -14,6 +14,8 @@ from sut.engines import facts
 from sut.engines.facts import Arguments, EngineFacts, ModelUse
 from sut.messages import EngineSettings
 
+FORM = "http://HOST:PORT or https://HOST:PORT"
+PATHS = ("/completions", "/chat")
 WORKER_ID = "MLPERF_LLAMA_WORKER_ID"
 
 
@@ -60,7 +62,14 @@ def servers(args: OpenAIArgs) -> list[str]:
 def endpoint(args: OpenAIArgs) -> str:
     """Return the URL of this worker: ``urls`` are dealt out by the worker's number."""
     urls = servers(args)
-    url = urls[int(os.environ.get(WORKER_ID, "0")) % len(urls)].rstrip("/")
+    return _root(urls[int(os.environ.get(WORKER_ID, "0")) % len(urls)])
+
+
+def _root(url: str) -> str:
+    """The root of the server, from any address of it that people copy."""
+    url = url.strip().rstrip("/")
+    for path in PATHS:
+        url = url.removesuffix(path).rstrip("/")
     return url.removesuffix("/v1")
 
 
@@ -68,10 +77,20 @@ def headers(args: OpenAIArgs) -> dict[str, str]:
     """Return the request's headers. The key is read here and goes nowhere else."""
     if args.api_key_env is None:
         return {}
-    key = os.environ.get(args.api_key_env)
-    if not key:
+    if not os.environ.get(args.api_key_env):
         raise UserError(f"engine.args.api_key_env: the environment variable {args.api_key_env} is not set")
-    return {"Authorization": f"Bearer {key}"}
+    _check_key(args)
+    return {"Authorization": f"Bearer {os.environ[args.api_key_env]}"}
+
+
+def _check_key(args: OpenAIArgs) -> None:
+    """Refuse a key that HTTP cannot carry, as far as it is known here. It is never shown."""
+    key = os.environ.get(args.api_key_env or "", "")
+    if not (key.isascii() and key.isprintable()) or key != key.strip():
+        raise UserError(
+            f"engine.args.api_key_env: the value of {args.api_key_env} holds a line end, a space at its end or a "
+            f"character that is not ASCII: set it again, say with {args.api_key_env}=$(tr -d '\\n' < FILE)"
+        )
 
 
 def tls(args: OpenAIArgs) -> ssl.SSLContext | bool:
@@ -99,25 +118,31 @@ def load_tokenizer(name: str) -> Any:
 
 
 def _check_url(url: str) -> None:
+    shown = url.rpartition("@")[2].partition("?")[0]  # what stands before and behind may be a secret
+    url = url.strip()
+    if any(c.isspace() or not c.isprintable() for c in url):
+        raise UserError(f"engine.args.url {shown!r} holds a space or a line end: give {FORM}")
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        port = parts.port
     except ValueError as error:
-        raise UserError(f"engine.args.url {url!r}: {error}: give http://HOST:PORT or https://HOST:PORT") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"engine.args.url {parts.hostname or url!r}: give http://HOST:PORT or https://HOST:PORT")
-    if parts.password or parts.username:
+        raise UserError(f"engine.args.url {shown!r}: {str(error).rpartition('@')[2]}: give {FORM}") from None
+    if parts.password or parts.username or "@" in url:
         raise UserError(
-            f"engine.args.url of {parts.hostname}: no credentials in the URL, it is written to the result; "
+            f"engine.args.url of {parts.hostname or shown}: no credentials in the URL, it is written to the result; "
             "use engine.args.api_key_env"
         )
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise UserError(f"engine.args.url {shown!r}: give {FORM}")
+    if parts.query or parts.fragment:
+        raise UserError(f"engine.args.url {shown!r}: nothing may follow the path: give {FORM}")
 
 
 class OpenAIFacts(EngineFacts):
     """One worker a server, and no GPU here."""
 
     def check(self, settings: EngineSettings) -> dict[str, str]:
-        parse(settings)
+        _check_key(parse(settings))
         return {}
 
     def workers(self, args: dict[str, Any]) -> int | None:

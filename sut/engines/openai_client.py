@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,17 +12,28 @@ import aiohttp
 import msgspec
 
 from sut.engines.openai_args import OpenAIArgs
+from sut.engines.sse import Decoder
 
 # Servers that reject a field they do not know get the request without it.
 OPTIONAL = ("return_token_ids", "min_tokens")
+FINISHED = ("stop", "length", "eos_token", "stop_sequence")  # the last two: Text Generation Inference
+LONGEST_QUOTE = 200
+LONGEST_RETRY_AFTER_S = 300.0
 
 
 class Retriable(Exception):
-    """The attempt failed in a way that says nothing about the request. ``connection``: the server was not there."""
+    """The attempt failed in a way that says nothing about the request. ``connection``: the server was not there.
 
-    def __init__(self, reason: str, *, connection: bool = False) -> None:
+    ``status``: of the answer, where there was one. ``after_s``: the server asks to wait so long (Retry-After).
+    """
+
+    def __init__(
+        self, reason: str, *, connection: bool = False, status: int | None = None, after_s: float = 0.0
+    ) -> None:
         super().__init__(reason)
         self.connection = connection
+        self.status = status
+        self.after_s = after_s
 
 
 class Rejected(Exception):
@@ -34,26 +45,60 @@ class Rejected(Exception):
 
 
 class Choice(msgspec.Struct):
+    index: int = 0
     text: str | None = None
     token_ids: list[int] | None = None
+    tokens: list[int] | None = None  # llama.cpp's name for them
     finish_reason: str | None = None
 
 
 class Usage(msgspec.Struct):
-    completion_tokens: int | None = None
+    completion_tokens: int | float | str | None = None
+
+    @property
+    def count(self) -> int | None:
+        try:
+            return None if self.completion_tokens is None else int(float(self.completion_tokens))
+        except (ValueError, OverflowError):
+            return None
+
+
+class Extension(msgspec.Struct):
+    """Where SGLang and llama.cpp put the ids of a whole answer."""
+
+    completion_token_ids: list[list[int]] | None = None
+    tokens: list[int] | None = None
 
 
 class Chunk(msgspec.Struct):
-    """A completion, whole or one event of a stream."""
+    """A completion, whole or one event of a stream; or an error in its place, of one of three shapes."""
 
-    choices: list[Choice] = []
+    choices: list[Choice] | None = None
     usage: Usage | None = None
+    tokens: list[int] | None = None
+    sglext: Extension | None = None
+    verbose: Extension | None = msgspec.field(name="__verbose", default=None)
     error: Any = None
+    kind: str | None = msgspec.field(name="object", default=None)
+    message: Any = None
+
+    @property
+    def failure(self) -> Any:
+        """What the server says in place of an answer; None where it answers."""
+        flat = self.message if self.kind == "error" or (self.choices is None and self.message is not None) else None
+        return self.error if self.error is not None else flat
+
+    @property
+    def whole(self) -> list[int] | None:
+        """The ids of the whole answer, where they come apart from the choices."""
+        if self.sglext is not None and self.sglext.completion_token_ids:
+            return self.sglext.completion_token_ids[0]
+        return (self.verbose.tokens if self.verbose is not None else None) or self.tokens
 
 
 @dataclass
 class Answer:
-    """What came back: token ids where the server gives them, and the text in the pieces it came in."""
+    """What came back for choice 0: ids where the server gives them, and the text in the pieces it came in."""
 
     token_ids: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -61,16 +106,19 @@ class Answer:
     reported_length: int | None = None
 
     def add(self, chunk: Chunk) -> None:
-        if chunk.error is not None:
-            raise Retriable(f"the server reports an error in its stream: {_short(chunk.error)}")
-        if chunk.usage is not None and chunk.usage.completion_tokens is not None:
-            self.reported_length = chunk.usage.completion_tokens
-        for choice in chunk.choices:
-            if choice.token_ids:
-                self.token_ids += choice.token_ids
+        if chunk.failure is not None:
+            raise Retriable(f"the server reports an error in a 200: {quoted(chunk.failure)}")
+        if chunk.usage is not None and chunk.usage.count is not None:
+            self.reported_length = chunk.usage.count
+        for choice in chunk.choices or ():
+            if choice.index:
+                continue  # one answer was asked for
+            self.token_ids += choice.token_ids or choice.tokens or ()
             if choice.text:
                 self.texts.append(choice.text)
             self.finish_reason = choice.finish_reason or self.finish_reason
+        if (whole := chunk.whole) and not self.token_ids:
+            self.token_ids = list(whole)
 
 
 class Client:
@@ -112,7 +160,7 @@ class Client:
                         on_piece(answer)
         if answer.finish_reason is None:
             raise Retriable("the stream ended before the answer did")
-        if answer.finish_reason not in ("stop", "length"):
+        if answer.finish_reason not in FINISHED:
             raise Retriable(f"the server ended the answer with finish_reason {answer.finish_reason!r}")
         return answer
 
@@ -120,7 +168,7 @@ class Client:
         try:
             return self._decode(data)
         except msgspec.DecodeError as error:
-            raise Retriable(f"the server's answer is no completion: {error}") from error
+            raise Retriable(f"the server's answer is no completion: {quoted(data)} ({error})") from error
 
 
 @contextlib.asynccontextmanager
@@ -129,24 +177,39 @@ async def _guarded(request: Any, timeout_s: float) -> AsyncIterator[aiohttp.Clie
     try:
         async with request as response:
             if response.status != 200:
-                reason = f"the server answers {response.status}: {_short(await response.text(errors='replace'))}"
+                reason = f"the server answers {response.status}: {quoted(await response.read())}"
                 if response.status == 429 or response.status >= 500:
-                    raise Retriable(reason)
+                    raise Retriable(reason, status=response.status, after_s=_retry_after(response.headers))
                 raise Rejected(reason, status=response.status)
             yield response
     except aiohttp.ClientConnectorError as error:
-        raise Retriable(f"no connection: {_short(error)}", connection=True) from error
+        raise Retriable(f"no connection: {quoted(error)}", connection=True) from error
     except TimeoutError as error:
         raise Retriable(f"the server was silent for {timeout_s:g} s", connection=True) from error
     except (aiohttp.ClientError, ConnectionError) as error:
-        raise Retriable(f"the connection was cut: {type(error).__name__}: {_short(error)}") from error
+        raise Retriable(f"the connection was cut: {type(error).__name__}: {quoted(error)}") from error
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that a Retry-After asks for; 0 without one, or for a date (whose clock would it be?)."""
+    value = headers.get("Retry-After", "").strip()
+    return min(float(value), LONGEST_RETRY_AFTER_S) if value.isascii() and value.isdecimal() else 0.0
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """Yield the data of each server-sent event. Reads to the end, past ``[DONE]``: else the connection is not kept."""
-    async for line in response.content:
-        if line.startswith(b"data:") and (data := line[5:].strip()) != b"[DONE]":
-            yield data
+    decoder = Decoder()
+    seen = head = b""
+    async for chunk in response.content.iter_any():
+        head = head if len(head) > LONGEST_QUOTE else head + chunk
+        for event in decoder.feed(chunk):
+            seen = event.data
+            if event.type == "error":
+                raise Retriable(f"the server reports an error in its stream: {quoted(event.data)}")
+            if event.data and event.data != b"[DONE]" and not event.data.startswith(b":"):  # the last: a keep-alive
+                yield event.data
+    if not seen:
+        raise Retriable(f"the server's answer holds no event: {quoted(head)}")
 
 
 def prefix_caching(metrics: str) -> bool | None:
@@ -161,5 +224,8 @@ def kv_cache_dtype(metrics: str) -> str:
     return "unknown" if match is None else match[1]
 
 
-def _short(text: object) -> str:
-    return " ".join(str(text).split())[:200]
+def quoted(text: object) -> str:
+    """Foreign words in one printable line of bounded length."""
+    plain = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+    line = " ".join(plain[: 4 * LONGEST_QUOTE].split())[:LONGEST_QUOTE]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
