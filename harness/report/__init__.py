@@ -39,7 +39,7 @@ def build(run_dirs: Sequence[Path]) -> Document:
 
 def _what(run: RunData) -> str:
     if run.scaling and not run.result:
-        return f"{run.scaling.get('kind', 'scaling')} benchmark"
+        return f"{run.scaling.kind} benchmark"
     return f"{run.scenario} {run.mode}"
 
 

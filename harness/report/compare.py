@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.report.flat import flatten
+from harness.report.flat import flatten, flatten_record
 from harness.report.load import Events, Floats, RunData, load
 from harness.report.noise import bounds, percentile_draws, rate_draws
 
@@ -80,9 +80,10 @@ def differing_settings(a: RunData, b: RunData) -> list[tuple[str, Any, Any]]:
 
 def _settings(run: RunData) -> dict[str, Any]:
     found = {key: value for key, value in flatten(run.config).items() if key not in _NOT_SETTINGS}
-    for title, group in (("versions", run.result.get("versions")), ("engine", run.session.get("engine"))):
-        found |= {f"{title}: {key}": value for key, value in flatten(group or {}).items()}
-    found |= {f"data set: {key}": (run.session.get("dataset") or {}).get(key) for key in ("sha256", "count")}
+    versions = run.result.versions if run.result else {}
+    for title, group in (("versions", versions), ("engine", flatten_record(run.session.engine))):
+        found |= {f"{title}: {key}": value for key, value in group.items()}
+    found |= {f"data set: {key}": getattr(run.session.dataset, key, None) for key in ("sha256", "count")}
     found["GPUs"] = ", ".join(f"{count} x {name}" for name, count in Counter(run.gpu_names).items())
     return found
 
@@ -162,14 +163,14 @@ def _notes(a: RunData, b: RunData) -> list[str]:
             f"A is {a.scenario} {a.mode}, B is {b.scenario} {b.mode}: their figures mean different "
             "things and are not compared."
         )
-    rates = [((run.session.get("settings") or {}).get("server_target_qps")) for run in (a, b)]
+    rates = [run.session.settings.get("server_target_qps") for run in (a, b)]
     if a.scenario in ("server", "interactive") and a.scenario == b.scenario:
         notes.append(
             "In this scenario the offered rate sets the throughput; compare the latencies"
             + (f" (target_qps {rates[0]:g} and {rates[1]:g})." if all(rates) else ".")
         )
     for label, run in (("A", a), ("B", b)):
-        if run.result.get("valid") is not True:
+        if not run.valid:
             notes.append(f"{label} is not a valid run.")
         if run.events is None:
             notes.append(f"{label} has no events.parquet: no figures to compare.")

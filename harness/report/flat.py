@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return ``{"engine.args.max_num_seqs": 512}`` for nested mappings; lists and scalars are values."""
@@ -14,6 +16,11 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + str(key)] = value
     return flat
+
+
+def flatten_record(record: msgspec.Struct | None) -> dict[str, Any]:
+    """As :func:`flatten`, for a record; empty if there is none."""
+    return {} if record is None else flatten(msgspec.to_builtins(record))
 
 
 def value_text(value: Any) -> str:

@@ -122,10 +122,10 @@ def _balance(run: RunData, events: Events) -> Iterator[Insight]:
             f"Worker {slow} generated {100 * (1 - tokens.min() / tokens.max()):.1f} % fewer tokens than worker {fast}.",
             "warn",
         )
-    for worker in run.session.get("workers") or []:
-        busy = worker.get("busy_fraction")
-        if isinstance(busy, int | float) and busy < NEAR:
-            yield Insight(f"Worker {worker.get('id')} was busy {100 * busy:.0f} % of the time.", "warn")
+    for worker in run.session.workers:
+        busy = worker.busy_fraction
+        if busy is not None and busy < NEAR:
+            yield Insight(f"Worker {worker.id} was busy {100 * busy:.0f} % of the time.", "warn")
 
 
 def _steps(run: RunData) -> Iterator[Insight]:
@@ -175,15 +175,13 @@ def _host(run: RunData) -> Iterator[Insight]:
 
 
 def _faults(run: RunData) -> Iterator[Insight]:
-    samples = run.first("samples") or {}
-    if samples.get("retried"):
-        yield Insight(f"{samples['retried']:,} samples were given to another worker after a fault.", "warn")
-    for lost in run.session.get("lost_workers") or []:
-        at = lost.get("time_s")
-        when = f" at {at:,.0f} s" if isinstance(at, int | float) else ""
-        yield Insight(f"Worker {lost.get('worker')} was lost{when}: {lost.get('reason')}.", "bad")
-    if samples.get("lost"):
-        yield Insight(f"{samples['lost']:,} samples were lost.", "bad")
+    if run.samples.retried:
+        yield Insight(f"{run.samples.retried:,} samples were given to another worker after a fault.", "warn")
+    for lost in run.session.lost_workers:
+        when = f" at {lost.time_s:,.0f} s" if lost.time_s is not None else ""
+        yield Insight(f"Worker {lost.worker} was lost{when}: {lost.reason}.", "bad")
+    if run.samples.lost:
+        yield Insight(f"{run.samples.lost:,} samples were lost.", "bad")
 
 
 def outstanding(events: Events, at: Floats) -> Floats:
@@ -204,5 +202,5 @@ def tokens_by_worker(events: Events) -> tuple[list[int], Floats]:
 def during(run: RunData, node: str, source: str, name: str) -> Floats:
     """The readings of one series inside the test's window; empty if there are none."""
     at, value = (run.metrics or {}).get((node, source, name), (np.empty(0), np.empty(0)))
-    start, end = window(run.session)
+    start, end = window(run.record.session_tree)
     return value[(at >= start) & (at <= end)]

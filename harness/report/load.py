@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy.typing as npt
 
 from harness.config import Benchmark, Mode, Scenario
@@ -19,6 +18,11 @@ from harness.rundir import names
 from harness.rundir.events import Events, Floats
 from harness.rundir.files import read_mapping
 from harness.rundir.record import RunRecord
+from harness.rundir.result import AccuracyResult, Result
+from harness.rundir.scaling import ScalingRecord
+from harness.rundir.scores import Accuracy
+from harness.rundir.session import Samples, SessionRecord, Worker
+from harness.rundir.status import Status
 from mlperf_llama_base.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,44 +30,67 @@ if TYPE_CHECKING:
 
 __all__ = ["Events", "Floats", "RunData", "load"]
 Series = dict[tuple[str, str, str], tuple[Floats, Floats]]
-Tree = dict[str, Any]
 
 
 class RunData:
-    """One run. Mappings are empty, arrays None, where the file is missing. Raises ``UserError`` for a damaged one."""
+    """One run. What is missing is None, or a record without anything in it. Raises ``UserError`` for a damaged one."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.record = RunRecord(directory)
 
     @property
-    def config(self) -> Tree:
+    def config(self) -> dict[str, Any]:
         return self.record.config
 
+    @property
+    def result(self) -> Result | None:
+        """result.json as it was written."""
+        return self.record.result
+
     @cached_property
-    def result(self) -> Tree:
-        """result.json as it was written, with every field that it can have."""
-        return _tree(self.record.result)
+    def session(self) -> SessionRecord:
+        return self.record.session_record or SessionRecord()
 
     @property
-    def session(self) -> Tree:
-        return self.record.session_tree
+    def status(self) -> Status | None:
+        return self.record.status
 
     @cached_property
-    def status(self) -> Tree:
-        return _tree(self.record.status)
-
-    @cached_property
-    def accuracy(self) -> Tree:
-        return _tree(self.record.accuracy)
-
-    @cached_property
-    def tune(self) -> Tree:
+    def tune(self) -> dict[str, Any]:
         return read_mapping(self.directory / names.TUNE) or {}
 
-    @cached_property
-    def scaling(self) -> Tree:
-        return _tree(self.record.scaling)
+    @property
+    def scaling(self) -> ScalingRecord | None:
+        return self.record.scaling
+
+    @property
+    def accuracy(self) -> Accuracy | AccuracyResult | None:
+        """The scores: the scorer's own file, or else what the result has of them."""
+        return self.record.accuracy or (self.result.accuracy if self.result else None)
+
+    @property
+    def valid(self) -> bool:
+        return self.result is not None and self.result.valid
+
+    @property
+    def workers(self) -> list[Worker]:
+        return (self.result.workers if self.result else []) or self.session.workers
+
+    @property
+    def samples(self) -> Samples:
+        return self.result.samples if self.result else self.session.samples
+
+    @property
+    def restarts(self) -> int:
+        """Of workers, over the whole run."""
+        told = self.result.restarts if self.result else self.session.restarts
+        return told if told is not None else sum(worker.restarts or 0 for worker in self.workers)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the test took."""
+        return self.session.wall_s or (self.events.duration if self.events is not None else None)
 
     @property
     def events(self) -> Events | None:
@@ -87,7 +114,7 @@ class RunData:
         return series(self.record.metrics)
 
     @cached_property
-    def facts(self) -> Tree:
+    def facts(self) -> dict[str, Any]:
         """What does not change of each node's sources (names of GPUs, power limits)."""
         table = self.record.metrics
         found = json.loads((table.schema.metadata or {}).get(b"facts", b"{}")) if table is not None else {}
@@ -117,16 +144,8 @@ class RunData:
 
     def percentile_ms(self, which: str, percent: str = "p99") -> float | None:
         """A percentile as LoadGen measured it (``which``: ttft, tpot, latency), None where there is none."""
-        value = (self.result.get(f"{which}_ms") or {}).get(percent)
-        return None if value is None else float(value)
-
-    def first(self, *names: str) -> Any:
-        """The first of the names that result.json or session.json knows."""
-        for name in names:
-            for source in (self.result, self.session):
-                if source.get(name) not in (None, [], {}):
-                    return source[name]
-        return None
+        figures = getattr(self.result, f"{which}_ms", None)
+        return getattr(figures, percent, None)
 
     @property
     def gpu_names(self) -> list[str]:
@@ -137,8 +156,7 @@ class RunData:
             for source, fact in sorted(node.items())
             if source.startswith("gpu") and fact.get("name")
         ]
-        workers = self.session.get("workers") or self.result.get("workers") or []
-        return sampled or [str(worker["gpu"]) for worker in workers if worker.get("gpu")]
+        return sampled or [worker.gpu for worker in self.session.workers or self.workers if worker.gpu]
 
 
 def load(directory: Path) -> RunData:
@@ -146,12 +164,7 @@ def load(directory: Path) -> RunData:
     if not directory.is_dir():
         raise UserError(f"{directory} is not a directory; give the --output of a run")
     run = RunData(directory)
-    if not any((run.config, run.result, run.session, run.status, run.accuracy, run.tune, run.scaling)):
+    record = run.record
+    if not any((run.config, run.result, record.session_record, run.status, record.accuracy, run.tune, run.scaling)):
         raise UserError(f"{directory} holds no run: it has no result.json, session.json, status.json or config.yaml")
     return run
-
-
-def _tree(record: msgspec.Struct | None) -> Tree:
-    """A record as plain data, empty if there is none."""
-    tree: Tree = {} if record is None else msgspec.to_builtins(record)
-    return tree

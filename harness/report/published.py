@@ -158,8 +158,7 @@ def _rate(run: RunData) -> float | None:
     if run.scenario is Scenario.SINGLESTREAM:
         latency = run.percentile_ms("latency", "p90")
         return 1000 / latency if latency else None
-    rate = run.result.get("samples_per_second")
-    return float(rate) if rate is not None else None
+    return run.result.samples_per_second if run.result else None
 
 
 def _interval(run: RunData) -> tuple[float, float]:
@@ -175,19 +174,19 @@ def _interval(run: RunData) -> tuple[float, float]:
 
 def _vendors(run: RunData, kind: str | None) -> list[tuple[VendorTable, float]]:
     """The makers' figures for this accelerator at this run's input length. They are of full load: Offline only."""
-    length = (run.result.get("tokens") or {}).get("input_mean")
+    length = run.result.tokens.input_mean if run.result else None
     if run.scenario is not Scenario.OFFLINE or length is None:
         return []
-    found = [(row, row.samples_per_s(float(length))) for row in table().vendor_tables if row.accelerator == kind]
+    found = [(row, row.samples_per_s(length)) for row in table().vendor_tables if row.accelerator == kind]
     return [(row, rate) for row, rate in found if rate is not None]
 
 
 def why_not_comparable(run: RunData) -> list[str]:
     """Return every recorded reason for which this rate may not stand beside a published one."""
     names = run.gpu_names
-    reasons = [] if run.result.get("valid") is True else ["the run is not valid"]
-    reasons += [str(reason) for reason in run.result.get("not_submittable_reasons") or []]
-    if not reasons and run.result.get("submittable") is not True:
+    reasons = [] if run.valid else ["the run is not valid"]
+    reasons += run.result.not_submittable_reasons if run.result else []
+    if not reasons and not (run.result and run.result.submittable):
         reasons.append("the result does not say that it may be submitted")
     if not names:
         reasons.append("no accelerator was seen; published CPU results are of whole systems")

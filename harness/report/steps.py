@@ -23,7 +23,7 @@ class Steps:
 def steps(run: RunData) -> list[Steps]:
     """All workers' steps together: those that only decode first, the others by their tokens. Empty if not recorded."""
     sums: dict[str, list[float]] = {}
-    for facts in (run.first("engine_live_facts") or {}).values():
+    for facts in (run.result or run.session).engine_live_facts.values():
         for kind, found in (facts.get("steps") or {}).items():
             of_kind = sums.setdefault(kind, [0.0] * 4)
             for i, name in enumerate(("count", "mean_ms", "mean_tokens", "mean_requests")):

@@ -29,9 +29,9 @@ def examples(run: RunData, indices: Sequence[int]) -> list[Example]:
     """Return the texts of samples, or nothing if any of the files that they need is missing or does not fit."""
     from harness.loadgen.log import ACCURACY
 
-    data = Path(str((run.session.get("dataset") or {}).get("path") or ""))
-    asked, ran = run.config.get("model") or {}, run.session.get("model") or {}
-    named = asked.get("tokenizer") or ran.get("tokenizer") or ran.get("path") or asked.get("path")
+    data = Path((run.session.dataset.path if run.session.dataset else None) or "")
+    asked, ran = run.config.get("model") or {}, run.session.model
+    named = asked.get("tokenizer") or (ran.path if ran else None) or asked.get("path")
     tokenizer, log = Path(str(named or "")), run.directory / ACCURACY
     if not indices or not named or not (data.is_file() and tokenizer.exists() and log.is_file()):
         return []
@@ -41,7 +41,7 @@ def examples(run: RunData, indices: Sequence[int]) -> list[Example]:
 
     try:
         dataset, entries = Dataset.load(data), read_accuracy_log(log)
-        if dataset.sha256 != (run.session.get("dataset") or {}).get("sha256"):
+        if run.session.dataset is None or dataset.sha256 != run.session.dataset.sha256:
             return []
         position = {int(index): at for at, index in enumerate(entries.qsl_idx)}
         texts = load_decoder(str(tokenizer), None)([entries.tokens[position[index]] for index in indices])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from harness.report.charts import Limit, histogram
@@ -12,17 +9,19 @@ from harness.report.document import Bar, Beside, Block, Cell, Chart, Charts, Fol
 from harness.report.load import Floats, RunData
 from harness.report.summaries import examples
 from harness.rounds import ROUND
+from harness.rundir.result import AccuracyResult
+from harness.rundir.scores import Accuracy
 
 SHOWN = 3
 
 
 def sections(run: RunData) -> list[Section]:
-    scores = run.accuracy or run.result.get("accuracy") or {}
-    if scores.get("rouge1") is None:
+    scores = run.accuracy
+    if scores is None:
         return []
     blocks: list[Block] = []
-    if scores.get("partial"):
-        blocks.append(Text(text=f"No scores of the benchmark: {scores['partial']}.", tone="warn"))
+    if scores.partial:
+        blocks.append(Text(text=f"No scores of the benchmark: {scores.partial}.", tone="warn"))
     blocks.append(_targets(run, scores))
     if run.scores is not None and len(run.scores["rouge1"]):
         blocks.append(Charts(charts=[_distribution(100 * np.asarray(run.scores["rouge1"], dtype=np.float64))]))
@@ -30,11 +29,11 @@ def sections(run: RunData) -> list[Section]:
     return [Section(title="Accuracy", blocks=blocks)]
 
 
-def _targets(run: RunData, scores: Mapping[str, Any]) -> Table:
+def _targets(run: RunData, scores: Accuracy | AccuracyResult) -> Table:
     """Each score beside the bounds that the closed division sets."""
     rows: list[list[Cell]] = []
     for name, target in ROUND.benchmarks[run.benchmark].targets.items():
-        value, upper = scores.get(name), target.maximum
+        value, upper = getattr(scores, name, None), target.maximum
         if value is None:
             continue
         met = value >= target.minimum and (upper is None or value <= upper)

@@ -9,7 +9,7 @@ from harness.report.document import Bar, Block, Cell, Items, Section, Table, Tex
 from harness.report.flat import value_text
 from harness.report.load import RunData
 from harness.report.sections.verdict import verdict
-from harness.text import number
+from harness.text import UNKNOWN, number
 
 
 def sections(runs: Sequence[RunData]) -> list[Section]:
@@ -57,20 +57,20 @@ def blocks(found: Comparison) -> list[Block]:
 
 
 def _overview(runs: Sequence[RunData]) -> Table:
-    most = max((run.result.get("tokens_per_second") or 0 for run in runs), default=0) or 1.0
+    most = max((_tokens(run) or 0 for run in runs), default=0) or 1.0
     rows: list[list[Cell]] = []
     for run in runs:
-        tokens, scores = run.result.get("tokens_per_second"), run.result.get("accuracy") or run.accuracy
+        tokens = _tokens(run)
         rows.append(
             [
                 run.name,
                 f"{run.scenario} {run.mode}",
                 verdict(run)[0],
                 Bar(text=number(tokens), share=(tokens or 0) / most),
-                number(run.result.get("samples_per_second")),
+                number(run.result.samples_per_second if run.result else None),
                 number(run.percentile_ms("ttft")),
                 number(run.percentile_ms("tpot")),
-                "–" if scores.get("rouge1") is None else f"{scores['rouge1']:.2f}",
+                UNKNOWN if run.accuracy is None else f"{run.accuracy.rouge1:.2f}",
             ]
         )
     return Table(
@@ -79,3 +79,7 @@ def _overview(runs: Sequence[RunData]) -> Table:
         rows=rows,
         columns=["run", "test", "verdict", "tokens/s", "samples/s", "TTFT p99, ms", "TPOT p99, ms", "ROUGE-1"],
     )
+
+
+def _tokens(run: RunData) -> float | None:
+    return run.result.tokens_per_second if run.result else None

@@ -42,8 +42,7 @@ def sections(run: RunData) -> list[Section]:
 def _percentiles(run: RunData) -> Table | None:
     rows = []
     for which, name in _NAMES.items():
-        found = run.result.get(f"{which}_ms") or {}
-        values = [found.get(p) for p in PERCENTILES]
+        values = [run.percentile_ms(which, percent) for percent in PERCENTILES]
         if any(value is not None for value in values):
             limit = run.limits_ms.get(which)
             rows.append(

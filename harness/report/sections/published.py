@@ -88,14 +88,14 @@ def _vendors(found: Standing) -> Table:
 
 def _ranking(run: RunData, found: Standing, rows: list[Published], *, caption: str) -> Table:
     most = max([found.per_accelerator, *(row.per_accelerator for row in rows)])
-    engine = str((run.session.get("engine") or {}).get("name", "–"))
+    engine = (run.session.engine.name if run.session.engine else None) or UNKNOWN
     name = f"{run.name}, not comparable" if found.not_comparable else run.name
     own: list[Cell] = [
         f"this run ({name})",
         ", ".join(sorted(set(run.gpu_names))) or "CPU",
         str(found.count),
         Bar(text=f"{found.per_accelerator:,.2f}", share=found.per_accelerator / most, strong=True),
-        number(run.result.get("tokens_per_second")),
+        number(run.result.tokens_per_second if run.result else None),
         engine,
     ]
     ranked = [(found.per_accelerator, own), *((row.per_accelerator, _row(row, most)) for row in rows)]

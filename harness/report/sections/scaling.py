@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from harness.report.charts import Line, line_chart
 from harness.report.document import Block, Chart, Charts, Items, Section, Table
 from harness.report.load import RunData
+from harness.rundir.scaling import Efficiency, ScalingStep
 from harness.text import UNKNOWN, number
+
+Steps = list[tuple[ScalingStep, Efficiency]]
 
 
 def sections(run: RunData) -> list[Section]:
     """The ``steps`` of ``scaling.json``, each with its speed, and what there is to say of them."""
-    steps = [s for s in run.scaling.get("steps") or [] if s.get("scaling") and s.get("tokens_per_second")]
+    if run.scaling is None:
+        return []
+    steps = [(step, step.scaling) for step in run.scaling.steps if step.scaling]
     if not steps:
         return []
-    steps.sort(key=lambda s: s["scaling"]["workers"])
+    steps.sort(key=lambda pair: pair[1].workers)
     blocks: list[Block] = [_table(steps)]
-    if len(steps) > 1 and all(s["scaling"].get("efficiency") for s in steps):
+    if len(steps) > 1 and all(found.efficiency for _, found in steps):
         blocks.insert(0, Charts(charts=[_chart(steps)]))
-    if issues := run.scaling.get("issues"):
-        blocks.append(Items(items=[(str(text), "warn") for text in issues]))
-    title = "Coordinated benchmark" if run.scaling.get("kind") == "coordinated" else "Scaling"
+    if run.scaling.issues:
+        blocks.append(Items(items=[(text, "warn") for text in run.scaling.issues]))
+    title = "Coordinated benchmark" if run.scaling.kind == "coordinated" else "Scaling"
     return [Section(title=title, blocks=blocks)]
 
 
-def _chart(steps: list[dict[str, Any]]) -> Chart:
+def _chart(steps: Steps) -> Chart:
     """Tokens/s by number of workers, with the 95 % interval, beside the sum of what the workers do alone."""
-    count = np.array([float(s["scaling"]["workers"]) for s in steps])
-    rate = np.array([float(s["tokens_per_second"]["value"]) for s in steps])
-    half = np.array([np.nan if (ci := s["tokens_per_second"].get("ci95")) is None else float(ci) for s in steps])
-    alone = rate / np.array([float(s["scaling"]["efficiency"]) for s in steps])
+    count = np.array([float(found.workers) for _, found in steps])
+    rate = np.array([step.tokens_per_second.value for step, _ in steps])
+    half = np.array([np.nan if (ci := step.tokens_per_second.ci95) is None else ci for step, _ in steps])
+    alone = rate / np.array([found.efficiency or np.nan for _, found in steps])
     return line_chart(
         title="Throughput by number of workers",
         x_label="workers",
@@ -46,23 +49,23 @@ def _chart(steps: list[dict[str, Any]]) -> Chart:
     )
 
 
-def _table(steps: list[dict[str, Any]]) -> Table:
+def _table(steps: Steps) -> Table:
     return Table(
         caption="Speed by number of workers; ± is half of the 95 % interval",
         columns=["run", "workers", "tokens/s", "speed-up", "efficiency", "samples", "lost", "imbalance"],
         numeric=frozenset(range(1, 8)),
         rows=[
             [
-                str(s.get("directory", "?")),
-                str(s["scaling"]["workers"]),
-                _with_interval(s["tokens_per_second"]["value"], s["tokens_per_second"].get("ci95")),
-                number(s["scaling"].get("speed_up")),
-                _percent(s["scaling"].get("efficiency"), s["scaling"].get("efficiency_ci95")),
-                number(s["samples"].get("completed")),
-                number(s["samples"].get("lost")),
-                _percent(s.get("imbalance")),
+                step.directory,
+                str(found.workers),
+                _with_interval(step.tokens_per_second.value, step.tokens_per_second.ci95),
+                number(found.speed_up),
+                _percent(found.efficiency, found.efficiency_ci95),
+                number(step.samples.completed),
+                number(step.samples.lost),
+                _percent(step.imbalance),
             ]
-            for s in steps
+            for step, found in steps
         ],
     )
 

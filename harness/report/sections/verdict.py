@@ -10,32 +10,33 @@ from harness.text import duration, number
 
 def verdict(run: RunData) -> tuple[str, Tone]:
     """Return the verdict in a word or two."""
-    if not run.result:
-        phase = run.session.get("outcome") or run.status.get("phase") or "unknown"
+    if run.result is None:
+        phase = run.session.outcome or (run.status.phase if run.status else None) or "unknown"
         return f"NO RESULT ({phase})", "bad"
-    return ("VALID", "good") if run.result.get("valid") is True else ("INVALID", "bad")
+    return ("VALID", "good") if run.valid else ("INVALID", "bad")
 
 
 def sections(run: RunData) -> list[Section]:
     word, tone = verdict(run)
-    submittable = run.result.get("submittable") is True
+    result = run.result
+    submittable = result is not None and result.submittable
     cards = [
         Card(label="Verdict", value=word, tone=tone, note="may be submitted" if submittable else "may not be submitted")
     ]
     cards += _rates(run) + _latencies(run) + _accuracy(run) + _cost(run)
     blocks: list[Block] = [Cards(cards=cards)]
-    reasons = [str(reason) for reason in run.result.get("invalid_reasons") or []]
-    if run.session.get("error"):
-        blocks.append(Text(text=f"The run broke: {run.session['error']}", tone="bad"))
+    reasons = result.invalid_reasons if result else []
+    if run.session.error:
+        blocks.append(Text(text=f"The run broke: {run.session.error}", tone="bad"))
     if reasons:
         blocks.append(Items(items=[(reason, "bad") for reason in reasons]))
-    against = [str(reason) for reason in run.result.get("not_submittable_reasons") or [] if reason not in reasons]
+    against = [reason for reason in result.not_submittable_reasons if reason not in reasons] if result else []
     if against:
         blocks.append(Text(text="Why it may not be submitted:"))
         blocks.append(Items(items=[(reason, "warn") for reason in against]))
-    if remarks := [str(remark["text"]) for remark in run.result.get("remarks") or []]:
+    if result and result.remarks:
         blocks.append(Text(text="What looks wrong and needs an explanation:"))
-        blocks.append(Items(items=[(remark, "warn") for remark in remarks]))
+        blocks.append(Items(items=[(remark.text, "warn") for remark in result.remarks]))
     found = insights(run)
     sections = [Section(title="Verdict", blocks=blocks)]
     if found:
@@ -45,7 +46,9 @@ def sections(run: RunData) -> list[Section]:
 
 def _rates(run: RunData) -> list[Card]:
     cards = []
-    tokens, samples = run.result.get("tokens_per_second"), run.result.get("samples_per_second")
+    if run.result is None:
+        return []
+    tokens, samples = run.result.tokens_per_second, run.result.samples_per_second
     gpus = len(run.gpu_names)
     if tokens is not None:
         each = f"{number(tokens / gpus)} for each of {gpus} GPUs" if gpus > 1 else ""
@@ -71,10 +74,9 @@ def _latencies(run: RunData) -> list[Card]:
 
 
 def _accuracy(run: RunData) -> list[Card]:
-    scores = run.result.get("accuracy") or run.accuracy
-    if not scores or scores.get("rouge1") is None:
+    if run.accuracy is None:
         return []
-    return [Card(label="ROUGE-1", value=f"{scores['rouge1']:.4f}", note=str(scores.get("partial") or ""))]
+    return [Card(label="ROUGE-1", value=f"{run.accuracy.rouge1:.4f}", note=run.accuracy.partial or "")]
 
 
 def _cost(run: RunData) -> list[Card]:
@@ -87,7 +89,6 @@ def _cost(run: RunData) -> list[Card]:
                 note=f"GPUs only, {run.energy.mean_w:,.0f} W on average",
             )
         )
-    seconds = run.session.get("wall_s") or (run.events.duration if run.events is not None else None)
-    if seconds:
-        cards.append(Card(label="Time", value=duration(float(seconds))))
+    if run.seconds:
+        cards.append(Card(label="Time", value=duration(run.seconds)))
     return cards

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from harness.report.document import Bar, Block, Cell, Items, Section, Table, Text
 from harness.report.insights import tokens_by_worker
-from harness.report.load import RunData
+from harness.report.load import Floats, RunData
 from harness.report.steps import DECODE, steps
+from harness.rundir.session import Worker
 from harness.text import number
 
 
 def sections(run: RunData) -> list[Section]:
-    workers = run.first("workers") or []
+    workers = run.workers
     if not workers:
         return []
-    tokens = np.array([float(worker.get("tokens") or 0) for worker in workers])
+    tokens = np.array([float(worker.tokens or 0) for worker in workers])
     blocks: list[Block] = [_table(run, workers, tokens)]
-    nodes = {str(worker.get("node")) for worker in workers}
+    nodes = {str(worker.node) for worker in workers}
     if len(nodes) > 1:
         blocks.append(_by_node(workers, nodes))
     if len(workers) > 1 and tokens.mean() > 0:
@@ -34,22 +33,22 @@ def sections(run: RunData) -> list[Section]:
     return [Section(title="Workers", blocks=blocks)]
 
 
-def _table(run: RunData, workers: list[dict[str, Any]], tokens: Any) -> Table:
-    seconds = run.session.get("wall_s") or (run.events.duration if run.events is not None else None)
+def _table(run: RunData, workers: list[Worker], tokens: Floats) -> Table:
+    seconds = run.seconds
     most = float(tokens.max()) or 1.0
     rows: list[list[Cell]] = []
     for worker, count in zip(workers, tokens, strict=True):
-        busy = worker.get("busy_fraction")
+        busy = worker.busy_fraction
         rows.append(
             [
-                str(worker.get("id", "?")),
+                str(worker.id),
                 _place(worker),
-                number(worker.get("samples")),
+                number(worker.samples),
                 Bar(text=f"{count:,.0f}", share=float(count) / most),
                 number(float(count) / seconds) if seconds else "–",
                 "–" if busy is None else f"{100 * busy:.0f} %",
-                number(worker.get("restarts")),
-                "–" if worker.get("load_s") is None else f"{worker['load_s']:.1f} s",
+                number(worker.restarts),
+                "–" if worker.load_s is None else f"{worker.load_s:.1f} s",
             ]
         )
     return Table(
@@ -60,9 +59,9 @@ def _table(run: RunData, workers: list[dict[str, Any]], tokens: Any) -> Table:
     )
 
 
-def _by_node(workers: list[dict[str, Any]], nodes: set[str]) -> Table:
-    sums = {node: [w for w in workers if str(w.get("node")) == node] for node in sorted(nodes)}
-    total = {node: sum(float(w.get("tokens") or 0) for w in group) for node, group in sums.items()}
+def _by_node(workers: list[Worker], nodes: set[str]) -> Table:
+    sums = {node: [w for w in workers if str(w.node) == node] for node in sorted(nodes)}
+    total = {node: sum(float(w.tokens or 0) for w in group) for node, group in sums.items()}
     most = max(total.values()) or 1.0
     return Table(
         caption="Nodes",
@@ -72,7 +71,7 @@ def _by_node(workers: list[dict[str, Any]], nodes: set[str]) -> Table:
             [
                 node,
                 str(len(group)),
-                f"{sum(int(w.get('samples') or 0) for w in group):,}",
+                f"{sum(w.samples or 0 for w in group):,}",
                 Bar(text=f"{total[node]:,.0f}", share=total[node] / most),
             ]
             for node, group in sums.items()
@@ -80,8 +79,8 @@ def _by_node(workers: list[dict[str, Any]], nodes: set[str]) -> Table:
     )
 
 
-def _place(worker: dict[str, Any]) -> str:
-    return ", ".join(str(worker[key]) for key in ("node", "gpu") if worker.get(key) is not None) or "–"
+def _place(worker: Worker) -> str:
+    return ", ".join(where for where in (worker.node, worker.gpu) if where is not None) or "–"
 
 
 def _finish(run: RunData) -> str:
@@ -119,14 +118,9 @@ def _steps(run: RunData) -> list[Block]:
 
 
 def _faults(run: RunData) -> list[Block]:
-    samples = run.first("samples") or {}
-    restarts = run.first("restarts") or sum(int(w.get("restarts") or 0) for w in run.first("workers") or [])
-    words = [
-        f"{samples[key]:,} {key}"
-        for key in ("issued", "completed", "retried", "lost", "duplicates", "failed")
-        if isinstance(samples.get(key), int)
-    ]
-    blocks: list[Block] = [Text(text=f"Samples: {', '.join(words) or 'not recorded'}. Worker restarts: {restarts}.")]
+    told = {name: getattr(run.samples, name) for name in run.samples.__struct_fields__}
+    said = ", ".join(f"{count:,} {name}" for name, count in told.items() if count is not None)
+    blocks: list[Block] = [Text(text=f"Samples: {said or 'not recorded'}. Worker restarts: {run.restarts}.")]
     if run.events is not None and len(run.events.attempts) and run.events.attempts.max() > 1:
         tries, counts = np.unique(run.events.attempts, return_counts=True)
         blocks.append(
@@ -137,7 +131,6 @@ def _faults(run: RunData) -> list[Block]:
                 numeric=frozenset({0, 1}),
             )
         )
-    examples = [str(text) for text in run.session.get("violation_examples") or []]
-    if examples:
+    if examples := run.session.violation_examples:
         blocks.append(Items(items=[(text, "bad") for text in examples]))
     return blocks
