@@ -9,20 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-LONGEST_STEP_S = 2.0  # between two readings of a loop that runs; a longer one was an absence
-
 
 class AwakeClock:
-    """Seconds that grow with the monotonic clock while whoever owns this reads it, by ``LONGEST_STEP_S`` at most
-    between two readings. To be read by one thread, and more often than that."""
+    """Seconds that grow with the monotonic clock while whoever owns this reads it: by ``longest_step_s`` at most from
+    one reading to the next, since a loop that runs reads it more often. To be read by one thread."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, longest_step_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._longest_step_s = longest_step_s
         self._clock = clock
         self._last = clock()
         self.away_s = 0.0
 
     def now(self) -> float:
         now = self._clock()
-        self.away_s += max(0.0, now - self._last - LONGEST_STEP_S)
+        self.away_s += max(0.0, now - self._last - self._longest_step_s)
         self._last = now
         return now - self.away_s

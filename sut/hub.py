@@ -100,7 +100,7 @@ class Hub(threading.Thread):
         self._gate = Gate(self._context, self._socket, keys=curve_keys) if curve_keys else None
         self._socket.bind(bind)
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._clock = AwakeClock()
+        self._clock = AwakeClock(longest_step_s=5 * POLL_MS / 1e3)
         self._now = self._clock.now()
         for spec in specs:
             self._admit(spec)

@@ -6,6 +6,8 @@ from mlperf_llama_base.errors import RunError
 from sut.awake import AwakeClock
 from sut.hub import Hub
 
+LONGEST_STEP_S = 2.0  # four times what is usual between two looks
+
 
 class Watchdog:
     """To be asked about twice a second. ``stall_timeout_s``: for how long nothing may happen while samples wait."""
@@ -13,7 +15,7 @@ class Watchdog:
     def __init__(self, hub: Hub, *, stall_timeout_s: float, clock: AwakeClock | None = None) -> None:
         self._hub = hub
         self._stall_timeout_s = stall_timeout_s
-        self._clock = clock or AwakeClock()
+        self._clock = clock or AwakeClock(longest_step_s=LONGEST_STEP_S)
         self._events = -1
         self._since = self._clock.now()
 

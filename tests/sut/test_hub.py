@@ -5,125 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import psutil
 import pytest
 import zmq
 
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
-from sut.dispatcher import Dispatcher
-from sut.hub import Hub
-from sut.messages import EngineSettings, WorkerSpec
-from sut.policies import make_order, make_policy
 from sut.supervisor import State, SupervisorOptions
-from sut.workers.local import LocalPool
-
-
-class Rig:
-    """A hub with null workers, and what it reported."""
-
-    def __init__(
-        self,
-        tmp_path: Path,
-        *,
-        workers: int,
-        offline: bool = False,
-        options: SupervisorOptions | None = None,
-        **args: Any,
-    ) -> None:
-        self.first: dict[int, int] = {}
-        self.done: dict[int, int] = {}
-        self.order: list[str] = []
-        self.prompts = [np.arange(1 + i, 21 + i, dtype=np.int32).tobytes() for i in range(64)]
-        self.pool = LocalPool()
-        dispatcher = Dispatcher(
-            policy=make_policy("auto", offline=offline, backlog=8, prefill_weight=8.0),
-            order=make_order("issue"),
-            block=64,
-            max_attempts=4,
-            first_tokens=not offline,
-        )
-        settings = EngineSettings(name="null", model="", first_tokens=not offline, args=args)
-        specs = [
-            WorkerSpec(
-                id=i,
-                endpoint="",
-                engine=settings,
-                log_file=str(tmp_path / f"w{i}.log"),
-                heartbeat_s=0.2,
-                warm_up_lengths=[8],
-            )
-            for i in range(workers)
-        ]
-        self.hub = Hub(
-            dispatcher=dispatcher,
-            pool=self.pool,
-            specs=specs,
-            prompts=self.prompts.__getitem__,
-            deliver=self.deliver,
-            options=options or SupervisorOptions(heartbeat_timeout_s=2.0),
-            bind=f"ipc://{tmp_path}/wire",
-        )
-        self.hub.start()
-
-    def deliver(self, first: list[tuple[int, bytes]], done: list[tuple[int, bytes]]) -> None:
-        for sample, tokens in first:
-            assert len(tokens) == 4 and sample not in self.done
-            self.first[sample] = self.first.get(sample, 0) + 1
-        for sample, _ in done:
-            self.done[sample] = self.done.get(sample, 0) + 1
-
-    def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if self.hub.failure:
-                raise self.hub.failure
-            assert time.monotonic() < deadline, self.hub.missing()
-            time.sleep(0.01)
-
-    def start(self) -> None:
-        self.until(lambda: self.hub.ready == len(self.hub.workers))
-
-    def issue(self, count: int) -> None:
-        self.hub.issue([(i, i % 64) for i in range(count)])
-
-    def close(self) -> None:
-        self.hub.stop()
-        self.pool.close(2.0)
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
-    rigs: list[Rig] = []
-
-    def make(**kwargs: Any) -> Rig:
-        rigs.append(Rig(tmp_path, **kwargs))
-        return rigs[-1]
-
-    yield make
-    for one in rigs:
-        one.close()
-    time.sleep(0.1)
-    assert not [p for p in psutil.Process().children(recursive=True) if is_worker(p)]
-
-
-def is_worker(process: psutil.Process) -> bool:
-    try:
-        return "sut.workers.main" in " ".join(process.cmdline())
-    except psutil.Error:  # it has ended already
-        return False
-
-
-def assert_complete(rig: Rig, count: int, *, first: bool = True) -> None:
-    assert rig.done == dict.fromkeys(range(count), 1)
-    assert rig.first == (dict.fromkeys(range(count), 1) if first else {})
-    d = rig.hub.dispatcher
-    assert d.issued == d.completed == count and not d.outstanding
+from tests.sut.rig import Rig, assert_complete
 
 
 def test_every_sample_is_answered_once(rig: Callable[..., Rig]) -> None:
@@ -221,29 +112,6 @@ def test_strangers_on_the_wire_are_refused_and_counted(rig: Callable[..., Rig], 
     r.until(lambda: r.hub.refused >= 4)
     assert_complete(r, 20)
     context.destroy(linger=0)
-
-
-def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    code = f"""
-import sys, time
-from sut.messages import EngineSettings, WorkerSpec
-from sut.workers.local import launch
-p = launch(WorkerSpec(id=0, endpoint="ipc://{tmp_path}/none", engine=EngineSettings(name="null", model="")))
-print(p.pid, flush=True)
-time.sleep(60)
-"""
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    worker = psutil.Process(int(parent.stdout.readline()))
-    time.sleep(1.0)
-    worker.suspend()  # even a stopped one
-    parent.kill()
-    parent.wait()
-    gone, alive = psutil.wait_procs([worker], timeout=10)
-    assert gone and not alive
 
 
 def test_issue_may_be_called_from_another_thread(rig: Callable[..., Rig]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Container
 import pytest
 
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
-from sut.awake import LONGEST_STEP_S, AwakeClock
+from sut.awake import AwakeClock
 from sut.messages import EngineInfo, EngineSettings, Fault, Heartbeat, Hello, Ready, WorkerSpec
 from sut.supervisor import Action, Do, State, Supervisor, SupervisorOptions, WorkerView
 
@@ -244,7 +244,7 @@ def test_what_broke_after_it_had_served_is_no_fault_of_the_environment() -> None
 
 def test_our_own_absence_is_nobodys_silence() -> None:
     """A paused container: twenty seconds in which neither we nor anybody else said anything."""
-    readings = iter([0.0, 1.0, 2.0, 22.0, 23.0])
-    clock = AwakeClock(lambda: next(readings))
-    assert [clock.now() for _ in range(4)] == [1.0, 2.0, 2.0 + LONGEST_STEP_S, 3.0 + LONGEST_STEP_S]
-    assert clock.away_s == 20.0 - LONGEST_STEP_S
+    readings = iter([0.0, 0.25, 0.5, 20.5, 20.75])
+    clock = AwakeClock(longest_step_s=0.5, clock=lambda: next(readings))
+    assert [clock.now() for _ in range(4)] == [0.25, 0.5, 1.0, 1.25]
+    assert clock.away_s == 19.5

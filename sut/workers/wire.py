@@ -1,0 +1,161 @@
+"""The worker's end of the wire, in a thread of its own: a long step of the engine delays neither a heartbeat nor the
+acceptance of new samples. The socket belongs to this thread alone; what others send reaches it through a deque and an
+eventfd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from queue import SimpleQueue
+
+import psutil
+import zmq
+
+from sut.engines.base import Engine
+from sut.messages import (
+    Completion,
+    Event,
+    Fault,
+    FromWorker,
+    Heartbeat,
+    Request,
+    StepEvents,
+    Stop,
+    WorkerSpec,
+    decode_to_worker,
+    encode,
+)
+
+log = logging.getLogger("worker")
+LONGEST_REASON = 500
+
+
+class NoEngine:
+    """Stands in on the wire of a worker whose engine could not even be built."""
+
+    concurrent = False
+    outstanding = running = steps = 0
+
+
+def in_words(error: Exception) -> str:
+    """An unexpected error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+
+
+class Wire(threading.Thread):
+    """Owns the DEALER socket: receives work, sends events, beats."""
+
+    def __init__(self, spec: WorkerSpec, engine: Engine | NoEngine) -> None:
+        super().__init__(name="wire", daemon=True)
+        self.spec = spec
+        self.engine = engine
+        self.inbox: SimpleQueue[list[Request]] = SimpleQueue()
+        self.stopping = threading.Event()
+        self.flushed = threading.Event()
+        self.state = "loading"
+        self.completed = self.tokens = self.progress = 0
+        self.failure: Exception | None = None
+        self._outbox: deque[FromWorker] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._process = psutil.Process()
+
+    def send(self, message: FromWorker) -> None:
+        """Queue a message; any thread may call."""
+        self._outbox.append(message)
+        os.eventfd_write(self._wake, 1)
+
+    def events(self, events: list[Event]) -> None:
+        for event in events:
+            if type(event) is Completion:
+                self.completed += 1
+                self.tokens += len(event.tokens) >> 2
+        self.progress += len(events)
+        self.send(StepEvents(events))
+
+    def run(self) -> None:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        socket = context.socket(zmq.DEALER)
+        try:
+            self._connect(socket)
+            self._loop(socket)
+        except Exception as error:
+            log.exception("the wire broke")
+            self.failure = error
+            with contextlib.suppress(zmq.ZMQError):  # our silence would only tell that something is wrong
+                socket.send(encode(Fault(f"its connection broke: {in_words(error)}")))
+        finally:
+            self.stopping.set()
+            socket.close()
+            context.term()
+            self.flushed.set()
+
+    def _connect(self, socket: zmq.Socket[bytes]) -> None:
+        socket.setsockopt(zmq.IDENTITY, f"{self.spec.id}:{self.spec.incarnation}".encode())
+        socket.setsockopt(zmq.LINGER, 2000)
+        socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        if self.spec.curve_server_key:
+            socket.curve_serverkey = self.spec.curve_server_key
+            socket.curve_publickey = self.spec.curve_public_key
+            socket.curve_secretkey = self.spec.curve_secret_key
+        socket.connect(self.spec.endpoint)
+
+    def _loop(self, socket: zmq.Socket[bytes]) -> None:
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(self._wake, zmq.POLLIN)
+        beat_at = 0.0
+        while not (self.stopping.is_set() and not self._outbox):
+            ready = dict(poller.poll(int(self.spec.heartbeat_s * 500)))
+            if self._wake in ready:
+                os.eventfd_read(self._wake)
+            self._send_all(socket)
+            if socket in ready:
+                with contextlib.suppress(zmq.Again):
+                    while True:
+                        self._receive(socket.recv(zmq.NOBLOCK))
+            now = time.monotonic()
+            if now >= beat_at:
+                beat_at = now + self.spec.heartbeat_s
+                socket.send(encode(self._heartbeat()))
+
+    def _send_all(self, socket: zmq.Socket[bytes]) -> None:
+        while self._outbox:
+            message = self._outbox.popleft()
+            # steps that ended meanwhile share one message
+            while type(message) is StepEvents and self._outbox and type(self._outbox[0]) is StepEvents:
+                message.events.extend(self._outbox.popleft().events)  # type: ignore[union-attr]
+            socket.send(encode(message))
+
+    def _receive(self, frame: bytes) -> None:
+        message = decode_to_worker(frame)
+        if isinstance(message, Stop):
+            self.stopping.set()
+        elif isinstance(self.engine, Engine) and self.engine.concurrent:
+            try:
+                self.engine.submit(message.requests)
+            except Exception as error:
+                log.exception("submit failed")
+                self.send(Fault(in_words(error)))
+                self.stopping.set()
+        else:
+            self.inbox.put(message.requests)
+
+    def _heartbeat(self) -> Heartbeat:
+        outstanding = self.engine.outstanding
+        running = self.engine.running
+        return Heartbeat(
+            state=self.state,
+            waiting=max(0, outstanding - running),
+            running=running,
+            completed=self.completed,
+            tokens=self.tokens,
+            progress=self.progress + self.engine.steps,
+            rss_bytes=self._process.memory_info().rss,
+            facts=self.engine.live_facts() if self.state == "ready" and isinstance(self.engine, Engine) else {},
+        )
