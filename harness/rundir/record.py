@@ -25,6 +25,7 @@ from harness.rundir.scaling import ScalingRecord
 from harness.rundir.scores import Accuracy
 from harness.rundir.session import SessionRecord
 from harness.rundir.status import Status
+from harness.rundir.tuning import TuneRecord
 from mlperf_llama_base.errors import UserError, nearest
 from mlperf_llama_base.files import sha256_of
 
@@ -84,6 +85,11 @@ class RunRecord:
     def result(self) -> Result | None:
         """As it was written; the verdict is made anew from the other files (``harness.verdict``)."""
         return read_record(self.run_dir / names.RESULT, Result)
+
+    @cached_property
+    def tune(self) -> TuneRecord | None:
+        """Of the directory of a search for the rate."""
+        return read_record(self.run_dir / names.TUNE, TuneRecord)
 
     @cached_property
     def scaling(self) -> ScalingRecord | None:

@@ -19,6 +19,7 @@ from harness.rundir.scaling import ScalingRecord
 from harness.rundir.scores import Accuracy
 from harness.rundir.session import SessionRecord
 from harness.rundir.status import Status
+from harness.rundir.tuning import TuneRecord
 from mlperf_llama_base.source import ROOT
 
 FOLDER = ROOT / "docs" / "reference" / "schemas"
@@ -29,6 +30,7 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     names.ACCURACY_JSON: Accuracy,
     names.PREFLIGHT: PreflightRecord,
     names.SCALING: ScalingRecord,
+    names.TUNE: TuneRecord,
 }
 
 

@@ -41,22 +41,22 @@ class Tuner:
     def run(self) -> int:
         """Returns the exit status; raises ``HarnessError`` and ``Interrupted``."""
         state, options = self.state, self.state.options
-        if options.search and state.data["engine_settings"] is None:
+        if options.search and state.record.engine_settings is None:
             from harness.tune.engine_search import choose
 
             choose(self.config, state, self.session)
-        chosen = with_settings(self.config, state.data["engine_settings"] or {})
-        found = state.data["state"] != "searching"
-        wanted = options.confirm and not any(c["valid"] for c in state.data["confirmations"])
-        if found and not (wanted and len(state.data["confirmations"]) < MOST):
+        chosen = with_settings(self.config, state.record.engine_settings or {})
+        found = state.record.state != "searching"
+        wanted = options.confirm and not any(c.valid for c in state.record.confirmations)
+        if found and not (wanted and len(state.record.confirmations) < MOST):
             state.save(state="done", now=None)
             return 0
         try:
             with self.session(chosen) as session:
                 if not found:
-                    explore(session, options, known=state.data, save=state.save)
+                    explore(session, options, known=state.record, save=state.progress)
                     state.save(state="confirming", now=None, user_conf=fragment(chosen, state))
-                if wanted and (state.data["best_qps"] or state.data["target_latency_ms"]):
+                if wanted and (state.record.best_qps or state.record.target_latency_ms):
                     confirm(session, state, options)
         except Hopeless as problem:
             log.info("%s", problem)
@@ -77,11 +77,11 @@ class Tuner:
 
 def fragment(run_config: RunConfig, state: State) -> str | None:
     """The lines for user.conf; also written to ``user.conf`` in the directory."""
-    name, data = f"{run_config.model_name}.{run_config.scenario.loadgen_name}", state.data
-    if data["target_latency_ms"] is not None:
-        text = f"{name}.target_latency = {data['target_latency_ms']:g}\n"
-    elif data["best_qps"] is not None:
-        text = f"{name}.target_qps = {data['best_qps']:g}\n"
+    name, data = f"{run_config.model_name}.{run_config.scenario.loadgen_name}", state.record
+    if data.target_latency_ms is not None:
+        text = f"{name}.target_latency = {data.target_latency_ms:g}\n"
+    elif data.best_qps is not None:
+        text = f"{name}.target_qps = {data.best_qps:g}\n"
     else:
         return None
     (state.directory / names.USER_CONF).write_text(f"{WRITTEN_BY}\n{text}")

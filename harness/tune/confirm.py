@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from harness.inventory.system import collect
 from harness.loadgen.early_stopping import allowed_over_limit
 from harness.rounds import ROUND
 from harness.rundir import names
+from harness.rundir.tuning import Confirmation
 from harness.session.session import Session
 from harness.tune.search import clean
 from harness.tune.state import Options, State
@@ -35,13 +35,13 @@ class Hopeless(RunError):
 
 def confirm(session: Session, state: State, options: Options) -> None:
     """Run LoadGen at the best rate, and lower it until a run is valid. Raises ``Hopeless``."""
-    while len(state.data["confirmations"]) < MOST:
+    while len(state.record.confirmations) < MOST:
         config = confirming(session.config, state, options)
-        number = len(state.data["confirmations"]) + 1
+        number = len(state.record.confirmations) + 1
         run_dir = state.directory / f"confirm-{number}"
         state.save(state="confirming", now=f"confirming with LoadGen: {_target(config)}")
         outcome = _run(session, config, run_dir, state)
-        if outcome["valid"] or state.data["best_qps"] is None:
+        if outcome.valid or state.record.best_qps is None:
             return
         lower(state, options)
 
@@ -49,12 +49,12 @@ def confirm(session: Session, state: State, options: Options) -> None:
 def confirming(config: RunConfig, state: State, options: Options) -> RunConfig:
     """The configuration of the confirmation; a shorter one is marked by LoadGen's settings and never submittable."""
     config = config.model_copy(deep=True)
-    config.loadgen.target_qps = state.data["best_qps"]
-    config.loadgen.target_latency_ms = state.data["target_latency_ms"]
+    config.loadgen.target_qps = state.record.best_qps
+    config.loadgen.target_latency_ms = state.record.target_latency_ms
     if options.confirm_seconds is not None:
         config.loadgen.min_duration_ms = int(options.confirm_seconds * 1e3)
         if config.scenario is Scenario.OFFLINE:
-            config.loadgen.min_query_count = max(1, int(options.confirm_seconds * state.data["best_qps"]))
+            config.loadgen.min_query_count = max(1, int(options.confirm_seconds * (state.record.best_qps or 0.0)))
     return config
 
 
@@ -64,47 +64,44 @@ def lower(state: State, options: Options) -> None:
     A long run may tip over where no probe did: one burst, and steps that are full from then on keep the system slow.
     How far below such a rate lies, no probe tells, so the steps grow.
     """
-    failed = sum(not c["valid"] for c in state.data["confirmations"])
+    failed = sum(not c.valid for c in state.record.confirmations)
     step = max(options.margin, 0.01) * 3 ** max(failed - 1, 0)
-    offline = state.data["scenario"] == Scenario.OFFLINE
-    state.save(best_qps=clean(state.data["best_qps"] * (1.05 if offline else max(1 - step, 0.5))))
+    offline = state.record.scenario == Scenario.OFFLINE
+    state.save(best_qps=clean((state.record.best_qps or 0.0) * (1.05 if offline else max(1 - step, 0.5))))
 
 
-def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> dict[str, Any]:
+def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> Confirmation:
     run_dir.mkdir(parents=True, exist_ok=True)
     config = config.model_copy(update={"output": str(run_dir)})
     config.save(run_dir / names.CONFIG)
     files.write_json(run_dir / names.SYSTEM, collect())
     began = time.monotonic()
-    record: dict[str, Any] = {
-        "directory": run_dir.name,
-        "target_qps": config.loadgen.target_qps,
-        "target_latency_ms": config.loadgen.target_latency_ms,
-        "full_length": config.loadgen.min_duration_ms is None,
-    }
+    done = Confirmation(
+        directory=run_dir.name,
+        target_qps=config.loadgen.target_qps,
+        target_latency_ms=config.loadgen.target_latency_ms,
+        full_length=config.loadgen.min_duration_ms is None,
+        valid=False,
+        duration_s=0.0,
+    )
     try:
         session.test(config, run_dir, watch=Watch(session).look)
     except Hopeless as problem:
         session.journal.save(run_dir, problem)
-        record |= {"valid": False, "reasons": [str(problem)], "duration_s": time.monotonic() - began}
-        state.data["confirmations"].append(record)
+        done.reasons, done.duration_s = [str(problem)], time.monotonic() - began
+        state.record.confirmations.append(done)
         state.save()
         raise
     session.journal.save(run_dir)
     result = write_result(run_dir)
-    record |= {
-        "valid": result["valid"],
-        "submittable": result["submittable"],
-        "reasons": result["invalid_reasons"],
-        "samples_per_second": result["samples_per_second"],
-        "tokens_per_second": result["tokens_per_second"],
-        "ttft_p99_ms": (result.get("ttft_ms") or {}).get("p99"),
-        "tpot_p99_ms": (result.get("tpot_ms") or {}).get("p99"),
-        "duration_s": time.monotonic() - began,
-    }
-    state.data["confirmations"].append(record)
+    done.valid, done.submittable, done.reasons = result["valid"], result["submittable"], result["invalid_reasons"]
+    done.samples_per_second, done.tokens_per_second = result["samples_per_second"], result["tokens_per_second"]
+    done.ttft_p99_ms = (result["ttft_ms"] or {}).get("p99")
+    done.tpot_p99_ms = (result["tpot_ms"] or {}).get("p99")
+    done.duration_s = time.monotonic() - began
+    state.record.confirmations.append(done)
     state.save()
-    return record
+    return done
 
 
 class Watch:

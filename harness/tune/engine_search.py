@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from harness.config import RunConfig
+from harness.rundir.tuning import Found, Trial
 from harness.session.session import Session
 from harness.tune.scenarios import explore, score
 from harness.tune.state import State, with_settings
@@ -38,38 +39,41 @@ def choose(config: RunConfig, state: State, start: Start) -> None:
 
     def evaluate(settings: Settings) -> float:
         trial = _trial(config, state, settings, start)
-        state.data["trials"].append(trial)
+        state.record.trials.append(trial)
         state.save(now=None)
-        return float(trial["score"])
+        return trial.score
 
-    known = [(trial["settings"], trial["score"]) for trial in state.data["trials"]]
+    trials = state.record.trials
+    known = [(trial.settings, trial.score) for trial in trials]
     optimise(options.search, evaluate, known=known, seconds=60 * options.budget_minutes, seed=options.seed)
-    best = max(state.data["trials"], key=lambda t: t["score"])
-    if not best["score"]:
-        errors = {str(t["error"]) for t in state.data["trials"] if t["error"]}
-        what = f"none of {len(state.data['trials'])} engine settings gave a valid rate"
+    best = max(trials, key=lambda t: t.score)
+    if not best.score:
+        errors = {t.error for t in trials if t.error}
+        what = f"none of {len(trials)} engine settings gave a valid rate"
         raise EnvironmentFault(f"{what}: {'; '.join(sorted(errors))[:400] or 'all were over the limits'}")
-    state.save(engine_settings=best["settings"], capacity=best["capacity"], probes=best["probes"])
+    state.save(engine_settings=best.settings, capacity=best.capacity, probes=best.probes)
 
 
-def _trial(config: RunConfig, state: State, settings: Settings, start: Start) -> dict[str, Any]:
+def _trial(config: RunConfig, state: State, settings: Settings, start: Start) -> Trial:
     began = time.monotonic()
-    head: dict[str, Any] = {"settings": settings, "score": 0.0, "error": None, "capacity": None, "probes": []}
+    trial = Trial(settings=settings, state="done")
     name = " ".join(f"{k}={v}" for k, v in settings.items())
     try:
         with start(with_settings(config, settings)) as session:
-            fields = explore(
+            found = explore(
                 session,
                 state.options,
-                known={},
+                known=Found(),
                 coarse=True,
-                save=lambda now=None, **_: state.save(now=f"{name}: {now}"),
+                save=lambda now, _: state.save(now=f"{name}: {now}"),
             )
-        head |= {k: fields.get(k) for k in ("capacity", "probes", "bracket", "ceiling_qps")} | {"score": score(fields)}
+        trial.capacity, trial.ceiling_qps, trial.bracket = found.capacity, found.ceiling_qps, found.bracket
+        trial.probes, trial.score = found.probes, score(found)
     except (EnvironmentFault, RunError) as error:  # out of memory, say: the next setting may do
-        head["error"] = str(error)
+        trial.state, trial.error = "failed", str(error)
         log.warning("%s: %s", name, error)
-    return head | {"state": "failed" if head["error"] else "done", "duration_s": time.monotonic() - began}
+    trial.duration_s = time.monotonic() - began
+    return trial
 
 
 def grid(space: dict[str, list[Any]]) -> list[Settings]:

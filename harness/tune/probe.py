@@ -11,15 +11,15 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from harness.config import Scenario
 from harness.rounds import ROUND
+from harness.rundir.tuning import Capacity, Probe
 from harness.session.session import Loan, Session
 from harness.tune.traffic import Traffic, balanced_order
-from harness.tune.verdict import Growth, Ints, Probe, Window, decide, full_length_share, growth, probe_figures
+from harness.tune.verdict import Growth, Ints, Window, decide, full_length_share, growth, probe_figures
 from sut.record import SampleRecord
 
 TICK_S = 0.1
@@ -166,7 +166,7 @@ class Prober:
 
     # -- with the engine kept full, or with one query -------------------------------------------------------------
 
-    def closed_loop(self, outstanding: int, *, seconds: float) -> dict[str, Any]:
+    def closed_loop(self, outstanding: int, *, seconds: float) -> Capacity:
         """Keep ``outstanding`` samples in the system. Returns samples/s after a generation, and mean and p90 latency.
 
         The window is ``seconds``, and at least twice as long as a sample takes: samples that began together end
@@ -193,14 +193,14 @@ class Prober:
             self.traffic.refilling = False
         latency = (complete - self._scheduled(ids))[inside] / 1e6
         self.drain(0)
-        return {
-            "samples_per_second": steady_rate(complete[inside]),
-            "outstanding": outstanding,
-            "samples": int(inside.sum()),
-            "latency_mean_ms": float(latency.mean()),
-            "latency_p90_ms": float(np.quantile(latency, 0.9)),
-            "duration_s": time.perf_counter() - began,
-        }
+        return Capacity(
+            samples_per_second=steady_rate(complete[inside]),
+            outstanding=outstanding,
+            samples=int(inside.sum()),
+            latency_mean_ms=float(latency.mean()),
+            latency_p90_ms=float(np.quantile(latency, 0.9)),
+            duration_s=time.perf_counter() - began,
+        )
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.tune.verdict import FLOOR, Probe
+from harness.rundir.tuning import Probe
+from harness.tune.verdict import FLOOR
 
 START = 0.85  # of the ceiling: near enough to tell, far enough not to drown
 NEAR, FAR = 0.5, 3.0  # headrooms outside of which a probe says nothing of the knee

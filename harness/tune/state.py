@@ -9,12 +9,10 @@ from pydantic import Field
 
 from harness import config
 from harness.config import RunConfig, Strict
-from harness.tune.verdict import Probe
-from mlperf_llama_base import files
+from harness.rundir import names
+from harness.rundir.files import read_record, write_record
+from harness.rundir.tuning import SCHEMA_VERSION, Found, TuneRecord
 from mlperf_llama_base.errors import UserError
-
-TUNE = "tune.json"
-SCHEMA_VERSION = 1
 
 
 class Options(Strict):
@@ -32,50 +30,38 @@ class Options(Strict):
 
 
 class State:
-    """A mapping on disk. ``data`` may be changed freely; :meth:`save` makes it last."""
+    """``record`` on disk. It may be changed freely; :meth:`save` makes it last."""
 
-    def __init__(self, directory: Path, data: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, record: TuneRecord) -> None:
         self.directory = directory
-        self.data = data
+        self.record = record
 
     @classmethod
     def new(cls, directory: Path, *, scenario: str, options: Options) -> State:
-        empty = dict.fromkeys(
-            (
-                "now",
-                "capacity",
-                "ceiling_qps",
-                "knee_qps",
-                "bracket",
-                "best_qps",
-                "target_latency_ms",
-                "confidence",
-                "engine_settings",
-                "user_conf",
-            )
-        )
-        head = {"schema_version": SCHEMA_VERSION, "scenario": scenario, "state": "searching"}
-        lists: dict[str, Any] = {"probes": [], "trials": [], "confirmations": []}
-        return cls(directory, head | empty | lists | {"options": options.model_dump(mode="json")})
+        return cls(directory, TuneRecord(scenario=scenario, options=options.model_dump(mode="json")))
 
     @classmethod
     def load(cls, directory: Path) -> State:
-        """Raises ``UserError`` if the file is missing or of another version."""
-        data = files.read_json(directory / TUNE)
-        if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
-            raise UserError(f"{directory / TUNE} is missing or of another version: use --overwrite or another --output")
-        return cls(directory, data)
+        """Raises ``UserError`` if the file is missing, damaged or of another version."""
+        record = read_record(directory / names.TUNE, TuneRecord)
+        if record is None or record.schema_version != SCHEMA_VERSION:
+            what = f"{directory / names.TUNE} is missing or of another version: use --overwrite or another --output"
+            raise UserError(what)
+        return cls(directory, record)
 
     @property
     def options(self) -> Options:
-        return Options.model_validate(self.data["options"])
+        return Options.model_validate(self.record.options)
 
     def save(self, **changes: Any) -> None:
-        self.data.update(changes)
-        files.write_json(self.directory / TUNE, self.data)
+        """Set fields of the record, and write it."""
+        for name, value in changes.items():
+            setattr(self.record, name, value)
+        write_record(self.directory / names.TUNE, self.record)
 
-    def probes(self) -> list[Probe]:
-        return [Probe(**p) for p in self.data["probes"]]
+    def progress(self, now: str | None, found: Found) -> None:
+        """Take over where the search stands, and what goes on now."""
+        self.save(now=now, **{name: getattr(found, name) for name in Found.__struct_fields__})
 
 
 def with_settings(run_config: RunConfig, settings: dict[str, Any]) -> RunConfig:

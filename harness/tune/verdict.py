@@ -7,7 +7,6 @@ which ends in failure however good the latencies are by then.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -43,45 +42,6 @@ class Window:
     def tpot(self) -> Ints:
         """ns for each token after the first, as LoadGen counts them (loadgen/logging.cc)."""
         return np.asarray((self.complete - self.first) // np.maximum(self.tokens - 1, 1))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """One probe's record; see :mod:`harness.tune` for the fields."""
-
-    target_qps: float
-    achieved_qps: float
-    samples_per_second: float
-    queries: int
-    valid: bool
-    reason: str
-    ended: str
-    whole: bool
-    duration_s: float
-    window_s: float
-    allowed: int
-    allowed_share: float
-    early_stopping_met: bool
-    ttft_over: int
-    tpot_over: int
-    ttft_p50_ms: float | None = None
-    ttft_p90_ms: float | None = None
-    ttft_p99_ms: float | None = None
-    tpot_p50_ms: float | None = None
-    tpot_p90_ms: float | None = None
-    tpot_p99_ms: float | None = None
-    headroom_ttft: float | None = None
-    headroom_tpot: float | None = None
-    error_ttft: float | None = None
-    error_tpot: float | None = None
-    tpot_room: float | None = None
-    tpot_spread: float | None = None
-    independent: float | None = None
-    outstanding_mean: float = 0.0
-    backlog_growth: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)

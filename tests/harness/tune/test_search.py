@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.config import Scenario
+from harness.rundir.tuning import Probe
 from harness.tune.search import QUEUEING, Search, queueing_ceiling
-from harness.tune.verdict import Probe
 from tests.harness.tune.virtual import Virtual, true_knee
 
 pytestmark = pytest.mark.timeout(240)

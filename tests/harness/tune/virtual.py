@@ -13,10 +13,11 @@ import pytest
 
 from harness.config import Scenario
 from harness.rounds import ROUND
+from harness.rundir.tuning import Probe
 from harness.tune.probe import steady_rate
 from harness.tune.search import Search, clean, queueing_ceiling
 from harness.tune.traffic import balanced_order
-from harness.tune.verdict import Probe, Window, decide, full_length_share, growth, probe_figures
+from harness.tune.verdict import Window, decide, full_length_share, growth, probe_figures
 from sut.engines import null
 from sut.messages import Completion, EngineSettings, FirstToken, Request
 
