@@ -17,12 +17,13 @@ from typing import Any
 
 from rich.console import Console
 
+from harness import terminal
 from harness.config import Mode, RunConfig, Scenario
 from harness.inventory.system import collect
 from harness.rundir import names
 from harness.rundir.directory import Claim, claimed
 from harness.workers import check_engine
-from mlperf_llama_base import child, files
+from mlperf_llama_base import child, files, interrupt
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
 from sut import engines
 from sut.engines.facts import ModelUse
@@ -34,7 +35,7 @@ REASONS_SHOWN = 3
 
 def execute(config: RunConfig, *, console: Console | None = None) -> int:
     """Carry out the run. Returns the exit code 0 (valid) or 1 (not valid); raises a ``HarnessError`` otherwise."""
-    console = console or Console()
+    console = console or terminal.console()
     without_effect = check_engine(config)
     check_target(config)
     config = with_defaults(config)
@@ -46,9 +47,20 @@ def execute(config: RunConfig, *, console: Console | None = None) -> int:
             config.save(run_dir / names.CONFIG)
             files.write_json(run_dir / names.SYSTEM, collect())
         if not config.skip_preflight:
-            check_environment(config, run_dir, console)
+            with _interruptible("interrupted during the pre-flight; nothing has run, the same command begins again"):
+                check_environment(config, run_dir, console)
         supervise(config, claim, console)
         return conclude(config, run_dir, console)
+
+
+@contextlib.contextmanager
+def _interruptible(what: str) -> Iterator[None]:
+    """Say what an interruption means at this stage."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupt.taken()
+        raise RunError(what) from None
 
 
 @contextlib.contextmanager
@@ -186,20 +198,26 @@ def conclude(config: RunConfig, run_dir: Path, console: Console) -> int:
         result = write_result(run_dir)  # first of all: what comes now may fail, the run is over
     unscored: HarnessError | None = None
     if config.mode is Mode.ACCURACY:
-        from harness.accuracy.score_run import score_run
-
-        began = time.monotonic()
         try:
-            with writing(run_dir):
-                score_run(run_dir, scorer=config.scorer)
+            with writing(run_dir), _interruptible("interrupted"):
+                score(config, run_dir, console)
                 result = write_result(run_dir)
-            console.print(f"scored in {time.monotonic() - began:.1f} s", highlight=False)
         except HarnessError as error:
             unscored = error  # what ran has its record all the same
     if unscored:
-        raise type(unscored)(f"the run ended well but cannot be scored: {unscored} (mlperf-llama accuracy {run_dir})")
+        how = f"mlperf-llama accuracy {run_dir} does it"
+        raise type(unscored)(f"the run ended well but could not be scored: {unscored} ({how})")
     print_result(result, run_dir, console)
     return 0 if result["valid"] else 1
+
+
+def score(config: RunConfig, run_dir: Path, console: Console) -> None:
+    """Score the accuracy log that the run has left."""
+    from harness.accuracy.score_run import score_run
+
+    began = time.monotonic()
+    score_run(run_dir, scorer=config.scorer)
+    console.print(f"scored in {time.monotonic() - began:.1f} s", highlight=False)
 
 
 def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> None:

@@ -1,10 +1,14 @@
-"""Figures as a person reads them: one form of a number and of a duration, wherever they are shown."""
+"""Text for people: one form of a number and of a duration, and foreign text that does nothing where it is shown."""
 
 from __future__ import annotations
 
 import math
+import re
 
 UNKNOWN = "–"
+# Control characters but tab and line end, and those that turn the direction of text around
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_DISPLAY = re.compile("(\x1b\\[[0-9;]*m|\r)")
 
 
 def number(value: float | None) -> str:
@@ -36,3 +40,17 @@ def duration(seconds: float | None, *, rough: bool = False) -> str:
     if not minutes:
         return f"{left} s"
     return f"{minutes} min" if rough else f"{minutes} min {left:02d} s"
+
+
+def harmless(text: str, *, display: bool = False) -> str:
+    """``text`` from elsewhere (a server, an engine, a file), for a terminal or a document.
+
+    Control characters become ``�``, so that an escape sequence is seen and does nothing. ``display``: keep colours, and
+    the carriage return of progress bars.
+    """
+    if not _UNSAFE.search(text):
+        return text
+    if not display:
+        return _UNSAFE.sub("\ufffd", text)
+    parts = _DISPLAY.split(text)
+    return "".join(part if number % 2 else _UNSAFE.sub("\ufffd", part) for number, part in enumerate(parts))

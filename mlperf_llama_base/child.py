@@ -143,9 +143,12 @@ class Stop:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """SIGINT and SIGTERM ask to stop, for the length of a block in the main thread."""
+    """SIGINT, SIGTERM and SIGHUP ask to stop, for the length of a block in the main thread.
+
+    One that is ignored stays so: ``nohup`` ignores SIGHUP.
+    """
     stop = Stop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     previous = [signal.signal(number, lambda *_: stop.ask()) for number in numbers]
     try:
         yield stop

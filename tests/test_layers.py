@@ -76,7 +76,7 @@ QUICK = (
 # never its own row's or a later one's. What starts runs of its own (the tuner, scaling, a campaign) stands above `run`.
 ORDER = (
     {"__init__", "rounds", "text"},
-    {"config", "demo", "inventory"},
+    {"config", "demo", "inventory", "terminal"},
     {"loadgen"},
     {"rundir"},
     {"accuracy", "monitor", "progress", "workers"},

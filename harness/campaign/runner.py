@@ -19,6 +19,7 @@ from rich.console import Console
 from harness.campaign.plan import Kind, Step
 from harness.campaign.state import Fingerprints, State, succeeded
 from harness.rundir import names
+from mlperf_llama_base import interrupt
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
 from mlperf_llama_base.orphans import die_with_parent
 from mlperf_llama_base.source import python_path
@@ -120,6 +121,7 @@ class Campaign:
         try:
             return child.wait()
         except KeyboardInterrupt:
+            interrupt.taken()
             child.send_signal(signal.SIGTERM)
             child.wait()
             raise RunError(f"interrupted; the same command goes on from here ({self.directory})") from None

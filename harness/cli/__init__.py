@@ -9,7 +9,9 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
-from harness import __version__
+from harness import __version__, terminal
+from harness.text import harmless
+from mlperf_llama_base import interrupt
 from mlperf_llama_base.errors import HarnessError, UserError, nearest
 
 # command -> (attribute of harness.cli.<command>: a function, or a typer app with sub-commands; one line for --help)
@@ -95,6 +97,8 @@ def main() -> NoReturn:
     argv = [a for a in sys.argv[1:] if a != "--debug"]
     message: str | None = None
     code: Any = 0
+    terminal.protect()
+    interrupt.raise_on_signals()
     logging.basicConfig(format="mlperf-llama: %(message)s")
     logging.getLogger("harness").setLevel(logging.INFO)
     try:
@@ -102,13 +106,15 @@ def main() -> NoReturn:
         if code == CLICKS_INTERRUPT:
             raise KeyboardInterrupt
     except KeyboardInterrupt:
+        interrupt.taken()
         message, code = "interrupted", 4
     except Exception as error:  # noqa: BLE001  the last line of defence: still one line and an exit code
         message, code = outcome(error, argv)
         if debug and (isinstance(error, HarnessError) or message.startswith(INTERNAL)):
             traceback.print_exc()
     if message:
-        sys.stderr.write(f"mlperf-llama: {message}\n")
+        sys.stderr.write(f"mlperf-llama: {harmless(' '.join(message.split()))}\n")
+    sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -18,12 +18,11 @@ def accuracy(
     log: Annotated[Path | None, typer.Option(help="Accuracy log, if it is not in RUN_DIR")] = None,
 ) -> None:
     """Score LoadGen's accuracy log with ROUGE as the reference does; writes accuracy.txt and updates result.json."""
-    from rich.console import Console
-
+    from harness import terminal
     from harness.accuracy.score_run import score_run
     from harness.verdict.result import write_result
 
-    console = Console()
+    console = terminal.console()
     with console.status("scoring") as status:
         scores = score_run(
             run_dir,

@@ -28,12 +28,11 @@ def engine(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the directory.")] = False,
 ) -> None:
     """The same prompts through the raw engine and through LoadGen and the harness, Offline, one permutation."""
-    from rich.console import Console
-
+    from harness import terminal
     from harness.bench import engine as bench
     from qsl.dataset import Dataset
 
-    console = Console()
+    console = terminal.console()
     workload = setup.dataset or bench.workload(output.parent / f"workload-{samples}.parquet", count=samples)
     setup = replace(setup, dataset=str(workload))
     config = setup.config(output=output, scenario=Scenario.OFFLINE, overwrite=overwrite or None)
@@ -59,11 +58,10 @@ def overhead(
     seconds: Annotated[float, typer.Option(min=1, help="Least length of a Server run.")] = 20.0,
 ) -> None:
     """LoadGen, harness and the null engine: samples/s, added TTFT, CPU per sample, memory."""
-    from rich.console import Console
-
+    from harness import terminal
     from harness.bench import overhead as bench
 
-    console = Console()
+    console = terminal.console()
     rows = bench.measure_overhead(
         output=output, workers=workers, rates=rates, offline_samples=offline_samples, seconds=seconds, console=console
     )
@@ -97,12 +95,11 @@ def simulate(
     output: Annotated[Path | None, typer.Option("--output", help="Write the figures there as JSON.")] = None,
 ) -> None:
     """The real dispatcher in a simulated machine room, Offline: what share of the time GPUs have nothing to do."""
-    from rich.console import Console
-
+    from harness import terminal
     from harness.bench import simulate as bench
     from mlperf_llama_base import files
 
-    console = Console()
+    console = terminal.console()
     rows = []
     for count in nodes:
         room = bench.Room(nodes=count, gpus=gpus, slow=slow, seconds=seconds, hub_us=hub_us, policy=policy, order=order)

@@ -59,8 +59,7 @@ def edge(output: OutputOption, setup: CampaignSetup) -> None:
 
 def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
     """Plan, check, run and sum up. Exit code 1 if a run is not valid."""
-    from rich.console import Console
-
+    from harness import terminal
     from harness.campaign.plan import choose_scenarios, make_plan, parse_rates
     from harness.campaign.runner import Campaign
     from harness.campaign.summary import plan_table, summary_table
@@ -81,7 +80,7 @@ def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
             )
         )
 
-    console = Console()
+    console = terminal.console()
     steps = make_plan(chosen, configure, smoke=not setup.no_smoke)
     runs = Campaign(output, steps, keep_going=setup.keep_going, console=console)
     console.print(plan_table(steps, runs.reasons()))

@@ -15,15 +15,15 @@ def compare(
     b: Annotated[Path, typer.Argument(metavar="B", help="Run directory to compare")],
 ) -> None:
     """Compare two runs: settings that differ, and figures with the noise of their difference."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from harness import terminal
     from harness.report.compare import compare as compare_dirs
     from harness.report.flat import value_text
     from harness.text import number
 
-    found, console = compare_dirs(a, b), Console()
+    found, console = compare_dirs(a, b), terminal.console()
     if found.settings:
         table = Table("setting", "A", "B", title="Settings that differ", title_justify="left")
         for key, ours, theirs in found.settings:

@@ -166,11 +166,12 @@ def _refuse_existing(output: Path, overwrite: bool) -> None:
 @contextmanager
 def _progress(what: str) -> Iterator[Progress]:
     """Yield the callback that draws a bar on stderr; where the total is unknown, the count alone moves."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
+    from harness import terminal
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+    with Bar(*columns, TimeRemainingColumn(), console=terminal.console(stderr=True)) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -19,14 +19,13 @@ def preflight(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report there as JSON.")] = None,
 ) -> None:
     """Check machine, installation, model, data and configuration for a run. Exit code 2 or 3 if it would fail."""
-    from rich.console import Console
-
+    from harness import terminal
     from harness.preflight import run_preflight
     from mlperf_llama_base.errors import UserError
 
     config = setup.config(output=output, overwrite=overwrite or None)
     report = run_preflight(config, smoke=smoke)
-    console = Console()
+    console = terminal.console()
     console.print(report.table())
     console.print(report.summary(), highlight=False)
     if json_file:

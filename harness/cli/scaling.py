@@ -31,8 +31,7 @@ def scaling(
     samples: SamplesOption = ROUND.benchmarks["datacenter"].samples,
 ) -> None:
     """Offline with 1, 2, 4 ... all workers, against one of each kind alone: speed-up, efficiency, their uncertainty."""
-    from rich.console import Console
-
+    from harness import terminal
     from harness.run import with_defaults
     from harness.scaling import measure
     from mlperf_llama_base.errors import UserError
@@ -43,7 +42,7 @@ def scaling(
         wanted = sorted(set(counts)) if counts else measure.default_counts(total)
         if wanted[-1] > total:
             raise UserError(f"--count {wanted[-1]}: there is room for {total} worker(s)")
-        console = Console()
+        console = terminal.console()
         record = measure.measure_scaling(config, wanted, output=output.resolve(), samples=samples, console=console)
         _show(record, output, console)
 
@@ -59,8 +58,7 @@ def coordinated(
     ] = None,
 ) -> None:
     """A LoadGen on each node (or GPU), started together and added up, against one worker of each kind alone."""
-    from rich.console import Console
-
+    from harness import terminal
     from harness.run import with_defaults
     from harness.scaling import coordinated as benchmark
     from harness.scaling.members import cluster_places, local_places
@@ -69,7 +67,7 @@ def coordinated(
     config = with_defaults(setup.config(output=output, scenario=scenario, loadgen=loadgen))
     with _new(output):
         places = local_places(config, groups=groups) if config.cluster.address == "local" else cluster_places(config)
-        console = Console()
+        console = terminal.console()
         _show(benchmark.run(config, places, output=output.resolve(), console=console), output, console)
 
 

@@ -15,12 +15,11 @@ def summarize(
     run_dirs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold some")],
 ) -> None:
     """Print a row for each run, with the reasons why it is not valid, and the first why it cannot be submitted."""
-    from rich.console import Console
-
+    from harness import terminal
     from harness.verdict.result import build_result
 
     results = [(run, build_result(run)) for run in find_runs(run_dirs)]
-    console = Console()
+    console = terminal.console()
     rows = [("run", "scenario", "mode", "valid", "submittable", *(head for head, _ in FIGURES))]
     for run, result in results:
         cells = [_cell(value(result)) for _, value in FIGURES]

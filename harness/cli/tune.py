@@ -40,8 +40,7 @@ def tune(
     skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Skip the pre-flight checks.")] = False,
 ) -> None:
     """Find the highest rate that LoadGen calls valid, confirm it, and write the lines for user.conf."""
-    from rich.console import Console
-
+    from harness import terminal
     from harness.tune.command import execute
     from harness.tune.state import Options
 
@@ -63,7 +62,7 @@ def tune(
         budget_minutes=budget_minutes,
         seed=seed,
     )
-    raise typer.Exit(execute(config, options, console=Console()))
+    raise typer.Exit(execute(config, options, console=terminal.console()))
 
 
 def parse_search(texts: list[str]) -> dict[str, list[Any]]:

@@ -19,9 +19,7 @@ def watch(
     wait: Annotated[float, typer.Option(help="Seconds to wait for the run to begin", min=0)] = 60.0,
 ) -> None:
     """Show a running test live, until it ends. Ctrl-C leaves the run alone."""
-    from rich.console import Console
-
-    from harness import progress
+    from harness import progress, terminal
     from mlperf_llama_base.errors import UserError
 
     end = time.monotonic() + wait
@@ -29,7 +27,7 @@ def watch(
         if time.monotonic() >= end:
             raise UserError(f"{run_dir} has no {STATUS}: no run writes there; give the --output of a run")
         time.sleep(progress.POLL_S)
-    console = Console()
+    console = terminal.console()
     try:
         progress.show(run_dir, is_alive=lambda: gone(run_dir) is None, console=console)
     except KeyboardInterrupt:
