@@ -34,3 +34,22 @@ def test_duration(seconds: float | None, shown: str) -> None:
 )
 def test_an_estimate_has_no_seconds_from_90_on(seconds: float | None, shown: str) -> None:
     assert text.duration(seconds, rough=True) == shown
+
+
+@pytest.mark.parametrize(
+    ("foreign", "shown"),
+    [
+        ("plain – and ümlauts\tand\nlines", "plain – and ümlauts\tand\nlines"),
+        ("\x1b]0;title\x07", "�]0;title�"),
+        ("\x1b[2J\x1b[31mred", "�[2J�[31mred"),
+        ("\x9b2J", "�2J"),
+        ("over\rwritten", "over�written"),
+        ("abc\u202efdp.exe", "abc�fdp.exe"),
+    ],
+)
+def test_foreign_text_does_nothing(foreign: str, shown: str) -> None:
+    assert text.harmless(foreign) == shown
+
+
+def test_a_display_keeps_its_colours() -> None:
+    assert text.harmless("\x1b[1;31mred\x1b[0m\r\x1b[2J", display=True) == "\x1b[1;31mred\x1b[0m\r�[2J"

@@ -14,8 +14,9 @@ from typing import IO, Any
 import pytest
 
 from mlperf_llama_base.files import read_json
-from tests.helpers.command import ROOT, Done, assert_refused, command, read, started, until
+from tests.helpers.command import ROOT, Done, assert_refused, command, read, started
 from tests.helpers.rows import rows, write_rows
+from tests.helpers.waiting import until
 from tests.integration import tiny_model
 
 pytestmark = pytest.mark.timeout(300)
