@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from sut.engines.eos import eos_ids
 
 HUB_ID = "meta-llama/Llama-3.1-8B-Instruct"
 HUB_REVISION = "be673f326cab4cd22ccfef76109faf68e41aa5f1"  # mlcommons/inference language/llama3.1-8b/README.md
@@ -93,7 +94,7 @@ def inspect_model(path: str | os.PathLike[str], *, revision: str | None = None) 
         reasons=reasons,
         architecture=architectures[0] if architectures else str(config.get("model_type", "unknown")),
         vocab_size=text.get("vocab_size"),
-        eos_token_ids=_ids(generation.get("eos_token_id", text.get("eos_token_id"))),
+        eos_token_ids=eos_ids(generation.get("eos_token_id"), text.get("eos_token_id"), model=name),
         max_positions=text.get("max_position_embeddings"),
         has_tokenizer=any(file in sizes for file in TOKENIZER_FILES),
         has_weights=any(file.endswith((".safetensors", ".bin", ".gguf")) for file in sizes),
@@ -127,12 +128,6 @@ def _read_json(path: Path, name: str, *, required: bool) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"model {name}: {path.name} is not a JSON object: fetch the model again")
     return content
-
-
-def _ids(value: Any) -> list[int]:
-    if value is None:
-        return []
-    return [int(i) for i in (value if isinstance(value, list) else [value])]
 
 
 def _digest(folder: Path, sizes: dict[str, int]) -> str:

@@ -41,8 +41,12 @@ class ModelFiles(Check):
             "weight_bytes": model.weight_bytes,
             "revision": None,
         }
+        findings = [fail(problem, f"look into {model.path}: copy or download it again") for problem in problems]
+        if model.stale_index:
+            judged = warn if context.engine.prefers_merged_weights else fail
+            findings.append(judged(model.stale_index, f"remove the index from {model.path}"))
         return combine(
-            [fail(problem, f"look into {model.path}: copy or download it again") for problem in problems],
+            findings,
             f"{model.shards} weight file(s), {model.weight_bytes / 2**30:.2f} GiB, config.json complete",
         )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 INDEX = "model.safetensors.index.json"
+MERGED = "model.safetensors"
 LFS_POINTER = b"version https://git-lfs"
 SAMPLE = 2**16
 
@@ -20,6 +21,9 @@ SAMPLE = 2**16
 @dataclass(kw_only=True)
 class ModelFolder:
     """``problems``: each makes the model unusable. ``weight_bytes``: of all weight files.
+
+    ``stale_index``: the index names shards that are not there, beside a ``model.safetensors`` (as merging them leaves
+    it); an engine that looks for the one file first copes.
 
     ``fingerprint``: hex digest of config, headers, sizes and samples of the weights. Equal copies have equal ones; it
     is no proof of every byte.
@@ -30,6 +34,7 @@ class ModelFolder:
     weight_bytes: int = 0
     shards: int = 0
     problems: list[str] = field(default_factory=list)
+    stale_index: str = ""
     fingerprint: str | None = None
 
     @property
@@ -68,7 +73,12 @@ def read_folder(path: Path) -> ModelFolder:
     wanted: dict[str, str] = {}
     if index.is_file():
         wanted = _weight_map(index, folder)
-        files = [path / name for name in sorted(set(wanted.values()))] or files
+        shards = [path / name for name in sorted(set(wanted.values()))]
+        gone = [shard.name for shard in shards if not shard.is_file()]
+        if gone and (path / MERGED).is_file():
+            folder.stale_index = f"{INDEX} names {gone[0]}, which is not there, beside {MERGED}"
+            wanted, shards = {}, [path / MERGED]
+        files = shards or files
     held: dict[str, str] = {}
     for file in files:
         for tensor in _shard(file, folder, digest):

@@ -43,7 +43,8 @@ class EngineFacts:
     ``engine``: ``package.module:Class``; the registry fills it in where the class itself was named. ``packages``: what
     must be installed for it (names to import). ``install``: what installs them, if not ``pip install`` of these names.
     ``uses_gpu``: a worker takes GPUs where there are any (and ``engine.device`` is not cpu). ``several_gpus``: it can
-    spread over more than one (``workers.tensor_parallel``). ``not_submittable``: why no result of it counts, ever.
+    spread over more than one (``workers.tensor_parallel``). ``prefers_merged_weights``: it reads ``model.safetensors``
+    where there is one, whatever an index beside it says. ``not_submittable``: why no result of it counts, ever.
     ``raw``: ``package.module:function`` that drives the library without our adapter, for ``bench engine``; it takes
     ``(settings, prompts, *, warm_up, batch)`` and returns seconds and generated tokens.
     """
@@ -54,6 +55,7 @@ class EngineFacts:
     model: ModelUse = ModelUse.LOADED
     uses_gpu: bool = True
     several_gpus: bool = False
+    prefers_merged_weights: bool = False
     arguments: type[Arguments] = Arguments
     not_submittable: tuple[str, ...] = ()
     raw: str = ""

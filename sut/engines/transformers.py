@@ -23,6 +23,7 @@ import transformers
 
 from mlperf_llama_base.errors import RunError
 from sut.engines.base import Engine, IntArray
+from sut.engines.eos import eos_ids
 from sut.engines.facts import parse
 from sut.engines.kv_slots import SlotCache
 from sut.engines.transformers_args import FACTS, TransformersArguments
@@ -78,7 +79,8 @@ class TransformersEngine(Engine):
         self._cache_name = "cache" if "cache" in parameters else "past_key_values"
         on_cuda = self.device.type == "cuda"
         self.capacity = self.arguments.max_batch or (64 if on_cuda else 16)
-        self.eos = _eos_ids(self.model)
+        generation = getattr(self.model.generation_config, "eos_token_id", None)
+        self.eos = eos_ids(generation, getattr(config, "eos_token_id", None), model=self.settings.model)
         self.vocab_size = int(config.vocab_size)
         self.max_prompt = int(config.max_position_embeddings) - self.settings.max_new_tokens
         self._cache = SlotCache(self.capacity)
@@ -226,12 +228,3 @@ class TransformersEngine(Engine):
         self.model = self._cache = None  # type: ignore[assignment]
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _eos_ids(model: Any) -> list[int]:
-    ids = model.generation_config.eos_token_id if model.generation_config is not None else None
-    if ids is None:
-        ids = model.config.get_text_config().eos_token_id
-    if ids is None:
-        return []
-    return [int(i) for i in (ids if isinstance(ids, list | tuple) else [ids])]

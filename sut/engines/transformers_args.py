@@ -26,5 +26,6 @@ class TransformersArguments(Arguments):
 FACTS = EngineFacts(
     engine="sut.engines.transformers:TransformersEngine",
     packages=("torch", "transformers"),
+    prefers_merged_weights=True,
     arguments=TransformersArguments,
 )

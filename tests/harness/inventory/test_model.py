@@ -10,6 +10,7 @@ import pytest
 
 from harness.inventory.model import ROPE_TYPE, SHAPE, inspect_model
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from sut.engines.eos import eos_ids
 
 LLAMA: dict[str, Any] = {
     **SHAPE,
@@ -61,6 +62,20 @@ def test_another_model(tmp_path: Path, change: dict[str, Any], word: str) -> Non
 def test_eos_falls_back_to_the_config(tmp_path: Path) -> None:
     assert inspect_model(write(tmp_path, LLAMA)).eos_token_ids == [128001]
     assert inspect_model(write(tmp_path, LLAMA | {"eos_token_id": None})).eos_token_ids == []
+
+
+@pytest.mark.parametrize("said", ["null", "[]"])
+def test_a_generation_config_that_says_nothing_of_eos(said: str, tmp_path: Path) -> None:
+    write(tmp_path, LLAMA, generation_config=f'{{"eos_token_id": {said}}}')
+    assert inspect_model(tmp_path).eos_token_ids == [128001]
+    assert eos_ids(json.loads(said), 0, model="m") == [0]  # an id like any other
+
+
+@pytest.mark.parametrize("said", ['"</s>"', "[1, null]", "true", "-1", "{}", "1.5"])
+def test_an_eos_that_is_no_id(said: str, tmp_path: Path) -> None:
+    write(tmp_path, LLAMA, generation_config=f'{{"eos_token_id": {said}}}')
+    with pytest.raises(UserError, match="neither a token id nor a list"):
+        inspect_model(tmp_path)
 
 
 def test_digest_follows_files_and_not_the_place(tmp_path: Path) -> None:

@@ -53,6 +53,20 @@ def test_a_broken_folder_is_found(name: str, tmp_path: Path) -> None:
     assert text in "\n".join((finding.found, *finding.details))
 
 
+@pytest.mark.parametrize(("engine", "status"), [("transformers", Status.WARN), ("vllm", Status.FAIL)])
+def test_an_index_that_merging_left_behind(engine: str, status: Status, tmp_path: Path) -> None:
+    """transformers reads the one file; vLLM takes only files that the index names."""
+    folder = model_folder(tmp_path / "model")
+    for shard in (FIRST, SECOND):
+        (folder / shard).unlink()
+    safetensors(folder / "model.safetensors", ["a", "b", "c"])
+    finding = ModelFiles().run(make(model__path=str(folder), engine__name=engine))
+    assert finding.status is status
+    assert f"names {FIRST}, which is not there, beside model.safetensors" in finding.found
+    cut(folder / "model.safetensors")
+    assert ModelFiles().run(make(model__path=str(folder), engine__name=engine)).status is Status.FAIL
+
+
 def test_what_a_complete_folder_says(tmp_path: Path) -> None:
     folder = read_folder(model_folder(tmp_path))
     assert folder.problems == []

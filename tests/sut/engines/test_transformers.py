@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM
 
+from harness.inventory.model import inspect_model
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from sut.engines import create
 from sut.engines.transformers import TransformersEngine
@@ -315,9 +317,9 @@ def test_cuda_asked_for_and_absent(folder: Path) -> None:
     ("args", "says"),
     [
         ({"max_bach": 4}, "did you mean 'max_batch'"),
-        ({"max_batch": "many"}, r"Expected `int"),
-        ({"max_batch": 0}, "at least 1"),
-        ({"attn_implementation": "flash_attention_2"}, "use sdpa or eager"),
+        ({"max_batch": "many"}, r"engine\.args\.max_batch: input should be a valid integer"),
+        ({"max_batch": 0}, "greater than or equal to 1"),
+        ({"attn_implementation": "flash_attention_2"}, "'sdpa' or 'eager'"),
     ],
 )
 def test_wrong_arguments(folder: Path, args: dict[str, Any], says: str) -> None:
@@ -336,3 +338,24 @@ def test_tokens_on_cuda_are_those_of_the_cpu(folder: Path) -> None:
     engine = loaded(folder, device="cuda", dtype="float32")
     engine.submit(requests(*texts))
     assert outputs(drain(engine)) == {i: generated(folder, ids) for i, ids in enumerate(texts)}
+
+
+def test_an_index_that_merging_left_behind_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "merged")
+    index = {"metadata": {}, "weight_map": {"lm_head.weight": "model-00001-of-00002.safetensors"}}
+    (tmp_path / "merged" / "model.safetensors.index.json").write_text(json.dumps(index))
+    engine = loaded(tmp_path / "merged")
+    assert engine.facts.prefers_merged_weights
+    engine.close()
+
+
+@pytest.mark.parametrize("said", [None, []])
+def test_a_generation_config_without_eos_leaves_it_to_the_config(
+    folder: Path, tmp_path: Path, said: list[int] | None
+) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "model" / "generation_config.json").write_text(json.dumps({"eos_token_id": said}))
+    expected = inspect_model(tmp_path / "model").eos_token_ids
+    engine = make(tmp_path / "model")
+    assert engine.load().eos_token_ids == expected != []
+    engine.close()
