@@ -21,23 +21,37 @@ REFUSALS = (
 )
 
 
+HANDSHAKE_MS = 3000  # whoever has not proved who he is by then is hung up on, so that strangers use up no file handles
+
+
 class Gate:
-    """Lets through the clients whose public key (Z85) was given to ``admit``. To be made before the socket binds."""
+    """Lets through the clients whose public key (Z85) was given to ``admit``, each for its own worker alone.
+
+    To be made before the socket binds.
+    """
 
     def __init__(self, context: zmq.Context[Any], socket: zmq.Socket[bytes], *, keys: tuple[bytes, bytes]) -> None:
-        self._known: set[bytes] = set()
+        self._known: dict[bytes, int] = {}
         quiet = logging.getLogger("zmq.auth.refused")
         quiet.setLevel(logging.CRITICAL)  # a stranger who tries again and again must not fill the log
         self._zap = ThreadAuthenticator(context, log=quiet)
         self._zap.start()
         self._zap.configure_curve_callback("*", self)
         self._socket = socket
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         socket.curve_server = True
         socket.curve_publickey, socket.curve_secretkey = keys
         self.monitor = socket.get_monitor_socket(sum(REFUSALS))
 
-    def admit(self, public_key: bytes) -> None:
-        self._known.add(public_key)
+    def admit(self, public_key: bytes, *, worker: int) -> None:
+        self._known[public_key] = worker
+
+    def worker_of(self, frame: zmq.Frame) -> int | None:
+        """The worker whose key the connection that ``frame`` came over has proved to hold."""
+        try:
+            return self._known.get(str(frame.get("User-Id")).encode())  # pyzmq's authenticator puts the key there
+        except zmq.ZMQError:
+            return None
 
     def callback(self, domain: str, key: bytes) -> bool:
         """Called by pyzmq's authenticator on its thread."""

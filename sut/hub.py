@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import threading
 import time
 from collections import deque
@@ -226,8 +227,7 @@ class Hub(threading.Thread):
         more = True
         try:
             for _ in range(MESSAGES_A_TURN):
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-                self._one(frames, first, done)
+                self._one(self._next(), first, done)
         except zmq.Again:
             more = False
         if first or done:
@@ -235,9 +235,19 @@ class Hub(threading.Thread):
             self._deliver(first, done)
         return more
 
+    def _next(self) -> list[bytes]:
+        """The next message: who sent it, and what. Raises ``zmq.Again`` when there is none."""
+        if self._gate is None:
+            return self._socket.recv_multipart(zmq.NOBLOCK)
+        frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        view = self._peers.get(frames[0].bytes)
+        if view is not None and self._gate.worker_of(frames[-1]) != view.spec.id:
+            return []  # one worker in the name of another
+        return [frame.bytes for frame in frames]
+
     def _one(self, frames: list[bytes], first: Batch, done: Batch) -> None:
-        view = self._peers.get(frames[0])  # none: a stranger, an earlier incarnation, or one that was given up
-        if view is None or len(frames) != 2:
+        view = self._peers.get(frames[0]) if len(frames) == 2 else None
+        if view is None:  # a stranger, an earlier incarnation, or one that was given up
             self.refused += 1
             return
         try:
@@ -294,7 +304,7 @@ class Hub(threading.Thread):
     def _send(self, view: WorkerView, message: Submit | Stop) -> None:
         # a worker that is gone cannot be reached: supervision finds out and gives its samples to others
         with contextlib.suppress(zmq.ZMQError):
-            self._socket.send_multipart([identity(view.spec), encode(message)])
+            self._socket.send_multipart([view.spec.identity, encode(message)])
 
     # -- workers come and go -----------------------------------------------------------------------------------------
 
@@ -321,7 +331,7 @@ class Hub(threading.Thread):
 
     def _admit(self, spec: WorkerSpec) -> None:
         if self._gate and spec.curve_public_key:
-            self._gate.admit(spec.curve_public_key)
+            self._gate.admit(spec.curve_public_key, worker=spec.id)
         spec.endpoint = spec.endpoint or self.endpoint
         self.supervisor.admit(spec, self._now)
 
@@ -335,7 +345,8 @@ class Hub(threading.Thread):
         view = self.workers[action.worker]
         if action.do is Do.START:
             self._silence(view)
-            self._peers[identity(view.spec)] = view
+            view.spec.identity = identity(view.spec)
+            self._peers[view.spec.identity] = view
             try:
                 self.pool.start(view.spec)
             except OSError as error:
@@ -364,5 +375,5 @@ class Hub(threading.Thread):
 
 
 def identity(spec: WorkerSpec) -> bytes:
-    """What an incarnation of a worker calls itself on the wire."""
-    return b"%d:%d" % (spec.id, spec.incarnation)
+    """The name of an incarnation of a worker on the wire: one that nobody can guess and take before it does."""
+    return b"%d:%d:%s" % (spec.id, spec.incarnation, secrets.token_hex(8).encode())

@@ -87,13 +87,15 @@ class EngineInfo(msgspec.Struct, kw_only=True):
 
 
 class WorkerSpec(msgspec.Struct, kw_only=True):
-    """All that a worker process needs to start. ``incarnation`` counts its restarts from 0.
+    """All that a worker process needs to start. ``incarnation`` counts its restarts from 0; ``identity`` is its name on
+    the wire, a new one each time.
 
     ``gpus``: as CUDA_VISIBLE_DEVICES takes them: numbers, UUIDs, MIG slices.
     """
 
     id: int
     incarnation: int = 0
+    identity: bytes = b""
     endpoint: str
     engine: EngineSettings
     gpus: list[str] = []

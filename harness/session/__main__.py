@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -26,6 +27,7 @@ from mlperf_llama_base.orphans import die_with_parent
 
 log = logging.getLogger("session")
 RUN_BROKE = 4
+MOST_HANDLES = 65_536
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -37,6 +39,7 @@ def main(run_dir: Path) -> NoReturn:
     interrupt = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: interrupt.set())
+    take_file_handles()
     journal = Journal(run_config, run_dir)
     with contextlib.ExitStack() as system:
         error = _test(run_config, journal, interrupt, system)
@@ -48,6 +51,14 @@ def main(run_dir: Path) -> NoReturn:
             code = code or problem.exit_code
     logging.shutdown()
     os._exit(code)
+
+
+def take_file_handles() -> None:
+    """Use as many as we may: a worker on the network takes one, and so does every stranger for a moment."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_HANDLES if hard == resource.RLIM_INFINITY else min(hard, MOST_HANDLES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _test(

@@ -95,7 +95,7 @@ class Wire(threading.Thread):
             self.flushed.set()
 
     def _connect(self, socket: zmq.Socket[bytes]) -> None:
-        socket.setsockopt(zmq.IDENTITY, f"{self.spec.id}:{self.spec.incarnation}".encode())
+        socket.setsockopt(zmq.IDENTITY, self.spec.identity)
         socket.setsockopt(zmq.LINGER, 2000)
         socket.setsockopt(zmq.SNDHWM, 0)
         socket.setsockopt(zmq.RCVHWM, 0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import zmq
 
 from sut.dispatcher import Dispatcher
 from sut.hub import Hub
-from sut.messages import EngineSettings, WorkerSpec
+from sut.messages import EngineSettings, Fault, WorkerSpec, encode
 from sut.policies import make_order, make_policy
 from sut.supervisor import SupervisorOptions
 from sut.workers.local import LocalPool
@@ -60,6 +62,13 @@ class Guarded:
         self.port = int(self.hub.endpoint.rsplit(":", 1)[1])
         self.until(lambda: self.hub.ready == 1)
 
+    def admit_another(self) -> tuple[bytes, bytes]:
+        """The keys of a second worker, which nobody starts."""
+        keys = zmq.curve_keypair()
+        assert self.hub._gate is not None
+        self.hub._gate.admit(keys[0], worker=1)
+        return keys
+
     def until(self, condition: Any) -> None:
         deadline = time.monotonic() + 20
         while not condition():
@@ -85,7 +94,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
 def stranger(guarded: Guarded, context: zmq.Context[Any], *, keys: bool) -> zmq.Socket[bytes]:
     socket_: zmq.Socket[bytes] = context.socket(zmq.DEALER)
     socket_.setsockopt(zmq.LINGER, 0)
-    socket_.setsockopt(zmq.IDENTITY, b"0:0")  # the worker's own name
+    socket_.setsockopt(zmq.IDENTITY, guarded.hub.workers[0].spec.identity)
     if keys:
         socket_.curve_serverkey = guarded.server[0]
         socket_.curve_publickey, socket_.curve_secretkey = zmq.curve_keypair()
@@ -143,6 +152,50 @@ def test_a_recorded_conversation_is_worth_nothing(guarded: Guarded) -> None:
         except OSError:
             pass
     guarded.until(lambda: guarded.hub.refused_peers >= 1)
+    guarded.assert_works(0)
+
+
+@pytest.mark.parametrize("spelt", [b"0:0", b" 0 : 0 ", b"00:0", "\u0660:\u0660".encode(), b"+0:0"])
+def test_a_worker_is_known_by_its_exact_name(guarded: Guarded, spelt: bytes) -> None:
+    with speaking_as(guarded, spelt) as socket_:
+        for _ in range(10):
+            socket_.send(encode(Fault("I am the first worker, and broken")))
+        guarded.until(lambda: guarded.hub.refused >= 10)
+        guarded.assert_works(0)
+
+
+def test_a_key_speaks_for_its_own_worker_alone(guarded: Guarded) -> None:
+    """Even if another worker knew the name that the first one is given when it is started again."""
+    os.kill(guarded.hub.workers[0].pid, signal.SIGKILL)
+    guarded.until(lambda: guarded.hub.workers[0].spec.incarnation == 1)
+    with speaking_as(guarded, guarded.hub.workers[0].spec.identity) as socket_:
+        socket_.send(encode(Fault("I am the first worker, and broken")))
+        guarded.until(lambda: guarded.hub.refused >= 1)
+    assert "I am the first worker" not in str(guarded.hub.lost)
+
+
+@contextmanager
+def speaking_as(guarded: Guarded, name: bytes) -> Iterator[zmq.Socket[bytes]]:
+    """A socket with the keys of another worker of this run."""
+    context: zmq.Context[Any] = zmq.Context()
+    socket_ = context.socket(zmq.DEALER)
+    socket_.setsockopt(zmq.LINGER, 0)
+    socket_.setsockopt(zmq.IDENTITY, name)
+    socket_.curve_serverkey = guarded.server[0]
+    socket_.curve_publickey, socket_.curve_secretkey = guarded.admit_another()
+    socket_.connect(guarded.hub.endpoint)
+    yield socket_
+    context.destroy(linger=0)
+
+
+def test_whoever_says_nothing_is_hung_up_on(guarded: Guarded) -> None:
+    """A stranger's open connections are file handles that a worker's start may need."""
+    idle = [socket.create_connection(("127.0.0.1", guarded.port)) for _ in range(50)]
+    for one in idle:
+        one.settimeout(20)
+        while one.recv(4096):  # ZeroMQ's greeting, then the end
+            pass
+        one.close()
     guarded.assert_works(0)
 
 
