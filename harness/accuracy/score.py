@@ -27,7 +27,7 @@ from mlperf_llama_base.errors import UserError
 from mlperf_llama_base.files import write_whole
 
 
-class References(Protocol):
+class HasReferences(Protocol):
     """What scoring needs of a data set."""
 
     @property
@@ -54,7 +54,7 @@ class Scored:
 
 def score(
     log: AccuracyLog,
-    dataset: References,
+    dataset: HasReferences,
     decode: Decode,
     *,
     scorer_name: str,
@@ -95,7 +95,7 @@ def what_is_partial(*, scored: int, expected: int, official: int, is_official: b
     return None
 
 
-def save(run_dir: Path, accuracy: Accuracy, scored: Scored) -> None:
+def save_scores(run_dir: Path, accuracy: Accuracy, scored: Scored) -> None:
     """Write accuracy.txt, accuracy.json and accuracy_samples.parquet (qsl_idx, four f-measures, n_tokens, chars)."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -54,7 +54,7 @@ def score_run(
         tokenizer=tokenizer_path,
         log_sha256=sha256_of(log_path),
     )
-    scoring.save(run_dir, accuracy, scored)
+    scoring.save_scores(run_dir, accuracy, scored)
     return accuracy
 
 

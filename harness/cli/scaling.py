@@ -68,7 +68,7 @@ def coordinated(
     with _new(output):
         places = local_places(config, groups=groups) if config.cluster.address == "local" else cluster_places(config)
         console = terminal.console()
-        _show(benchmark.run(config, places, output=output.resolve(), console=console), output, console)
+        _show(benchmark.run_coordinated(config, places, output=output.resolve(), console=console), output, console)
 
 
 @contextlib.contextmanager

@@ -50,11 +50,10 @@ def build(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace this system's results in the tree.")] = False,
 ) -> None:
     """Build the v6.1 tree from a campaign and check it. Exit code 1 if it cannot be built or has errors."""
-    from harness.submission.build import Order, Refused
-    from harness.submission.build import build as build_tree
-    from harness.submission.runs import find_runs
+    from harness.submission.build import Order, Refused, build_tree
+    from harness.submission.runs import find_system
 
-    found = find_runs(runs)
+    found = find_system(runs)
     order = Order(
         tree=output,
         backup=backup or output.with_name(f"{output.name}-accuracy-logs"),

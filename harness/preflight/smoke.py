@@ -21,7 +21,7 @@ from sut.engines.contract import violations_of
 from sut.messages import Completion, EngineInfo, EngineSettings, Failure, FirstToken, Request
 
 
-def run(engine: Engine, info: EngineInfo, prompts: list[list[int]], vocab_size: int | None) -> dict[str, Any]:
+def try_prompts(engine: Engine, info: EngineInfo, prompts: list[list[int]], vocab_size: int | None) -> dict[str, Any]:
     """Send ``prompts`` and check what comes back. Returns lengths (tokens), seconds and violations."""
     firsts: dict[int, list[int]] = {}
     outputs: dict[int, list[int]] = {}
@@ -58,7 +58,7 @@ def main() -> None:
         begun = time.monotonic()
         info = engine.load()
         answer = {"load_s": time.monotonic() - begun, "info": msgspec.to_builtins(info)}
-        answer |= run(engine, info, job["prompts"], job["vocab_size"])
+        answer |= try_prompts(engine, info, job["prompts"], job["vocab_size"])
         engine.close()
     except HarnessError as error:
         answer = {"error": str(error)}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.report.load import RunData
 
 
-def build(run_dirs: Sequence[Path]) -> Document:
+def build_document(run_dirs: Sequence[Path]) -> Document:
     """Return the report's document for one run, or for several beside each other.
 
     Raises ``UserError`` if a directory holds no run or a damaged file.
@@ -53,7 +53,7 @@ def write_report(run_dirs: Sequence[Path], output: Path | None = None) -> tuple[
     """
     from harness.report import html, markdown
 
-    document = build(run_dirs)
+    document = build_document(run_dirs)
     page = output or run_dirs[0] / f"{_default_name(run_dirs[0])}.html"
     twin = page.with_suffix(".md")
     for path in (page, twin):

@@ -87,7 +87,7 @@ class VendorTable(msgspec.Struct, frozen=True, kw_only=True):
         return float(1 / np.interp(input_tokens, [first.input_tokens, last.input_tokens], seconds))
 
 
-class Table(msgspec.Struct, kw_only=True):
+class PublishedTable(msgspec.Struct, kw_only=True):
     benchmark: str
     note: str
     sources: dict[str, str]
@@ -120,9 +120,9 @@ class Standing:
 
 
 @functools.cache
-def table() -> Table:
+def table() -> PublishedTable:
     """The table shipped with the program."""
-    return msgspec.json.decode(TABLE.read_bytes(), type=Table)
+    return msgspec.json.decode(TABLE.read_bytes(), type=PublishedTable)
 
 
 def standing(run: RunData) -> Standing | None:

@@ -10,7 +10,7 @@ DECODE = "decode"
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepMeans:
     """Of one class (:func:`sut.engines.vllm_steps.kind`): how many, and their means."""
 
     kind: str
@@ -20,7 +20,7 @@ class Steps:
     requests: float
 
 
-def steps(run: RunData) -> list[Steps]:
+def steps(run: RunData) -> list[StepMeans]:
     """All workers' steps together: those that only decode first, the others by their tokens. Empty if not recorded."""
     sums: dict[str, list[float]] = {}
     for facts in (run.result or run.session).engine_live_facts.values():
@@ -28,5 +28,7 @@ def steps(run: RunData) -> list[Steps]:
             of_kind = sums.setdefault(kind, [0.0] * 4)
             for i, name in enumerate(("count", "mean_ms", "mean_tokens", "mean_requests")):
                 of_kind[i] += found[name] * (found["count"] if i else 1)
-    found = [Steps(kind, int(n), ms / n, tokens / n, requests / n) for kind, (n, ms, tokens, requests) in sums.items()]
+    found = [
+        StepMeans(kind, int(n), ms / n, tokens / n, requests / n) for kind, (n, ms, tokens, requests) in sums.items()
+    ]
     return sorted(found, key=lambda s: (s.kind != DECODE, s.tokens))

@@ -29,7 +29,7 @@ LEAD_S = 3.0  # from the order to the start: longer than the slowest call takes
 POLL_S = 0.5
 
 
-def run(config: RunConfig, places: Sequence[Place], *, output: Path, console: Console) -> ScalingRecord:
+def run_coordinated(config: RunConfig, places: Sequence[Place], *, output: Path, console: Console) -> ScalingRecord:
     """Baselines (one worker alone, of each kind), then all members at once. Returns what ``scaling.json`` holds."""
     output.mkdir(parents=True, exist_ok=True)
     baselines: dict[str, ScalingStep] = {}

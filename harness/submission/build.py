@@ -29,7 +29,7 @@ from harness.submission.identities import Identity, local_identity
 from harness.submission.measurements import measurements, starting_weights
 from harness.submission.runs import Run, ScenarioRuns, SystemRuns, refusals, remarks
 from harness.submission.sources import copy_sources
-from harness.submission.system_description import REHEARSAL, complete, draft, read_yaml, write_yaml
+from harness.submission.system_description import REHEARSAL, draft, finish, read_yaml, write_yaml
 from mlperf_llama_base.errors import UserError
 
 LOGS = (SUMMARY, DETAIL, ACCURACY)
@@ -78,7 +78,7 @@ class Refused(UserError):
         self.reasons = reasons
 
 
-def build(system: SystemRuns, order: Order) -> Built:
+def build_tree(system: SystemRuns, order: Order) -> Built:
     """Build the tree. Raises ``Refused`` with every reason, ``UserError`` for an incomplete system description or for
     private data in a LoadGen log."""
     _check_order(system, order)
@@ -131,7 +131,7 @@ def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
         scrubber = scrub.Scrubber(local_identity().also(hosts=run.nodes))
         write_yaml(order.system_yaml, {k: scrubber.scrub(v) for k, v in described.items()}, system_id=order.system_id)
         raise UserError(f"wrote {order.system_yaml}: fill in its blanks, then run the same command again")
-    fields = complete(
+    fields = finish(
         read_yaml(order.system_yaml),
         submitter=order.submitter,
         division=order.division,
@@ -267,7 +267,7 @@ def _scrub(staged: Path, system: SystemRuns) -> dict[str, list[scrub.Find]]:
 
 def _texts(directory: Path) -> Iterator[Path]:
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and path.name != ACCURACY and scrub.read_text(path) is not None:
+        if path.is_file() and path.name != ACCURACY and scrub.text_of_file(path) is not None:
             yield path
 
 

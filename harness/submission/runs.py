@@ -90,7 +90,7 @@ class SystemRuns:
         return [run for scenario in self.scenarios.values() for run in scenario.runs.values()]
 
 
-def find_runs(directories: Iterable[Path]) -> SystemRuns:
+def find_system(directories: Iterable[Path]) -> SystemRuns:
     """Find the runs under campaign (or run) directories; those in a directory named ``smoke`` do not count.
 
     Raises ``UserError`` if there is none, if two are for the same purpose, or if they are of different benchmarks.

@@ -60,7 +60,7 @@ class Scrubber:
                     yield kind, *match.span()
 
 
-def read_text(path: Path) -> str | None:
+def text_of_file(path: Path) -> str | None:
     """The text of a file, or None where it is no text (a zero byte in its first 8 KiB)."""
     data = path.read_bytes()
     return None if b"\0" in data[:8192] else data.decode("utf-8", errors="replace")

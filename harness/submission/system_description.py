@@ -158,7 +158,7 @@ def read_yaml(path: Path) -> dict[str, str]:
     return fields
 
 
-def complete(fields: dict[str, str], *, submitter: str, division: str, system_type: str) -> dict[str, str]:
+def finish(fields: dict[str, str], *, submitter: str, division: str, system_type: str) -> dict[str, str]:
     """The JSON's content, in the order of the rules. Without ``is_network``: closed and open do not have it."""
     given = {"submitter": submitter, "division": division, "system_type": fields.get("system_type") or system_type}
     return dict.fromkeys(SYSTEM_FIELDS, "") | fields | given

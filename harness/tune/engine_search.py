@@ -17,7 +17,7 @@ from typing import Any
 from harness.config import RunConfig
 from harness.rundir.tuning import Found, Trial
 from harness.session.session import Session
-from harness.tune.scenarios import explore, score
+from harness.tune.scenarios import explore, speed_of
 from harness.tune.state import State, with_settings
 from mlperf_llama_base.errors import EnvironmentFault, RunError
 
@@ -68,7 +68,7 @@ def _trial(config: RunConfig, state: State, settings: Settings, start: Start) ->
                 save=lambda now, _: state.save(now=f"{name}: {now}"),
             )
         trial.capacity, trial.ceiling_qps, trial.bracket = found.capacity, found.ceiling_qps, found.bracket
-        trial.probes, trial.score = found.probes, score(found)
+        trial.probes, trial.score = found.probes, speed_of(found)
     except (EnvironmentFault, RunError) as error:  # out of memory, say: the next setting may do
         trial.state, trial.error = "failed", str(error)
         log.warning("%s: %s", name, error)

@@ -42,7 +42,7 @@ def explore(session: Session, options: Options, *, known: Found, save: Save, coa
     return found
 
 
-def score(found: Found) -> float:
+def speed_of(found: Found) -> float:
     """samples/s by which engine settings are compared; 0 where nothing valid was found."""
     if found.bracket is not None:
         return found.knee_qps or 0.0

@@ -13,7 +13,7 @@ from harness.config import Mode, Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog, SummaryLog, parse_detail, parse_summary
 from harness.submission.identities import local_identity
 from harness.submission.rules import BENCHMARKS, DIVISIONS, Rules
-from harness.submission.scrub import Find, Scrubber, read_text
+from harness.submission.scrub import Find, Scrubber, text_of_file
 
 MAX_SEARCHED_BYTES = 4 * 1024 * 1024
 
@@ -54,7 +54,7 @@ class Tree:
         for submitter in self.submitters:
             for path in sorted(submitter.path.rglob("*")):
                 if path.name != ACCURACY and path.is_file() and path.stat().st_size <= MAX_SEARCHED_BYTES:
-                    finds += [(path, find) for find in scrubber.finds(read_text(path) or "")]
+                    finds += [(path, find) for find in scrubber.finds(text_of_file(path) or "")]
         return finds
 
 

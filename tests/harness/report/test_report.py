@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.config import Scenario
-from harness.report import build, html, markdown, write_report
+from harness.report import build_document, html, markdown, write_report
 from harness.report.document import Cards, Chart, Charts, Document, Folded, Items, Part, Section, Table, Text
 from harness.report.load import load
 from mlperf_llama_base.errors import UserError
@@ -76,7 +76,7 @@ def test_a_long_server_run(tmp_path: Path) -> None:
 
 def test_the_figures_are_those_of_the_files(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", samples=3000, workers=3)
-    run, document = load(run_dir), build([run_dir])
+    run, document = load(run_dir), build_document([run_dir])
     assert run.events is not None
     workers = table(section(document, "Workers"), "Workers")
     for worker in json.loads((run_dir / "session.json").read_text())["workers"]:
@@ -93,14 +93,14 @@ def test_the_figures_are_those_of_the_files(tmp_path: Path) -> None:
 
 def test_offline_has_no_first_tokens(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", scenario=Scenario.OFFLINE, samples=2000, rate=200, workers=12)
-    document = build([run_dir])
+    document = build_document([run_dir])
     assert [c.title for c in charts(section(document, "Over time"))] == ["Throughput", "Queue"]
     assert sorted(table(section(document, "Workers"), "Nodes")) == ["node0", "node1"]
 
 
 def test_an_invalid_run_says_why_first(tmp_path: Path) -> None:
     reasons = ["TTFT p99 3,000 ms exceeds 2,000 ms", "ran 30 s, needs 600 s"]
-    document = build([write_run(tmp_path / "run", result={"valid": False, "invalid_reasons": reasons})])
+    document = build_document([write_run(tmp_path / "run", result={"valid": False, "invalid_reasons": reasons})])
     first = document.parts[0].sections[0]
     cards, items = first.blocks[0], first.blocks[1]
     assert isinstance(cards, Cards) and cards.cards[0].value == "INVALID"
@@ -135,7 +135,7 @@ def test_the_page_fetches_nothing(tmp_path: Path) -> None:
 
 
 def test_every_picture_has_words_and_units(tmp_path: Path) -> None:
-    document = build([write_run(tmp_path / "run")])
+    document = build_document([write_run(tmp_path / "run")])
     blocks = [b for s in document.parts[0].sections for b in s.blocks]
     blocks += [inner for b in blocks if isinstance(b, Folded) for inner in b.blocks]
     found = [chart for block in blocks if isinstance(block, Charts) for chart in block.charts]
@@ -180,28 +180,28 @@ def test_null_fields_are_left_out(tmp_path: Path) -> None:
         )
     )
     run_dir = write_run(tmp_path / "run", samples=500, result=nothing)
-    cards = build([run_dir]).parts[0].sections[0].blocks[0]
+    cards = build_document([run_dir]).parts[0].sections[0].blocks[0]
     assert isinstance(cards, Cards) and not {"Tokens/s", "TTFT p99"} & {card.label for card in cards.cards}
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no run"):
-        build([tmp_path])
+        build_document([tmp_path])
     with pytest.raises(UserError, match="not a directory"):
-        build([tmp_path / "nowhere"])
+        build_document([tmp_path / "nowhere"])
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
-        build([tmp_path])
+        build_document([tmp_path])
     (tmp_path / "result.json").write_text("{}")
     (tmp_path / "session.json").write_text('{"a": 1}')
     (tmp_path / "events.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"events\.parquet is damaged"):
-        build([tmp_path])
+        build_document([tmp_path])
 
 
 def test_several_runs_are_compared(tmp_path: Path) -> None:
     dirs = [write_run(tmp_path / name, samples=2000, slower=slower) for name, slower in (("base", 1.0), ("slow", 1.4))]
-    document = build(dirs)
+    document = build_document(dirs)
     assert [part.title.split(":")[0] for part in document.parts] == ["Comparison", "base", "slow"]
     verdicts = table(section(document, "slow against base"), "Figures")
     assert verdicts["TPOT p50, ms"][-1] == "worse"
@@ -212,7 +212,7 @@ def test_several_runs_are_compared(tmp_path: Path) -> None:
 def test_what_needs_an_explanation_stands_with_the_verdict(tmp_path: Path) -> None:
     remark = {"rule": "record.retries", "text": "304 outputs could not be used", "source": "x", "breaks": "nothing"}
     run_dir = write_run(tmp_path / "run", samples=500, result={"remarks": [remark]})
-    assert "304 outputs could not be used" in markdown.render(build([run_dir]))
+    assert "304 outputs could not be used" in markdown.render(build_document([run_dir]))
 
 
 def test_the_tuning_curve(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_the_tuning_curve(tmp_path: Path) -> None:
             }
         )
     )
-    document = build([run_dir])
+    document = build_document([run_dir])
     probes = table(section(document, "Search for the rate"), "Probes")
     assert probes["50"][0] == "no" and "queue grows" in probes["50"]
 
@@ -248,13 +248,13 @@ def test_accuracy_against_the_targets(tmp_path: Path) -> None:
     (run_dir / "accuracy.json").write_text(json.dumps(scores | {"expected": 13368}))
     metrics = {name: np.linspace(0, 1, 100) for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
     pq.write_table(pa.table({"qsl_idx": np.arange(100), **metrics}), run_dir / "accuracy_samples.parquet")
-    rows = table(section(build([run_dir]), "Accuracy"), "Accuracy")
+    rows = table(section(build_document([run_dir]), "Accuracy"), "Accuracy")
     assert [rows[name][-1] for name in ("rouge1", "rouge2", "rougeL", "gen_len")] == ["met", "NOT met", "met", "met"]
 
 
 def test_the_same_files_give_the_same_report(tmp_path: Path) -> None:
     dirs = [write_run(tmp_path / name, samples=800, seed=seed) for name, seed in (("a", 1), ("b", 2))]
-    assert html.render(build(dirs)) == html.render(build(dirs))
+    assert html.render(build_document(dirs)) == html.render(build_document(dirs))
 
 
 def test_markdown_tables_keep_their_columns() -> None:

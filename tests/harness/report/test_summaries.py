@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from harness.report import build, html
+from harness.report import build_document, html
 from harness.report.load import load
 from harness.report.summaries import examples
 from harness.rundir.scores import METRICS
@@ -57,7 +57,7 @@ def test_texts_belong_together(run_dir: Path) -> None:
 
 
 def test_worst_and_best_are_shown_escaped(run_dir: Path) -> None:
-    page = html.render(build([run_dir]))
+    page = html.render(build_document([run_dir]))
     worst, best = page.index("Worst summaries"), page.index("Best summaries")
     assert worst < page.index("Sample 0, ROUGE-Lsum 0.0") < best < page.index("Sample 11, ROUGE-Lsum 91.7")
     assert "&lt;script&gt;reference 11&lt;/script&gt;" in page

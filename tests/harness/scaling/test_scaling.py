@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.cli import main
-from harness.report import build
+from harness.report import build_document
 from harness.report.document import Charts, Table
 from harness.rundir.events import Events
 from harness.rundir.scaling import Counts, Rate, ScalingStep, TokenSummary, WorkerSpeed
@@ -150,7 +150,7 @@ def test_scaling_writes_what_it_measured(tmp_path: Path) -> None:
     assert call("report", str(out)) == 0
     assert (out / "report.md").read_text() == text  # the benchmark's own stays
     assert (out / "scaling.md").is_file() and (out / "scaling.html").is_file()
-    (part,) = build([out]).parts
+    (part,) = build_document([out]).parts
     shown = {block.kind: block for section in part.sections for block in section.blocks}
     assert [section.title for section in part.sections] == ["Scaling"]
     assert isinstance(shown["table"], Table) and isinstance(shown["charts"], Charts)
@@ -163,7 +163,7 @@ def test_coordinated_starts_several_loadgens_at_once_and_adds_them_up(tmp_path: 
     shortened = ["--set", "loadgen.min_query_count=72", "--set", "loadgen.min_duration_ms=1"]
     assert call("benchmark", "coordinated", *NULL, *shortened, "--workers", "2", "--output", str(out)) == 0
     tree = json.loads((out / "scaling.json").read_text())
-    assert [section.title for section in build([out]).parts[0].sections] == ["Coordinated benchmark"]
+    assert [section.title for section in build_document([out]).parts[0].sections] == ["Coordinated benchmark"]
     total = tree["steps"][-1]
     assert total["samples"] == {"issued": 144, "completed": 144, "lost": 0, "retried": 0}
     assert [n["node"] for n in total["nodes"]] == ["group-0", "group-1"]

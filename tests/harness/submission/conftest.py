@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.config import Benchmark
-from harness.submission.build import Order, build
-from harness.submission.runs import find_runs
+from harness.submission.build import Order, build_tree
+from harness.submission.runs import find_system
 from tests.harness.submission.runs import copy, make_campaign
 
 SYSTEM = """\
@@ -82,8 +82,8 @@ def both(datacenter: Path, edge: Path, tmp_path_factory: pytest.TempPathFactory)
     directory = tmp_path_factory.mktemp("both")
     patch = pytest.MonkeyPatch()
     patch.setattr("harness.submission.build.copy_sources", little_source)
-    build(find_runs([datacenter]), order(directory))
-    build(find_runs([edge]), order(directory, system_id="acme_edge"))
+    build_tree(find_system([datacenter]), order(directory))
+    build_tree(find_system([edge]), order(directory, system_id="acme_edge"))
     patch.undo()
     return directory
 

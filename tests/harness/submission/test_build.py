@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.submission.build import Refused, build
+from harness.submission.build import Refused, build_tree
 from harness.submission.check import check_submission
-from harness.submission.runs import SystemRuns, find_runs
+from harness.submission.runs import SystemRuns, find_system
 from harness.verdict.result import write_result
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import SYSTEM, order
@@ -35,7 +35,7 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 def refused(campaign: Path, tmp_path: Path, **changes: object) -> list[str]:
     with pytest.raises(Refused) as caught:
-        build(find_runs([campaign]), order(tmp_path, **changes))
+        build_tree(find_system([campaign]), order(tmp_path, **changes))
     assert not (tmp_path / "tree" / "closed").exists()
     return caught.value.reasons
 
@@ -130,7 +130,7 @@ def test_another_model_is_refused_in_closed_and_taken_as_a_rehearsal(campaign: P
         write_result(session.parent)
     reasons = refused(campaign, tmp_path)
     assert reasons == ["not submittable: the model is not Llama-3.1-8B-Instruct: 2 layers [every run]"]
-    build(find_runs([campaign]), order(tmp_path, rehearsal=True))
+    build_tree(find_system([campaign]), order(tmp_path, rehearsal=True))
     submitter = tmp_path / "tree" / "closed" / "ACME"
     assert json.loads((submitter / "systems" / "acme_8x.json").read_text())["sw_notes"].startswith("REHEARSAL")
     (finding,) = check_submission(tmp_path / "tree")
@@ -153,7 +153,7 @@ def test_what_is_missing_is_named(missing: str, reason: str, campaign: Path, tmp
 
 def test_closed_needs_server_or_interactive(campaign: Path, tmp_path: Path) -> None:
     shutil.rmtree(campaign / "server")
-    build(find_runs([campaign]), order(tmp_path))
+    build_tree(find_system([campaign]), order(tmp_path))
     shutil.rmtree(campaign / "interactive")
     shutil.rmtree(tmp_path / "tree")
     assert refused(campaign, tmp_path) == ["no runs of server or interactive: the closed division needs one of them"]
@@ -189,7 +189,7 @@ def test_outputs_of_another_length_than_the_scored_ones_are_refused(campaign: Pa
 
 def test_a_small_difference_of_the_lengths_is_a_note(campaign: Path, tmp_path: Path) -> None:
     set_mean_length(campaign / "offline" / "performance", 8.8)
-    built = build(find_runs([campaign]), order(tmp_path))
+    built = build_tree(find_system([campaign]), order(tmp_path))
     assert any("8.8 tokens on average in the performance run, 9.0" in note for note in built.notes)
 
 
@@ -198,7 +198,7 @@ def test_a_run_that_had_to_try_most_samples_again_is_told(campaign: Path, tmp_pa
     samples = json.loads((run / "session.json").read_text())["samples"]
     edit_json(run / "session.json", samples=samples | {"retried": 12031, "failed": 304}, restarts=24)
     assert write_result(run)["valid"] is True
-    built = build(find_runs([campaign]), order(tmp_path))
+    built = build_tree(find_system([campaign]), order(tmp_path))
     (note,) = [note for note in built.notes if note.startswith("server performance")]
     assert "12,031 of " in note and "304 outputs could not be used" in note and "again 24 times" in note
 
@@ -211,38 +211,38 @@ def test_open_takes_one_scenario_and_invalid_runs_if_told(campaign: Path, tmp_pa
     agree(run)
     write_result(run)
     with pytest.raises(Refused, match=r"not valid: LoadGen says INVALID.*\[server performance\]"):
-        build(find_runs([campaign]), order(tmp_path, division="open"))
-    build(find_runs([campaign]), order(tmp_path, division="open", allow_invalid=True))
+        build_tree(find_system([campaign]), order(tmp_path, division="open"))
+    build_tree(find_system([campaign]), order(tmp_path, division="open", allow_invalid=True))
     assert (tmp_path / "tree" / "open" / "ACME" / "results" / "acme_8x" / "llama3.1-8b" / "Server").is_dir()
 
 
 def test_smoke_runs_do_not_count(campaign: Path, tmp_path: Path) -> None:
     shutil.copytree(campaign / "offline" / "performance", campaign / "smoke" / "offline")
-    assert len(find_runs([campaign]).all) == 9
+    assert len(find_system([campaign]).all) == 9
 
 
 def test_two_runs_for_one_purpose_are_a_question(campaign: Path) -> None:
     shutil.copytree(campaign / "offline" / "performance", campaign / "again")
     with pytest.raises(UserError, match="two offline performance runs"):
-        find_runs([campaign])
+        find_system([campaign])
 
 
 def test_runs_of_two_benchmarks_are_built_one_at_a_time(datacenter: Path, edge: Path) -> None:
     with pytest.raises(UserError, match="one benchmark at a time"):
-        find_runs([datacenter, edge])
+        find_system([datacenter, edge])
 
 
 def test_no_runs_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no run with a result\.json"):
-        find_runs([tmp_path])
+        find_system([tmp_path])
     with pytest.raises(UserError, match="is no directory"):
-        find_runs([tmp_path / "nothing"])
+        find_system([tmp_path / "nothing"])
 
 
 def test_a_run_that_broke_is_named(campaign: Path) -> None:
     (campaign / "server" / "accuracy" / "result.json").write_text("{")
     with pytest.raises(UserError, match="the run did not end"):
-        find_runs([campaign])
+        find_system([campaign])
 
 
 @pytest.mark.parametrize(
@@ -257,31 +257,31 @@ def test_mistakes_of_the_command_are_named(
     changes: dict[str, Any], message: str, datacenter: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=message):
-        build(find_runs([datacenter]), order(tmp_path, **changes))
+        build_tree(find_system([datacenter]), order(tmp_path, **changes))
 
 
 def test_the_backup_may_not_be_published(datacenter: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="would lie in the tree"):
-        build(find_runs([datacenter]), order(tmp_path, backup=tmp_path / "tree" / "backup"))
+        build_tree(find_system([datacenter]), order(tmp_path, backup=tmp_path / "tree" / "backup"))
 
 
 def test_results_are_replaced_only_when_told(datacenter: Path, both: Path, tmp_path: Path) -> None:
     shutil.copytree(both / "tree", tmp_path / "tree")
     with pytest.raises(UserError, match="add --overwrite"):
-        build(find_runs([datacenter]), order(tmp_path))
-    build(find_runs([datacenter]), order(tmp_path, overwrite=True))
+        build_tree(find_system([datacenter]), order(tmp_path))
+    build_tree(find_system([datacenter]), order(tmp_path, overwrite=True))
     assert check_submission(tmp_path / "tree") == []
 
 
 def test_blanks_stop_the_build_after_the_yaml_is_written(datacenter: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    system: SystemRuns = find_runs([datacenter])
+    system: SystemRuns = find_system([datacenter])
     with pytest.raises(UserError, match="fill in its blanks"):
-        build(system, order(tmp_path, system_yaml=path))
+        build_tree(system, order(tmp_path, system_yaml=path))
     with pytest.raises(UserError, match="is not complete: fill in status, system_name"):
-        build(system, order(tmp_path, system_yaml=path))
+        build_tree(system, order(tmp_path, system_yaml=path))
     path.write_text(SYSTEM)
-    build(system, order(tmp_path, system_yaml=path))
+    build_tree(system, order(tmp_path, system_yaml=path))
 
 
 def test_static_scales_need_words_on_the_calibration_data(campaign: Path, tmp_path: Path) -> None:
@@ -291,8 +291,8 @@ def test_static_scales_need_words_on_the_calibration_data(campaign: Path, tmp_pa
         edit_json(session, engine=engine)
         write_result(session.parent)
     with pytest.raises(UserError, match="--calibration-notes"):
-        build(find_runs([campaign]), order(tmp_path))
-    build(find_runs([campaign]), order(tmp_path, notes="The 1,000 samples of MLCommons' calibration list."))
+        build_tree(find_system([campaign]), order(tmp_path))
+    build_tree(find_system([campaign]), order(tmp_path, notes="The 1,000 samples of MLCommons' calibration list."))
     text = (tmp_path / "tree" / "closed" / "ACME" / "documentation" / "calibration.md").read_text()
     assert "scales fixed beforehand (static)" in text and "MLCommons' calibration list" in text
 
@@ -303,7 +303,7 @@ def test_private_data_in_a_loadgen_log_stops_the_build(campaign: Path, tmp_path:
         path.write_text(path.read_text().replace("PySUT", "vLLM on 10.20.30.40"))
     write_result(campaign / "offline" / "performance")
     with pytest.raises(UserError, match=r"private data \(address\); LoadGen's logs must not be edited"):
-        build(find_runs([campaign]), order(tmp_path))
+        build_tree(find_system([campaign]), order(tmp_path))
     assert not (tmp_path / "tree" / "closed").exists()
 
 
@@ -314,7 +314,7 @@ def test_gpus_are_those_that_worked(campaign: Path, tmp_path: Path) -> None:
     write_result(session.parent)
     path = tmp_path / "mine.yaml"
     with pytest.raises(UserError, match="fill in its blanks"):
-        build(find_runs([campaign / "interactive"]), order(tmp_path, system_yaml=path, division="open"))
+        build_tree(find_system([campaign / "interactive"]), order(tmp_path, system_yaml=path, division="open"))
     fields = yaml.safe_load(path.read_text())
     assert fields["number_of_nodes"] == "2"
     assert "blade" not in path.read_text()
@@ -323,7 +323,7 @@ def test_gpus_are_those_that_worked(campaign: Path, tmp_path: Path) -> None:
 def test_code_other_than_that_of_the_runs_is_told(campaign: Path, tmp_path: Path) -> None:
     (campaign / "server" / "accuracy" / "system.json").write_text(json.dumps({"git_revision": "0123abc"}))
     write_result(campaign / "server" / "accuracy")
-    built = build(find_runs([campaign]), order(tmp_path))
+    built = build_tree(find_system([campaign]), order(tmp_path))
     assert any(note.startswith("runs were made with the code at 0123abc, src/ holds that at ") for note in built.notes)
 
 
@@ -333,7 +333,7 @@ def test_the_description_is_of_the_machine_that_ran(campaign: Path, tmp_path: Pa
         write_result(run)
     path = tmp_path / "mine.yaml"
     with pytest.raises(UserError, match="fill in its blanks"):
-        build(find_runs([campaign]), order(tmp_path, system_yaml=path))
+        build_tree(find_system([campaign]), order(tmp_path, system_yaml=path))
     fields = yaml.safe_load(path.read_text())
     assert fields["host_processor_model_name"] == "Example 9000"
     assert fields["other_software_stack"] == "driver 570.86, CUDA 12.8, python 3.12.3, torch 2.11.0"

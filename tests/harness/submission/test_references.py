@@ -16,9 +16,9 @@ import pytest
 from harness.accuracy.score_run import score_run
 from harness.config import Benchmark
 from harness.rounds import ROUND
-from harness.submission.build import Refused, build
+from harness.submission.build import Refused, build_tree
 from harness.submission.check import check_submission
-from harness.submission.runs import find_runs
+from harness.submission.runs import find_system
 from harness.verdict.result import build_result, write_result
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import order
@@ -91,7 +91,7 @@ def test_references_as_answers_pass_everything(campaign: Path, material: Path, t
     assert scores["rouge1"] == scores["rougeLsum"] == 100.0 and scores["gen_num"] == COUNT
     target = ROUND.benchmarks[Benchmark.DATACENTER].targets["gen_len"]
     assert target.minimum < scores["gen_len"] < (target.maximum or 0)
-    build(find_runs([campaign]), order(tmp_path))
+    build_tree(find_system([campaign]), order(tmp_path))
     assert check_submission(tmp_path / "tree", backup=tmp_path / "backup") == []
 
 
@@ -100,11 +100,11 @@ def test_a_weak_model_is_refused_for_exactly_that(campaign: Path, material: Path
     answer(campaign / "offline" / "accuracy", texts)
     score(campaign, material, scenarios="offline")
     with pytest.raises(Refused) as caught:
-        build(find_runs([campaign]), order(tmp_path))
+        build_tree(find_system([campaign]), order(tmp_path))
     assert caught.value.reasons
     assert all(re.match(r"not valid: accuracy: \w+ [\d.,]+ is below", reason) for reason in caught.value.reasons)
     with pytest.raises(UserError, match="open division"):
-        build(find_runs([campaign]), order(tmp_path, allow_invalid=True))
+        build_tree(find_system([campaign]), order(tmp_path, allow_invalid=True))
 
 
 def test_the_checker_refuses_a_weak_tree_for_exactly_that(both: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.submission.identities import Identity, local_identity
-from harness.submission.scrub import Scrubber, read_text
+from harness.submission.scrub import Scrubber, text_of_file
 from harness.submission.sources import copy_sources
 
 HERE = Identity(
@@ -96,7 +96,7 @@ def test_the_project_s_own_code_holds_nothing_private(tmp_path: Path) -> None:
     """It is copied into src/ and would be changed there."""
     assert copy_sources(tmp_path) > 50
     finds = {
-        path: list(Scrubber(Identity()).finds(read_text(path) or ""))
+        path: list(Scrubber(Identity()).finds(text_of_file(path) or ""))
         for path in tmp_path.rglob("*.*")
         if path.is_file()
     }
@@ -106,6 +106,6 @@ def test_the_project_s_own_code_holds_nothing_private(tmp_path: Path) -> None:
 def test_binary_files_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "weights.bin"
     path.write_bytes(b"\0\1\2")
-    assert read_text(path) is None
+    assert text_of_file(path) is None
     path.write_bytes("ümlaut".encode("latin-1"))
-    assert read_text(path) == "�mlaut"
+    assert text_of_file(path) == "�mlaut"

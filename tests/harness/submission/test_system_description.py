@@ -11,7 +11,7 @@ import yaml
 from harness.inventory import system
 from harness.rundir.session import Engine
 from harness.submission.rules import SYSTEM_FIELDS
-from harness.submission.system_description import BLANK, GIVEN, complete, draft, read_yaml, write_yaml
+from harness.submission.system_description import BLANK, GIVEN, draft, finish, read_yaml, write_yaml
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import SYSTEM
 
@@ -145,7 +145,7 @@ def test_what_is_no_mapping_is_refused(content: str | None, tmp_path: Path) -> N
 
 
 def test_the_json_has_every_field_in_order_and_no_is_network() -> None:
-    full = complete(yaml.safe_load(SYSTEM), submitter="ACME", division="closed", system_type="datacenter")
+    full = finish(yaml.safe_load(SYSTEM), submitter="ACME", division="closed", system_type="datacenter")
     assert "is_network" not in full
     assert list(full)[: len(SYSTEM_FIELDS)] == list(SYSTEM_FIELDS)
     assert (full["submitter"], full["division"], full["system_type"]) == ("ACME", "closed", "datacenter")
