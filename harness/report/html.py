@@ -9,18 +9,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.report.document import Bar, Document, Section
+from harness.text import harmless
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(document: Document, *, mark: str = "") -> str:
-    """Return the page, with ``mark`` as its end. Every text is escaped; only the charts' SVG is embedded as it is."""
+    """Return the page, with ``mark`` as its end.
+
+    Every text is escaped, and control characters are shown and do nothing; only the charts' SVG is embedded as it is.
+    """
     page: str = (
         _environment()
         .get_template("report.html")
         .render(document=document, css=Markup((_TEMPLATES / "report.css").read_text()))
     )
-    return page + (f"{mark}\n" if mark else "")
+    return harmless(page) + (f"{mark}\n" if mark else "")
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from harness.report.document import Bar, Beside, Block, Cards, Cell, Charts, Document, Folded, Items, Table, Text
+from harness.text import harmless
 
 _MARKS = {"good": "✓ ", "bad": "✗ ", "warn": "! ", "": ""}
 
@@ -26,7 +27,7 @@ def render(document: Document) -> str:
 
 def escape(text: str) -> str:
     """Return ``text`` as one line that Markdown shows as it is."""
-    line = " ".join(text.split())
+    line = harmless(" ".join(text.split()))
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", line)
 

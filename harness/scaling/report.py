@@ -11,6 +11,7 @@ from harness.rundir.files import write_record
 from harness.rundir.result import Reading
 from harness.rundir.scaling import Efficiency, Rate, ScalingRecord, ScalingStep, Speed
 from harness.scaling.analysis import issues
+from harness.text import harmless
 
 
 def save(
@@ -31,7 +32,7 @@ def save(
         issues=issues([*baselines.values(), *steps]),
     )
     write_record(folder / names.SCALING, record)
-    (folder / names.REPORT_MARKDOWN).write_text(markdown(record), encoding="utf-8")
+    (folder / names.REPORT_MARKDOWN).write_text(harmless(markdown(record)), encoding="utf-8")
     return record
 
 

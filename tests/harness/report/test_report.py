@@ -215,6 +215,15 @@ def test_what_needs_an_explanation_stands_with_the_verdict(tmp_path: Path) -> No
     assert "304 outputs could not be used" in markdown.render(build_document([run_dir]))
 
 
+def test_escape_sequences_of_others_do_nothing_in_a_document(tmp_path: Path) -> None:
+    """An engine's message, a node's name, a user's file: whoever prints report.md must not have the screen cleared."""
+    evil = "\x1b]0;owned\x07\x1b[2Jgone\x9b31m"
+    run_dir = write_run(tmp_path / "run", samples=500, session={"error": evil, "outcome": "failed"})
+    document = build_document([run_dir])
+    for text in (html.render(document), markdown.render(document)):
+        assert "gone" in text and not set(text) & set("\x1b\x07\x9b")
+
+
 def test_the_tuning_curve(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", samples=500)
     (run_dir / "tune.json").write_text(
