@@ -1,0 +1,87 @@
+"""What is reported reaches the real LoadGen, every token of it; LoadGen runs in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sut.completions import Completions
+from tests.helpers.waiting import until
+
+TEST = '''
+import sys, threading
+import mlperf_loadgen as lg
+import numpy as np
+from sut.completions import Completions
+
+completions = Completions()
+completions.start()
+
+def answer(samples):
+    """Tokens that tell the sample: its index, so many times as the index and two more."""
+    ids = [(s.id, np.full(s.index + 2, s.index, dtype=np.int32).tobytes()) for s in samples]
+    completions.put([(i, t[:4]) for i, t in ids], [])
+    completions.put([], ids[: len(ids) // 2])
+    completions.put([], ids[len(ids) // 2 :])
+
+settings = lg.TestSettings()
+settings.scenario = getattr(lg.TestScenario, sys.argv[1])
+settings.mode = getattr(lg.TestMode, sys.argv[2])
+settings.use_token_latencies = True
+settings.server_target_qps = 200
+settings.ttft_latency, settings.tpot_latency = 10**10, 10**10
+settings.offline_expected_qps = 100
+settings.min_query_count = 40
+settings.min_duration_ms = 1
+output = lg.LogOutputSettings()
+output.outdir = sys.argv[3]
+logs = lg.LogSettings()
+logs.log_output = output
+qsl = lg.ConstructQSL(40, 40, lambda _: None, lambda _: None)
+sut = lg.ConstructSUT(answer, lambda: None)
+lg.StartTestWithLogSettings(sut, qsl, settings, logs, "")
+completions.stop()
+completions.join(10)
+print(repr(completions.error), completions.is_alive())
+'''
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "Server"])
+def test_every_token_is_in_loadgens_log(tmp_path: Path, scenario: str) -> None:
+    assert run(scenario, "AccuracyOnly", tmp_path) == "None False"
+    rows = json.loads((tmp_path / "mlperf_log_accuracy.json").read_text())
+    assert sorted(row["qsl_idx"] for row in rows) == list(range(40))
+    for row in rows:
+        assert bytes.fromhex(row["data"]) == row["qsl_idx"].to_bytes(4, "little") * (row["qsl_idx"] + 2)
+        assert row["token_count"] == row["qsl_idx"] + 2
+
+
+def test_first_tokens_and_completions_of_a_sample_are_put_together(tmp_path: Path) -> None:
+    """LoadGen orders its log within a thread only: were they from two, it would complain of lost latencies."""
+    assert run("Server", "PerformanceOnly", tmp_path) == "None False"
+    detail = (tmp_path / "mlperf_log_detail.txt").read_text()
+    errors = [line for line in detail.splitlines() if '"is_error": true' in line]
+    assert not errors
+    assert '"result_token_throughput"' in detail or '"result_time_per_output_token_mean"' in detail
+
+
+def run(scenario: str, mode: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", TEST, scenario, mode, str(folder)], capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_what_breaks_it_is_kept_for_the_session() -> None:
+    completions = Completions()
+    completions.start()
+    completions.put([], [("no id", b"1234")])  # type: ignore[list-item]
+    until(lambda: completions.error is not None)
+    assert isinstance(completions.error, TypeError)
+    completions.join(10)
+    assert not completions.is_alive()
