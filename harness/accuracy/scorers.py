@@ -6,7 +6,8 @@ language/llama3.1-8b/evaluation.py), which wraps rouge-score; ``fast`` is a nati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,7 @@ def fast(predictions: Sequence[str], references: Sequence[str]) -> Scores:
         raise EnvironmentFault(
             "scorer 'fast' needs rouge-score-rs: pip install rouge-score-rs, or --scorer rouge-score"
         ) from error
-    rows = RougeScorer(list(METRICS), use_stemmer=True).score_batch(references, predictions)
-    return {name: np.array([row[name].fmeasure for row in rows], dtype=np.float64) for name in METRICS}
+    return _fmeasures(RougeScorer(list(METRICS), use_stemmer=True).score_batch(references, predictions))
 
 
 def rouge_score(predictions: Sequence[str], references: Sequence[str]) -> Scores:
@@ -39,8 +39,9 @@ def rouge_score(predictions: Sequence[str], references: Sequence[str]) -> Scores
             "scorer 'rouge-score' needs rouge-score: pip install rouge-score, or --scorer fast"
         ) from error
     scorer = RougeScorer(list(METRICS), use_stemmer=True)
-    rows = [scorer.score(reference, prediction) for prediction, reference in zip(predictions, references, strict=True)]
-    return {name: np.array([row[name].fmeasure for row in rows], dtype=np.float64) for name in METRICS}
+    return _fmeasures(
+        [scorer.score(reference, prediction) for prediction, reference in zip(predictions, references, strict=True)]
+    )
 
 
 def evaluate(predictions: Sequence[str], references: Sequence[str]) -> Scores:
@@ -59,6 +60,11 @@ def evaluate(predictions: Sequence[str], references: Sequence[str]) -> Scores:
         ) from error
     rows = metric.compute(predictions=predictions, references=references, use_stemmer=True, use_aggregator=False)
     return {name: np.asarray(rows[name], dtype=np.float64) for name in METRICS}
+
+
+def _fmeasures(rows: Sequence[Mapping[str, Any]]) -> Scores:
+    """Both libraries give a row a sample, with precision, recall and f-measure of each metric."""
+    return {name: np.array([row[name].fmeasure for row in rows], dtype=np.float64) for name in METRICS}
 
 
 SCORERS: dict[str, Scorer] = {"fast": fast, "rouge-score": rouge_score, "evaluate": evaluate}

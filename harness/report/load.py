@@ -18,9 +18,9 @@ from harness.rundir import names
 from harness.rundir.events import Events, Floats
 from harness.rundir.files import read_mapping
 from harness.rundir.record import RunRecord
-from harness.rundir.result import AccuracyResult, Result
+from harness.rundir.result import Result
 from harness.rundir.scaling import ScalingRecord
-from harness.rundir.scores import Accuracy
+from harness.rundir.scores import RougeScores
 from harness.rundir.session import Samples, SessionRecord, Worker
 from harness.rundir.status import Status
 from mlperf_llama_base.errors import UserError
@@ -65,7 +65,7 @@ class RunData:
         return self.record.scaling
 
     @property
-    def accuracy(self) -> Accuracy | AccuracyResult | None:
+    def accuracy(self) -> RougeScores | None:
         """The scores: the scorer's own file, or else what the result has of them."""
         return self.record.accuracy or (self.result.accuracy if self.result else None)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from harness.rundir import names
 from harness.rundir.files import read_record
+from harness.rundir.scores import RougeScores
 from harness.rundir.session import Dataset, Engine, LostWorker, Model, Samples, Tokens, Worker
 from mlperf_llama_base.errors import UserError
 
@@ -42,20 +43,11 @@ class Target(msgspec.Struct, kw_only=True):
     maximum: float | None = None
 
 
-class AccuracyResult(msgspec.Struct, kw_only=True):
-    """ROUGE x 100 and ``gen_len`` in characters. ``meets_targets`` is null where the targets do not apply
-    (``partial`` says why).
-    """
+class AccuracyResult(RougeScores, kw_only=True):
+    """The scores of the run. ``meets_targets`` is null where the targets do not apply (``partial`` says why)."""
 
-    rouge1: float
-    rouge2: float
-    rougeL: float
-    rougeLsum: float
-    gen_len: int
-    gen_num: int
-    partial: str | None = None
     meets_targets: bool | None = None
-    targets: dict[str, Target] = {}
+    targets: dict[str, Target] = msgspec.field(default_factory=dict)
     scorer: str | None = None
     tokenizer: str | None = None
     tokens_mean: float | None = None

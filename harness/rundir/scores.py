@@ -9,11 +9,10 @@ import msgspec
 METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
-class Accuracy(msgspec.Struct, kw_only=True):
-    """The scores of one accuracy log (ROUGE x 100, ``gen_len`` in characters) and what they are scores of.
+class RougeScores(msgspec.Struct, kw_only=True):
+    """ROUGE x 100, ``gen_len`` in characters of ``gen_num`` samples.
 
-    ``expected``: samples that a complete log of this run has. ``partial``: why these are no scores of the benchmark,
-    or None.
+    ``partial``: why these are no scores of the benchmark, or None.
     """
 
     rouge1: float
@@ -22,8 +21,16 @@ class Accuracy(msgspec.Struct, kw_only=True):
     rougeLsum: float
     gen_len: int
     gen_num: int
-    expected: int
     partial: str | None = None
+
+
+class Accuracy(RougeScores, kw_only=True):
+    """The scores of one accuracy log and what they are scores of.
+
+    ``expected``: samples that a complete log of this run has.
+    """
+
+    expected: int
     repeated: int = 0
     tokens_mean: float | None = None
     scorer: str | None = None

@@ -9,8 +9,7 @@ from harness.report.document import Bar, Beside, Block, Cell, Chart, Charts, Fol
 from harness.report.load import Floats, RunData
 from harness.report.summaries import examples
 from harness.rounds import ROUND
-from harness.rundir.result import AccuracyResult
-from harness.rundir.scores import Accuracy
+from harness.rundir.scores import RougeScores
 
 SHOWN = 3
 
@@ -29,7 +28,7 @@ def sections(run: RunData) -> list[Section]:
     return [Section(title="Accuracy", blocks=blocks)]
 
 
-def _targets(run: RunData, scores: Accuracy | AccuracyResult) -> Table:
+def _targets(run: RunData, scores: RougeScores) -> Table:
     """Each score beside the bounds that the closed division sets."""
     rows: list[list[Cell]] = []
     for name, target in ROUND.benchmarks[run.benchmark].targets.items():
