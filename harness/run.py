@@ -82,9 +82,13 @@ def check_target(config: RunConfig) -> None:
 
 
 def with_defaults(config: RunConfig) -> RunConfig:
-    """Fill in the demo model and data where none were given, and make paths absolute."""
+    """Fill in the demo model and data where none were given, and make paths absolute.
+
+    Raises ``UserError`` for an engine, an argument of it or a data set that cannot work.
+    """
     from harness import demo
 
+    check_engine(config)
     config = config.model_copy(deep=True)
     if config.dataset.path is None:
         config.dataset.path = str(demo.demo_dataset())
@@ -244,6 +248,8 @@ def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> Non
     for name, value, form in rows:
         if value is not None:
             console.print(f"  {name:<14} {value:{form}}", highlight=False)
+    for text in ((result.get("engine") or {}).get("facts") or {}).get("warnings") or []:
+        console.print(f"  warning of the engine: {text}", highlight=False, markup=False)
     samples = result["samples"]
     console.print(
         f"  samples        {samples['issued']} issued, {samples['completed']} completed, {samples['lost']} lost, "

@@ -19,6 +19,7 @@ OPTIONAL = ("return_token_ids", "min_tokens")
 FINISHED = ("stop", "length", "eos_token", "stop_sequence")  # the last two: Text Generation Inference
 LONGEST_QUOTE = 200
 LONGEST_RETRY_AFTER_S = 300.0
+LONGEST_CONNECT_S = 20.0  # TLS with a server that speaks plain HTTP waits for ever
 
 
 class Retriable(Exception):
@@ -130,7 +131,9 @@ class Client:
         self.body: dict[str, Any] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=args.max_connections, ssl=tls, keepalive_timeout=60),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=args.timeout_s, sock_read=args.timeout_s),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=min(args.timeout_s, LONGEST_CONNECT_S), sock_read=args.timeout_s
+            ),
             headers={**headers, "Content-Type": "application/json"},
         )
         self._decode = msgspec.json.Decoder(Chunk).decode

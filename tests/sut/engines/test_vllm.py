@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed here (scripts/test.sh 
 
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from sut import engines
+from sut.engines import contract, vllm_release
 from sut.engines.base import Engine
 from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
 from tests.sut.engines import tiny_llama
@@ -43,7 +45,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyLlama:
 @pytest.fixture(scope="module", params=[False, True], ids=["in-process", "own-process"])
 def loaded(request: pytest.FixtureRequest, tiny: TinyLlama) -> Iterator[tuple[Engine, EngineInfo]]:
     own = bool(request.param)
-    engine = engines.create(settings(tiny.folder, multiprocessing=own, enable_prefix_caching=True, no_such_argument=1))
+    engine = engines.create(
+        settings(tiny.folder, multiprocessing=own, enable_prefix_caching=True, override_attention_dtype=None)
+    )
     try:
         info = engine.load()
         assert engine.concurrent is own
@@ -155,7 +159,7 @@ def test_what_it_says_of_itself(loaded: tuple[Engine, EngineInfo], tiny: TinyLla
     engine, info = loaded
     assert info.prefix_caching is False
     assert info.facts["overridden_args"] == {"enable_prefix_caching": True}
-    assert info.facts["dropped_args"] == ["no_such_argument"]
+    assert info.facts["dropped_args"] == ["override_attention_dtype"]
     assert info.eos_token_ids == sorted([tiny.eos, 128_009])
     assert (info.vocab_size, info.weight_dtype, info.kv_cache_dtype) == (tiny_llama.VOCABULARY, "float32", "float32")
     assert info.facts["attention_backend"]
@@ -243,6 +247,7 @@ OWNER = """
 import sys, time
 import numpy as np
 from sut import engines
+from sut.engines import contract, vllm_release
 from sut.messages import EngineSettings, Request
 if __name__ == "__main__":
     engine = engines.create(EngineSettings(name="vllm", model=sys.argv[1], args={
@@ -278,6 +283,24 @@ def test_the_core_does_not_outlive_its_owner(tiny: TinyLlama, tmp_path: Path) ->
         assert alive == []
 
 
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_the_contract(
+    check: Callable[[contract.Subject], None], loaded: tuple[Engine, EngineInfo], tiny: TinyLlama
+) -> None:
+    engine, info = loaded
+    check(contract.Subject(engine.settings, engine, info, next_id=100_000))
+
+
+def test_arguments_are_read_from_vllms_source_as_vllm_has_them() -> None:
+    from vllm.engine.arg_utils import EngineArgs
+
+    known = vllm_release.installed_arguments()
+    assert known is not None and set(known) == {field.name for field in dataclasses.fields(EngineArgs)}
+    assert (known["max_num_seqs"], known["gpu_memory_utilization"]) == ((int,), (float,))
+    with pytest.raises(UserError, match="did you mean 'max_num_seqs'"):
+        engines.check(settings("shape:llama-3.1-8b", max_num_seq=4))
+
+
 def test_an_argument_that_vllm_rejects(tiny: TinyLlama) -> None:
     with pytest.raises(UserError, match="rejects the model or an engine argument"):
         engines.create(settings(tiny.folder, max_num_seqs=-3)).load()
@@ -294,6 +317,7 @@ FAILING = """
 import sys
 from mlperf_llama_base.errors import HarnessError
 from sut import engines
+from sut.engines import contract, vllm_release
 from sut.messages import EngineSettings
 if __name__ == "__main__":
     try:
