@@ -155,17 +155,6 @@ class OpenAIEngine(Engine):
         metrics = (await self._optional("/metrics")).decode(errors="replace")
         version = await self._optional("/version")
         caching = prefix_caching(metrics)
-        reasons = []
-        if caching:
-            reasons.append("prefix caching is on at the server: the rules allow no reuse across queries")
-        elif caching is None and not self.args.no_prefix_caching:
-            reasons.append(
-                "the server does not tell whether prefix caching is off: engine.args.no_prefix_caching=true states it"
-            )
-        if self._tokenizer is not None:
-            reasons.append("token ids are the tokenizer's, not the model's: the server returns text only")
-        if self.args.ignore_eos or self._client.body.get("ignore_eos"):
-            reasons.append("ignore_eos: answers go on past the end-of-sequence token")
         eos = self.args.eos_token_id if self._tokenizer is None else self._eos()
         facts = {
             "url": self.url,
@@ -190,8 +179,23 @@ class OpenAIEngine(Engine):
             prefix_caching=bool(caching),
             kv_cache_dtype=kv_cache_dtype(metrics),
             facts=facts,
-            not_submittable=reasons,
+            not_submittable=self._not_submittable(caching),
         )
+
+    def _not_submittable(self, caching: bool | None) -> list[str]:
+        """Why a result cannot be submitted. ``caching``: of prefixes at the server; None: it does not tell."""
+        reasons = []
+        if caching:
+            reasons.append("prefix caching is on at the server: the rules allow no reuse across queries")
+        elif caching is None and not self.args.no_prefix_caching:
+            reasons.append(
+                "the server does not tell whether prefix caching is off: engine.args.no_prefix_caching=true states it"
+            )
+        if self._tokenizer is not None:
+            reasons.append("token ids are the tokenizer's, not the model's: the server returns text only")
+        if self.args.ignore_eos or self._client.body.get("ignore_eos"):
+            reasons.append("ignore_eos: answers go on past the end-of-sequence token")
+        return reasons
 
     async def _optional(self, path: str) -> bytes:
         try:
@@ -282,22 +286,20 @@ class OpenAIEngine(Engine):
             return
         self._retried += attempts > 1
         self._last_success = time.monotonic()
+        self._events.put(self._end_of(request, answer, first))
+
+    def _end_of(self, request: Request, answer: Answer, first: int | None) -> Event:
+        """The last event of a request that was answered. ``first``: the token that was reported before."""
         tokens = self._ids(answer, final=True)
         if not tokens:
-            self._events.put(Failure(request.id, f"endpoint {self.url}: the answer is empty"))
-        elif first is not None and tokens[0] != first:
-            self._events.put(
-                Failure(
-                    request.id,
-                    f"endpoint {self.url}: asked again after a cut stream, the server "
-                    f"began with token {tokens[0]}, not with {first} as reported",
-                )
-            )
-        else:
-            counted = -1 if answer.reported_length is None else answer.reported_length
-            self._length_mismatches += counted not in (-1, len(tokens))
-            # what was encoded again is another text to the tokenizer than to the model: its count proves nothing
-            self._events.put(Completion(request.id, _packed(tokens), -1 if self._tokenizer is not None else counted))
+            return Failure(request.id, f"endpoint {self.url}: the answer is empty")
+        if first is not None and tokens[0] != first:
+            again = f"asked again after a cut stream, the server began with token {tokens[0]}, not with {first}"
+            return Failure(request.id, f"endpoint {self.url}: {again} as reported")
+        counted = -1 if answer.reported_length is None else answer.reported_length
+        self._length_mismatches += counted not in (-1, len(tokens))
+        # what was encoded again is another text to the tokenizer than to the model: its count proves nothing
+        return Completion(request.id, _packed(tokens), -1 if self._tokenizer is not None else counted)
 
     def _ids(self, answer: Answer, *, final: bool = False) -> list[int]:
         """Return the ids of an answer. Re-encoded, its first piece stays apart, so that the first token is kept."""

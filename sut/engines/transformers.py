@@ -85,6 +85,9 @@ class TransformersEngine(Engine):
         self.max_prompt = int(config.max_position_embeddings) - self.settings.max_new_tokens
         self._cache = SlotCache(self.capacity)
         self._eos_index = torch.tensor(self.eos, dtype=torch.long, device=self.device)
+        return self._describe(on_cuda)
+
+    def _describe(self, on_cuda: bool) -> EngineInfo:
         number_format = str(self.model.dtype).removeprefix("torch.")
         facts: dict[str, Any] = {
             "device": torch.cuda.get_device_name(self.device) if on_cuda else "cpu",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from harness.config import build
 from qsl.synthetic import synthesize
 from tests.helpers.command import settings
-from tests.integration.two_nodes import TwoNodes, two_nodes
+from tests.integration.two_nodes import ROOT, TwoNodes, two_nodes
 from tests.sut.engines import tiny_llama
 
 pytest.importorskip("ray")
@@ -145,6 +147,22 @@ def test_accuracy_pass_with_the_demo_model_and_preflight_of_both_nodes(cluster: 
     nodes = set(pq.read_table(run / "metrics.parquet").column("node").to_pylist())
     assert cluster.other.name in nodes
     assert sorted(p.name for p in (run / "workers").iterdir()) == ["worker-0.log", "worker-1.log"]
+
+
+def test_an_engine_from_outside_the_package(cluster: TwoNodes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documentation's: the nodes import it from the folder that the run's own PYTHONPATH names."""
+    [source] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "engines.md").read_text(), re.DOTALL)
+    (folder / "echo_engine.py").write_text(source)
+    monkeypatch.setitem(cluster.head.env, "PYTHONPATH", os.pathsep.join((str(folder), str(ROOT))))
+    run = prepare(cluster, folder, "echo", "offline")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["engine"] |= {"name": "echo_engine:Echo", "args": {"tokens": 3}}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    cluster.python("harness.session", str(run))
+    state = session(run)
+    assert_complete(state)
+    assert {w["node"] for w in state["workers"]} == {cluster.head.name, cluster.other.name}
+    assert {len(tokens) for tokens in answers(run).values()} == {4}
 
 
 def test_server(cluster: TwoNodes, folder: Path, undisturbed: dict[int, list[int]]) -> None:
