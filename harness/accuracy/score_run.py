@@ -59,7 +59,7 @@ def score_run(
 
 
 def _dataset(run: Evidence, given: str | None) -> str:
-    path = given or run.section("dataset").get("path") or run.setting("dataset", "path")
+    path = given or (run.ran.dataset and run.ran.dataset.path) or run.setting("dataset", "path")
     if not path:
         raise UserError(f"{run.run_dir} does not say which data set ran: give it with --dataset")
     return str(path)
@@ -67,15 +67,16 @@ def _dataset(run: Evidence, given: str | None) -> str:
 
 def _tokenizer(run: Evidence, given: str | None) -> tuple[str, str | None]:
     """Folder or hub id of the tokenizer, and its revision where it is the model's own."""
-    asked, model = given or run.setting("model", "tokenizer"), run.section("model")
-    path = asked or model.get("tokenizer") or model.get("path") or run.setting("model", "path")
+    asked = given or run.setting("model", "tokenizer")
+    path = asked or (run.ran.model and run.ran.model.path) or run.setting("model", "path")
     if not path:
         raise UserError(f"{run.run_dir} does not say which tokenizer its model has: give it with --tokenizer")
     return str(path), None if asked else run.setting("model", "revision")
 
 
 def _load(run: Evidence, path: str) -> Dataset:
-    loaded, ran = Dataset.load(Path(path), limit=run.setting("dataset", "limit")), run.section("dataset").get("sha256")
+    loaded = Dataset.load(Path(path), limit=run.setting("dataset", "limit"))
+    ran = run.ran.dataset.sha256 if run.ran.dataset else None
     if ran and loaded.sha256 != ran:
         raise UserError(
             f"data set {path} is not the one that ran: its SHA-256 is {loaded.sha256[:12]}..., the run recorded "
@@ -86,5 +87,6 @@ def _load(run: Evidence, path: str) -> Dataset:
 
 def _partial(run: Evidence, *, scored: int, expected: int) -> str | None:
     official = run.benchmark.sample_count
-    is_official = bool(run.section("dataset").get("is_official_count", expected == official))
+    recorded = run.ran.dataset.is_official_count if run.ran.dataset else None
+    is_official = expected == official if recorded is None else recorded
     return scoring.what_is_partial(scored=scored, expected=expected, official=official, is_official=is_official)

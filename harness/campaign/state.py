@@ -10,19 +10,19 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.campaign.plan import Kind, Step
 from harness.config import RunConfig
 from harness.rundir import names
-from mlperf_llama_base import files
+from harness.rundir.campaign import CampaignRecord, CampaignRun
+from harness.rundir.files import read_record, write_record
+from harness.rundir.record import RunRecord
 from mlperf_llama_base.errors import UserError
 from mlperf_llama_base.files import sha256_of
 from mlperf_llama_base.source import PACKAGES, ROOT
 from sut import engines
 from sut.engines.facts import ModelUse
 
-STATE = "campaign.json"
 NOT_INPUTS = {"output", "overwrite", "skip_preflight", "monitor"}  # they change nothing that is measured
 
 
@@ -78,54 +78,55 @@ class State:
     """campaign.json: by the name of a run, the inputs it was made from and how it ended."""
 
     path: Path
-    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    saved: CampaignRecord = field(default_factory=CampaignRecord)
 
     @classmethod
     def load(cls, directory: Path) -> State:
         """Read the state of a campaign directory; empty for a new one. Raises ``UserError`` if it is damaged."""
-        path = directory / STATE
-        if not path.exists():
-            return cls(path)
-        saved = files.read_json(path)
-        if not isinstance(saved, dict) or not isinstance(saved.get("runs"), dict):
-            raise UserError(f"{path} is damaged: remove it to start the campaign anew (finished runs are run again)")
-        return cls(path, saved["runs"])
+        path = directory / names.CAMPAIGN
+        try:
+            return cls(path, read_record(path, CampaignRecord) or CampaignRecord())
+        except UserError as error:
+            what = f"{error}: remove it to start the campaign anew (finished runs are run again)"
+            raise UserError(what) from error
 
     def record(self, step: Step, *, inputs: dict[str, str], exit_code: int, seconds: float) -> None:
         """Note a run that ended by itself. A run that was killed is never noted."""
         config = self.path.parent / step.name / names.CONFIG
-        self.runs[step.name] = {
-            "inputs": inputs,
-            "exit_code": exit_code,
-            "seconds": round(seconds, 1),
-            "config_sha256": sha256_of(config) if config.is_file() else None,
-        }
-        files.write_json(self.path, {"schema_version": 1, "runs": self.runs})
+        self.saved.runs[step.name] = CampaignRun(
+            inputs=inputs,
+            exit_code=exit_code,
+            seconds=round(seconds, 1),
+            config_sha256=sha256_of(config) if config.is_file() else None,
+        )
+        write_record(self.path, self.saved)
 
     def why_run(self, step: Step, inputs: dict[str, str]) -> str | None:
         """Why this run must be made (again), or None if it is done."""
-        directory, noted = self.path.parent / step.name, self.runs.get(step.name)
+        directory, noted = self.path.parent / step.name, self.saved.runs.get(step.name)
         if noted is None:
             return "interrupted" if (directory / names.CONFIG).exists() else "new"
-        changed = [name for name, digest in inputs.items() if (noted.get("inputs") or {}).get(name) != digest]
+        changed = [name for name, digest in inputs.items() if noted.inputs.get(name) != digest]
         if changed:
             return f"{', '.join(changed)} changed"
         config = directory / names.CONFIG
-        if not config.is_file() or sha256_of(config) != noted.get("config_sha256"):
+        if not config.is_file() or sha256_of(config) != noted.config_sha256:
             return "its directory was changed"
         return None if succeeded(step, directory) else "was not valid"
 
 
 def succeeded(step: Step, directory: Path) -> bool:
-    """Whether the saved result is valid for the purpose of the run.
+    """Whether the saved result is valid for the purpose of the run; one that is damaged is not.
 
     A smoke run is too short for LoadGen's verdict: it shall end, lose no sample and log no error.
     """
-    result = files.read_json(directory / names.RESULT)
-    if not isinstance(result, dict):
+    run = RunRecord(directory)
+    try:
+        result, ran = run.result, run.ran
+    except UserError:
+        return False
+    if result is None:
         return False
     if step.kind is not Kind.SMOKE:
-        return result.get("valid") is True
-    session = files.read_json(directory / names.SESSION) or {}
-    samples, loadgen = result.get("samples") or {}, result.get("loadgen") or {}
-    return session.get("outcome") == "completed" and not samples.get("lost") and not loadgen.get("errors")
+        return result.valid
+    return ran.outcome == "completed" and not result.samples.lost and not result.loadgen.errors

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
 from harness.campaign.plan import Kind, Step
 from harness.config import Scenario
-from harness.rundir import names
+from harness.rundir.record import RunRecord
+from harness.rundir.result import Result
 from harness.text import duration
-from mlperf_llama_base import files
+from mlperf_llama_base.errors import UserError
 
 
 def plan_table(steps: Sequence[Step], reasons: dict[str, str | None]) -> Table:
@@ -39,31 +39,43 @@ def summary_table(directory: Path, steps: Sequence[Step]) -> Table:
         table.add_column(name)
     for step in steps:
         if step.kind is not Kind.SMOKE:
-            result = files.read_json(directory / step.name / names.RESULT) or {}
+            result = _result(directory / step.name)
             table.add_row(step.name, _verdict(result), "\n".join(_figures(step, result)))
     return table
 
 
-def _verdict(result: dict[str, Any]) -> str:
-    if not result:
+def _result(run_dir: Path) -> Result | None:
+    """None for a run that was not made, or whose result cannot be read."""
+    try:
+        return RunRecord(run_dir).result
+    except UserError:
+        return None
+
+
+def _verdict(result: Result | None) -> str:
+    if result is None:
         return "not run"
-    if not result.get("valid"):
+    if not result.valid:
         return "NOT VALID"
-    return "valid" if result.get("submittable") else "valid, not submittable"
+    return "valid" if result.submittable else "valid, not submittable"
 
 
-def _figures(step: Step, result: dict[str, Any]) -> list[str]:
+def _figures(step: Step, result: Result | None) -> list[str]:
     """What this kind of run is for; or, if it is not valid, the first reason."""
-    if result and not result.get("valid"):
-        return [str((result.get("invalid_reasons") or ["no reason given"])[0])]
+    if result is None:
+        return []
+    if not result.valid:
+        return [(result.invalid_reasons or ["no reason given"])[0]]
     if step.kind is Kind.ACCURACY:
-        scores = result.get("accuracy") or {}
-        return [f"{name} {scores[name]:,}" for name in ("rouge1", "rouge2", "rougeL", "gen_len") if name in scores]
+        names = ("rouge1", "rouge2", "rougeL", "gen_len")
+        return [f"{name} {getattr(result.accuracy, name):,}" for name in names] if result.accuracy else []
     if step.kind is Kind.COMPLIANCE:
-        return ["TEST06 passed"] if (result.get("compliance") or {}).get("passed") else []
-    figures = [("tokens/s", result.get("tokens_per_second")), ("samples/s", result.get("samples_per_second"))]
+        return ["TEST06 passed"] if result.compliance and result.compliance.passed else []
+    figures = [("tokens/s", result.tokens_per_second), ("samples/s", result.samples_per_second)]
     if step.config.scenario is not Scenario.OFFLINE:
-        percentile = "p90" if step.config.scenario is Scenario.SINGLESTREAM else "p99"
-        for name, unit in (("ttft_ms", "TTFT"), ("tpot_ms", "TPOT"), ("latency_ms", "latency")):
-            figures.append((f"ms {unit} {percentile}", (result.get(name) or {}).get(percentile)))
+        single = step.config.scenario is Scenario.SINGLESTREAM
+        latencies = (("TTFT", result.ttft_ms), ("TPOT", result.tpot_ms), ("latency", result.latency_ms))
+        for unit, found in latencies:
+            value = None if found is None else found.p90 if single else found.p99
+            figures.append((f"ms {unit} {'p90' if single else 'p99'}", value))
     return [f"{value:,.2f} {unit}" for unit, value in figures if value is not None]

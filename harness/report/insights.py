@@ -202,5 +202,5 @@ def tokens_by_worker(events: Events) -> tuple[list[int], Floats]:
 def during(run: RunData, node: str, source: str, name: str) -> Floats:
     """The readings of one series inside the test's window; empty if there are none."""
     at, value = (run.metrics or {}).get((node, source, name), (np.empty(0), np.empty(0)))
-    start, end = window(run.record.session_tree)
+    start, end = window(run.session)
     return value[(at >= start) & (at <= end)]

@@ -14,15 +14,14 @@ import numpy.typing as npt
 
 from harness.config import Benchmark, Mode, Scenario
 from harness.rounds import ROUND
-from harness.rundir import names
 from harness.rundir.events import Events, Floats
-from harness.rundir.files import read_mapping
 from harness.rundir.record import RunRecord
 from harness.rundir.result import Result
 from harness.rundir.scaling import ScalingRecord
 from harness.rundir.scores import RougeScores
 from harness.rundir.session import Samples, SessionRecord, Worker
 from harness.rundir.status import Status
+from harness.rundir.tuning import TuneRecord
 from mlperf_llama_base.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,15 +49,15 @@ class RunData:
 
     @cached_property
     def session(self) -> SessionRecord:
-        return self.record.session_record or SessionRecord()
+        return self.record.ran
 
     @property
     def status(self) -> Status | None:
         return self.record.status
 
-    @cached_property
-    def tune(self) -> dict[str, Any]:
-        return read_mapping(self.directory / names.TUNE) or {}
+    @property
+    def tune(self) -> TuneRecord | None:
+        return self.record.tune
 
     @property
     def scaling(self) -> ScalingRecord | None:
@@ -165,6 +164,6 @@ def load(directory: Path) -> RunData:
         raise UserError(f"{directory} is not a directory; give the --output of a run")
     run = RunData(directory)
     record = run.record
-    if not any((run.config, run.result, record.session_record, run.status, record.accuracy, run.tune, run.scaling)):
+    if not any((run.config, run.result, record.session, run.status, record.accuracy, run.tune, run.scaling)):
         raise UserError(f"{directory} holds no run: it has no result.json, session.json, status.json or config.yaml")
     return run

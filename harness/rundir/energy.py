@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from harness.rundir.session import SessionRecord
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,7 +30,7 @@ class Energy:
     joules_per_sample: float | None
 
 
-def energy_of(table: pa.Table, session: dict[str, Any]) -> Energy | None:
+def energy_of(table: pa.Table, session: SessionRecord) -> Energy | None:
     """Return what the GPUs used between the test's start and end; None without GPU readings in that time.
 
     ``table``: the run's metrics; ``session``: its session.json.
@@ -45,8 +46,8 @@ def energy_of(table: pa.Table, session: dict[str, Any]) -> Energy | None:
     if not per_gpu:
         return None
     total, longest = sum(per_gpu.values()), max(spans)
-    tokens = (session.get("tokens") or {}).get("output_total")
-    samples = (session.get("samples") or {}).get("completed")
+    tokens = session.tokens.output_total if session.tokens else None
+    samples = session.samples.completed
     return Energy(
         per_gpu=per_gpu,
         seconds=longest,
@@ -57,9 +58,9 @@ def energy_of(table: pa.Table, session: dict[str, Any]) -> Energy | None:
     )
 
 
-def window(session: dict[str, Any]) -> tuple[float, float]:
+def window(session: SessionRecord) -> tuple[float, float]:
     """Return the test's start and end as Unix time; open (infinite) ends where they are not recorded."""
-    return (_unix(session.get("test_started"), -np.inf), _unix(session.get("test_ended"), np.inf))
+    return (_unix(session.test_started, -np.inf), _unix(session.test_ended, np.inf))
 
 
 def gpu_series(table: pa.Table) -> dict[str, dict[str, tuple[Floats, Floats]]]:
@@ -106,4 +107,7 @@ def _joules(readings: dict[str, tuple[Floats, Floats]], start: float, end: float
 
 
 def _unix(text: str | None, otherwise: float) -> float:
-    return datetime.fromisoformat(text).timestamp() if text else otherwise
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else otherwise
+    except ValueError:
+        return otherwise

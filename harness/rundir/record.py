@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from harness.config import Benchmark, Mode, Scenario
 from harness.loadgen.log import DetailLog, SummaryLog, parse_detail, parse_summary
 from harness.loadgen.test06 import LLAMA_3_1_EOS, ComplianceResult, verify
@@ -74,7 +72,7 @@ class RunRecord:
         return node
 
     @cached_property
-    def session_record(self) -> SessionRecord | None:
+    def session(self) -> SessionRecord | None:
         return read_record(self.run_dir / names.SESSION, SessionRecord)
 
     @cached_property
@@ -97,7 +95,7 @@ class RunRecord:
         return read_record(self.run_dir / names.SCALING, ScalingRecord)
 
     @cached_property
-    def preflight_record(self) -> PreflightRecord | None:
+    def preflight(self) -> PreflightRecord | None:
         return read_record(self.run_dir / names.PREFLIGHT, PreflightRecord)
 
     @cached_property
@@ -149,19 +147,28 @@ class RunRecord:
             return None
         from harness.rundir.energy import energy_of
 
-        return energy_of(self.metrics, self.session_tree)
-
-    @cached_property
-    def session_tree(self) -> dict[str, Any]:
-        """session.json as plain data with every field of the record; empty where there is none."""
-        tree: dict[str, Any] = msgspec.to_builtins(self.session_record) if self.session_record else {}
-        return tree
+        return energy_of(self.metrics, self.ran)
 
     @cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of LoadGen's logs that are there, by file name."""
         logs = (name for name in names.LOADGEN_LOGS if (self.run_dir / name).is_file())
         return {name: sha256_of(self.run_dir / name) for name in logs}
+
+    @cached_property
+    def ran(self) -> SessionRecord:
+        """As ``session``, with nothing in it where there is none."""
+        return self.session or SessionRecord()
+
+    @property
+    def eos_token_ids(self) -> list[int] | None:
+        """Those of the model, as its engine told; None where that was not recorded."""
+        return (self.ran.engine and self.ran.engine.eos_token_ids) or None
+
+    @property
+    def is_the_model(self) -> bool:
+        """Llama-3.1-8B-Instruct ran, and no other."""
+        return self.ran.model is not None and self.ran.model.is_llama_3_1_8b is True
 
     # -- what kind of run it is ----------------------------------------------------------------------------------
 
@@ -180,7 +187,7 @@ class RunRecord:
 
     @cached_property
     def benchmark(self) -> Benchmark:
-        named = self.config.get("benchmark") or (self.session_record and self.session_record.benchmark)
+        named = self.config.get("benchmark") or self.ran.benchmark
         if named:
             return self._choice(Benchmark, named, "benchmark")
         edge = (
@@ -192,13 +199,13 @@ class RunRecord:
     @property
     def model_name(self) -> str | None:
         """LoadGen's model name as the session used it."""
-        return self.session_record.model_name if self.session_record else None
+        return self.ran.model_name
 
     def _named(self, what: str) -> object:
         """The first file that says it: what was asked, what ran, what came out, what LoadGen logged."""
         if self.config.get(what):
             return self.config[what]
-        for record in (self.session_record, self.result, self.status):
+        for record in (self.session, self.result, self.status):
             if record is not None and getattr(record, what):
                 return getattr(record, what)
         return self.detail.text("effective_scenario") if what == "scenario" else None
@@ -223,29 +230,12 @@ class Evidence(RunRecord):
             )
         return cls(run_dir)
 
-    @property
-    def session(self) -> dict[str, Any] | None:
-        """session.json with every field that it can have, None if there is none."""
-        return self.session_tree if self.session_record else None
-
-    @cached_property
-    def preflight(self) -> dict[str, Any] | None:
-        return msgspec.to_builtins(self.preflight_record) if self.preflight_record else None
-
-    def section(self, name: str) -> dict[str, Any]:
-        """A mapping of session.json, empty if it is not there."""
-        return self.session_tree.get(name) or {}
-
-    def listed(self, name: str) -> list[Any]:
-        """A list of session.json, empty if it is not there."""
-        return self.session_tree.get(name) or []
-
     @cached_property
     def compliance(self) -> ComplianceResult | None:
         """TEST06's verdict on a compliance run, None for others. Raises ``UserError`` if LoadGen's logs are missing."""
         if self.mode is not Mode.COMPLIANCE:
             return None
-        return verify(self.run_dir, self.section("engine").get("eos_token_ids") or LLAMA_3_1_EOS, detail=self.detail)
+        return verify(self.run_dir, self.eos_token_ids or LLAMA_3_1_EOS, detail=self.detail)
 
 
 def is_run_dir(path: Path) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from harness.rundir import names
+from harness.rundir.campaign import CampaignRecord
 from harness.rundir.preflight import PreflightRecord
 from harness.rundir.result import Result
 from harness.rundir.scaling import ScalingRecord
@@ -31,6 +32,7 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     names.PREFLIGHT: PreflightRecord,
     names.SCALING: ScalingRecord,
     names.TUNE: TuneRecord,
+    names.CAMPAIGN: CampaignRecord,
 }
 
 

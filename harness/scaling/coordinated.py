@@ -125,7 +125,7 @@ def _until_ended(handles: Sequence[Handle]) -> None:
 
 
 def _began(folder: Path) -> float:
-    session = RunRecord(folder).session_record
+    session = RunRecord(folder).session
     if session is None or session.test_started is None:
         raise RunError(f"{folder} does not say when its test began: see {folder / names.SESSION_LOG}")
     return datetime.datetime.fromisoformat(session.test_started).timestamp()

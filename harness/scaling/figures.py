@@ -14,7 +14,6 @@ from harness.rundir.events import Events, Ints
 from harness.rundir.metrics import summarize_metrics
 from harness.rundir.record import RunRecord
 from harness.rundir.scaling import Counts, LatencySummary, NodeSpeed, Rate, ScalingStep, TokenSummary, WorkerSpeed
-from harness.rundir.session import SessionRecord
 from mlperf_llama_base.errors import RunError
 
 SEGMENTS = 20
@@ -54,7 +53,7 @@ def run_figures(run_dir: Path, *, member: str | None = None) -> ScalingStep:
     one machine). Raises ``RunError`` if the run left no record of its samples.
     """
     run = RunRecord(run_dir)
-    session, result, events = run.session_record or SessionRecord(), run.result, run.events
+    session, result, events = run.ran, run.result, run.events
     if events is None or not len(events):
         raise RunError(f"{run_dir / names.EVENTS} holds no sample: see {run_dir / names.SESSION_LOG}")
     seconds = events.duration

@@ -51,7 +51,7 @@ class Member:
     def state(self) -> MemberState:
         code = self._process.poll()
         run = RunRecord(self.folder)
-        session = run.session_record if code else None
+        session = run.session if code else None
         error = (session.error if session else None) or (f"session ended with status {code}" if code else None)
         return MemberState(phase=(run.status.phase if run.status else None) or "starting", ended=code, error=error)
 

@@ -76,7 +76,7 @@ def logs_of(run: Evidence) -> Logs:
     only.
     """
     scores = run.accuracy if run.mode is Mode.ACCURACY else None
-    bound = scores is not None and scores.partial is None and run.section("model").get("is_llama_3_1_8b")
+    bound = scores is not None and scores.partial is None and run.is_the_model
     return Logs(
         mode=run.mode,
         scenario=run.scenario,
@@ -86,5 +86,5 @@ def logs_of(run: Evidence) -> Logs:
         outputs=run.run_dir / ACCURACY,
         scores=(scores.scores,) if scores is not None and bound else (),
         scored=None if scores is None else scores.gen_num,
-        eos_token_ids=run.section("engine").get("eos_token_ids") or LLAMA_3_1_EOS,
+        eos_token_ids=run.eos_token_ids or LLAMA_3_1_EOS,
     )

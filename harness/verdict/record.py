@@ -27,15 +27,14 @@ def session_completed(run: Evidence) -> Iterator[str]:
     """The process that ran LoadGen wrote its record at the end, and says that all went well."""
     if run.session is None:
         yield "session.json is missing: the run was killed before it ended"
-    elif (outcome := run.session.get("outcome")) != "completed":
-        yield f"the run {outcome or 'did not complete'}: {run.session.get('error') or 'no error recorded'}"
+    elif (outcome := run.session.outcome) != "completed":
+        yield f"the run {outcome or 'did not complete'}: {run.session.error or 'no error recorded'}"
 
 
 @RECORD.rule("record.settings", source=f"{LOADGEN}/test_settings_internal.cc (FromConfig)", breaks=EVERYTHING)
 def settings_accepted(run: Evidence) -> Iterator[str]:
     """FromConfig returns 0, or parts of user.conf did not take effect."""
-    code = (run.session or {}).get("from_config_rc")
-    if run.session is not None and code != 0:
+    if run.session is not None and (code := run.session.from_config_rc) != 0:
         yield f"LoadGen did not accept its configuration (FromConfig returned {code}): correct user.conf"
 
 
@@ -60,12 +59,11 @@ def nothing_lost(run: Evidence) -> Iterator[str]:
     """Every sample that was issued was answered once, by LoadGen's count and by ours."""
     if run.session is None:
         return
-    samples = run.section("samples")
-    issued, completed = samples.get("issued"), samples.get("completed")
+    issued, completed, lost = run.ran.samples.issued, run.ran.samples.completed, run.ran.samples.lost
     if not issued:
         yield "no sample was issued"
-    if samples.get("lost"):
-        yield f"{samples['lost']} samples were lost"
+    if lost:
+        yield f"{lost} samples were lost"
     elif issued != completed:
         yield f"{completed} of {issued} samples were completed"
     judged = run.detail.sample_count
@@ -78,8 +76,8 @@ def little_went_wrong(run: Evidence) -> Iterator[str]:
     """A sample is tried again where a worker dies or gives no usable output. The count stays right, the system under
     test is not well: a rate of such a run may be far from what it does.
     """
-    samples, restarts = run.section("samples"), (run.session or {}).get("restarts")
-    retried, failed, issued = (samples.get(name) or 0 for name in ("retried", "failed", "issued"))
+    samples, restarts = run.ran.samples, run.ran.restarts
+    retried, failed, issued = (count or 0 for count in (samples.retried, samples.failed, samples.issued))
     said = [
         f"{retried:,} of {issued:,} samples were given to a worker again" if retried else "",
         f"{failed:,} outputs could not be used (empty, too long, or ids outside the vocabulary)" if failed else "",
@@ -92,7 +90,7 @@ def little_went_wrong(run: Evidence) -> Iterator[str]:
 @RECORD.rule("record.tokens", source=f"{LOADGEN}/results.cc", breaks=EVERYTHING)
 def tokens_agree(run: Evidence) -> Iterator[str]:
     """The tokens that LoadGen counted are those that the workers gave back."""
-    counted, given = run.detail.token_count, run.section("tokens").get("output_total")
+    counted, given = run.detail.token_count, run.ran.tokens.output_total if run.ran.tokens else None
     if run.mode is Mode.PERFORMANCE and counted is not None and given and abs(counted - given) > 1e-4 * given:
         yield f"LoadGen counted about {counted:,.0f} tokens, the workers gave back {given:,}"
 
@@ -103,7 +101,7 @@ def completions_proper(run: Evidence) -> Iterator[str]:
 
     Empty outputs and ids outside the vocabulary never get there: such samples are tried again (``samples.retried``).
     """
-    violations = run.section("violations")
+    violations = run.ran.violations
     for name, what in VIOLATIONS.items():
         if violations.get(name):
             yield f"{violations[name]} completions have {what}"
@@ -111,7 +109,7 @@ def completions_proper(run: Evidence) -> Iterator[str]:
 
 @RECORD.rule("record.prefix-caching", source=f"{RULES}: every query is computed entirely", breaks=EVERYTHING)
 def no_prefix_caching(run: Evidence) -> Iterator[str]:
-    if run.section("engine").get("prefix_caching"):
+    if run.ran.engine is not None and run.ran.engine.prefix_caching:
         yield "prefix caching was on: the rules forbid reuse across queries"
 
 

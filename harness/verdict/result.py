@@ -29,7 +29,7 @@ from harness.rundir.result import (
     Rules,
     Target,
 )
-from harness.rundir.session import SessionRecord, Tokens
+from harness.rundir.session import Tokens
 from harness.verdict.gate import Verdict, judge
 from mlperf_llama_base.errors import UserError
 
@@ -62,7 +62,7 @@ def result_of(run_dir: Path) -> Result:
 
 
 def _result(run: Evidence, verdict: Verdict) -> Result:
-    session, log = run.session_record or SessionRecord(), run.detail
+    session, log = run.ran, run.detail
     notes = _Notes(session.notes)
     performance = run.mode is not Mode.ACCURACY
     offline = run.scenario is Scenario.OFFLINE
@@ -193,11 +193,11 @@ def _compliance(run: Evidence) -> Compliance | None:
 
 
 def _rules(run: Evidence) -> Rules:
-    log, violations = run.detail, run.section("violations")
+    log, violations = run.detail, run.ran.violations
     server = run.scenario in ROUND.limits_ns
     ttft, tpot = log.number("requested_server_ttft_latency"), log.number("requested_server_tpot_latency")
     return Rules(
-        prefix_caching=run.section("engine").get("prefix_caching"),
+        prefix_caching=run.ran.engine.prefix_caching if run.ran.engine else None,
         min_duration_ms=log.integer("effective_min_duration_ms"),
         duration_s=log.duration_s,
         equal_issue=log.flag("effective_sample_concatenate_permutation"),
@@ -208,7 +208,7 @@ def _rules(run: Evidence) -> Rules:
         min_new_tokens=run.setting("engine", "min_new_tokens"),
         performance_sample_count=log.integer("effective_performance_sample_count"),
         first_token_mismatch=violations.get("first_token_mismatch", 0) if run.session else None,
-        extra_eos=violations.get("extra_eos", 0) if run.section("engine").get("eos_token_ids") else None,
+        extra_eos=violations.get("extra_eos", 0) if run.eos_token_ids else None,
     )
 
 
@@ -218,7 +218,7 @@ def _versions(run: Evidence) -> dict[str, str | None]:
     versions = dict(system.get("software") or {}) | {"git_revision": system.get("git_revision")}
     if loadgen := run.detail.text("loadgen_version"):
         versions["loadgen"] = loadgen
-    engine = run.section("engine")
-    if engine.get("version"):
-        versions[f"engine {engine.get('name')}"] = engine["version"]
+    engine = run.ran.engine
+    if engine is not None and engine.version:
+        versions[f"engine {engine.name}"] = engine.version
     return versions

@@ -8,6 +8,7 @@ from harness.config import Mode
 from harness.loadgen.rules.sources import CHECKER, RULES
 from harness.rounds import ROUND
 from harness.rundir.record import Evidence
+from harness.rundir.session import Dataset
 from harness.verdict.book import OURS, RECORD
 
 
@@ -24,19 +25,19 @@ def scenario(run: Evidence) -> Iterator[str]:
 @RECORD.rule("record.smoke", source=OURS)
 def smoke(run: Evidence) -> Iterator[str]:
     """The session says itself what it shortened."""
-    yield from (f"smoke run: {reason}" for reason in run.listed("smoke"))
-    overrides = run.section("smoke_overrides")
-    if overrides and not run.listed("smoke"):
+    yield from (f"smoke run: {reason}" for reason in run.ran.smoke)
+    overrides = run.ran.smoke_overrides
+    if overrides and not run.ran.smoke:
         yield f"smoke run: {', '.join(f'{key}={value}' for key, value in overrides.items())}"
 
 
 @RECORD.rule("record.data-set", source=f"{RULES}, Benchmarks")
 def data_set(run: Evidence) -> Iterator[str]:
     """The data set has the benchmark's number of samples and was used whole."""
-    data = run.section("dataset")
-    if data.get("is_official_count") is not True or run.setting("dataset", "limit"):
-        count, label = data.get("count"), data.get("label") or data.get("path") or "not recorded"
-        yield f"data set: {count} samples ({label}); the benchmark has {run.benchmark.sample_count}"
+    data = run.ran.dataset or Dataset()
+    if data.is_official_count is not True or run.setting("dataset", "limit"):
+        label = data.label or data.path or "not recorded"
+        yield f"data set: {data.count} samples ({label}); the benchmark has {run.benchmark.sample_count}"
 
 
 @RECORD.rule("record.partial-scores", source=f"{RULES}, Benchmarks")
@@ -48,18 +49,18 @@ def accuracy_complete(run: Evidence) -> Iterator[str]:
 @RECORD.rule("record.model", source=f"{RULES}, Benchmarks")
 def model(run: Evidence) -> Iterator[str]:
     """Llama-3.1-8B-Instruct and no other."""
-    facts = run.section("model")
-    if facts.get("is_llama_3_1_8b") is not True:
-        reasons = "; ".join(facts.get("reasons") or []) or "the model was not recorded"
+    if not run.is_the_model:
+        reasons = "; ".join(run.ran.model.reasons if run.ran.model else []) or "the model was not recorded"
         yield f"the model is not Llama-3.1-8B-Instruct: {reasons}"
 
 
 @RECORD.rule("record.engine", source=OURS)
 def engine(run: Evidence) -> Iterator[str]:
     """What the engine says of itself: dummy weights, speculative decoding and the like."""
-    if not run.section("engine"):
+    if run.ran.engine is None:
         yield "the engine was not recorded"
-    yield from run.section("engine").get("not_submittable") or []
+    else:
+        yield from run.ran.engine.not_submittable
 
 
 @RECORD.rule("record.generation-lengths", source=f"{RULES}: shortening outputs is forbidden")
@@ -73,6 +74,6 @@ def generation_lengths(run: Evidence) -> Iterator[str]:
 @RECORD.rule("record.preflight", source=OURS)
 def preflight(run: Evidence) -> Iterator[str]:
     """What the checks before the run found that rules a submission out (ECC off, say)."""
-    for finding in (run.preflight or {}).get("findings") or []:
-        if finding.get("blocks_submission"):
-            yield f"preflight {finding.get('check')}: {finding.get('found')}"
+    for finding in run.preflight.findings if run.preflight else []:
+        if finding.blocks_submission:
+            yield f"preflight {finding.check}: {finding.found}"

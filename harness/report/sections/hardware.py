@@ -108,7 +108,7 @@ def _chart(
     found = [(at, value / scale) for at, value in found if len(at)]
     if not found:
         return
-    start, _ = window(run.record.session_tree)
+    start, _ = window(run.session)
     first, last = min(at[0] for at, _ in found), max(at[-1] for at, _ in found)
     bins = int(min(BINS, max(2, max(len(at) for at, _ in found) // 2)))
     edges = edges_over(first, last, bins)

@@ -15,6 +15,8 @@ from harness.config import Scenario
 from harness.report import build_document, html, markdown, write_report
 from harness.report.document import Cards, Chart, Charts, Document, Folded, Items, Part, Section, Table, Text
 from harness.report.load import load
+from harness.rundir.files import write_record
+from harness.rundir.tuning import Probe, TuneRecord
 from mlperf_llama_base.errors import UserError
 from tests.harness.fake_run import write_run
 
@@ -226,26 +228,24 @@ def test_escape_sequences_of_others_do_nothing_in_a_document(tmp_path: Path) -> 
 
 def test_the_tuning_curve(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", samples=500)
-    (run_dir / "tune.json").write_text(
-        json.dumps(
-            {
-                "best_qps": 44.5,
-                "probes": [
-                    {"target_qps": 40.0, "valid": True, "ttft_p99_ms": 900.0, "tpot_p99_ms": 25.0},
-                    {
-                        "target_qps": 50.0,
-                        "valid": False,
-                        "ttft_p99_ms": None,
-                        "tpot_p99_ms": None,
-                        "reason": "queue grows",
-                    },
-                ],
-            }
-        )
-    )
+    rest: dict[str, Any] = {
+        "achieved_qps": 1,
+        "samples_per_second": 40.0,
+        "queries": 9,
+        "ended": "full length",
+        "whole": True,
+    }
+    rest |= dict.fromkeys(("duration_s", "window_s", "allowed", "allowed_share", "ttft_over", "tpot_over"), 1)
+    probes = [
+        Probe(
+            target_qps=40.0, valid=True, reason="", ttft_p99_ms=900.0, tpot_p99_ms=25.0, early_stopping_met=True, **rest
+        ),
+        Probe(target_qps=50.0, valid=False, reason="queue grows", early_stopping_met=False, **rest),
+    ]
+    write_record(run_dir / "tune.json", TuneRecord(scenario="server", options={}, best_qps=44.5, probes=probes))
     document = build_document([run_dir])
-    probes = table(section(document, "Search for the rate"), "Probes")
-    assert probes["50"][0] == "no" and "queue grows" in probes["50"]
+    shown = table(section(document, "Search for the rate"), "Probes")
+    assert shown["50"][0] == "no" and "queue grows" in shown["50"]
 
 
 def test_accuracy_against_the_targets(tmp_path: Path) -> None:
