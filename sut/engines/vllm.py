@@ -17,8 +17,6 @@ import json
 import logging
 import os
 import queue
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -29,6 +27,7 @@ import msgspec
 import numpy as np
 
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
+from mlperf_llama_base.scratch import ScratchFolder
 from sut.engines import vllm_args, vllm_entry, vllm_facts
 from sut.engines.base import Engine, IntArray
 from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
@@ -143,7 +142,8 @@ class VllmEngine(Engine):
     def _start(self, config: Any, *, version: str) -> None:
         from vllm.v1.engine.llm_engine import LLMEngine
 
-        self._state = Path(tempfile.mkdtemp(prefix="mlperf-llama-"))
+        self._folder = ScratchFolder("engine")
+        self._state = self._folder.path
         os.environ["MLPERF_LLAMA_ENGINE_OWNER"] = str(os.getpid())
         os.environ["MLPERF_LLAMA_ENGINE_STATE"] = str(self._state)
         log_start = vllm_facts.log_position()
@@ -348,7 +348,7 @@ class VllmEngine(Engine):
         if llm is not None:
             llm.engine_core.shutdown()
         if self._state is not None:
-            shutil.rmtree(self._state, ignore_errors=True)
+            self._folder.remove()
             self._state = None
 
 
