@@ -8,8 +8,9 @@ never sees Llama 3.1's own end tokens; here the ids come from the model.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from harness.rounds import ROUND
 from mlperf_llama_base.errors import RunError, UserError
 
 LLAMA_3_1_EOS = frozenset({128001, 128008, 128009})  # generation_config.json of Llama-3.1-8B-Instruct
+VOCABULARY = 128256  # config.json of Llama-3.1-8B-Instruct, vocab_size
 EXAMPLES = 3
 
 
@@ -33,9 +35,26 @@ def write_audit_config(directory: Path) -> Path:
     return path
 
 
+class Fault(StrEnum):
+    """What can be wrong with a logged output. The first three are TEST06's criteria, the others break other rules."""
+
+    FIRST_TOKEN = "first token"
+    EOS = "EOS"
+    LENGTH = "sample length"
+    TOO_LONG = "max_new_tokens"
+    EARLY_END = "end token"
+    VOCABULARY = "vocabulary"
+
+
+CRITERIA = (Fault.FIRST_TOKEN, Fault.EOS, Fault.LENGTH)
+
+
 @dataclass
 class ComplianceResult:
-    """The verdict. ``first_token`` is None in Offline, where none is reported; ``reasons``: why it did not pass."""
+    """The verdict. ``first_token`` is None in Offline, where none is reported; ``reasons``: why it did not pass.
+
+    ``others``: what is wrong with the outputs beside TEST06's criteria; ``indices``: the samples that were logged.
+    """
 
     scenario: str
     samples: int = 0
@@ -43,6 +62,8 @@ class ComplianceResult:
     eos: bool = True
     sample_length: bool = True
     reasons: list[str] = field(default_factory=list)
+    others: dict[Fault, str] = field(default_factory=dict)
+    indices: set[int] = field(default_factory=set)
 
     @property
     def passed(self) -> bool:
@@ -110,49 +131,67 @@ def verify_log(path: Path, *, scenario: str, eos_token_ids: Collection[int] = LL
     Raises ``UserError`` if the log is missing or damaged.
     """
     result = ComplianceResult(scenario=scenario, first_token=None if scenario == "Offline" else True)
-    wrong: dict[str, list[str]] = {}
+    found: dict[Fault, list[str]] = {}
     for entry in read_entries(path):
         result.samples += 1
-        for kind, text in _faults(entry, result, frozenset(eos_token_ids)):
-            wrong.setdefault(kind, []).append(f"sample {entry.qsl_idx} {text}")
-    for kind, texts in wrong.items():
+        result.indices.add(entry.qsl_idx)
+        for fault, text in _faults(entry, first=result.first_token is not None, eos=frozenset(eos_token_ids)):
+            found.setdefault(fault, []).append(f"sample {entry.qsl_idx} {text}")
+    if Fault.FIRST_TOKEN in found:
+        result.first_token = False
+    result.eos = Fault.EOS not in found
+    result.sample_length = Fault.LENGTH not in found
+    for fault, texts in found.items():
         more = f"; and {len(texts) - EXAMPLES} more" if len(texts) > EXAMPLES else ""
-        result.reasons.append(f"{kind}: {'; '.join(texts[:EXAMPLES])}{more}")
+        line = f"{fault}: {'; '.join(texts[:EXAMPLES])}{more}"
+        if fault in CRITERIA:
+            result.reasons.append(line)
+        else:
+            result.others[fault] = line
     if result.samples != ROUND.audited_samples:
         result.reasons.append(f"{result.samples} samples are logged, TEST06 logs {ROUND.audited_samples}")
     return result
 
 
-def _faults(entry: Entry, result: ComplianceResult, eos: frozenset[int]) -> list[tuple[str, str]]:
-    """(property, what is wrong) of one sample; clears the property in ``result``."""
-    faults = []
-    tokens = _ids(entry.data)
-    if tokens is None or not tokens:
-        result.sample_length = False
-        return [("sample length", "has no output" if tokens is not None else "has data that is no list of int32")]
-    if result.first_token is not None:
-        first = _ids(entry.token_data) if entry.token_data else None
-        if not first or tokens[: len(first)] != first:
-            result.first_token = False
-            faults.append(("first token", f"begins with {tokens[0]}, {first or 'nothing'} was reported first"))
-    early = [i for i, token in enumerate(tokens[:-1]) if token in eos]
+def _faults(entry: Entry, *, first: bool, eos: frozenset[int]) -> Iterator[tuple[Fault, str]]:
+    """What is wrong with one sample. ``first``: a first token was reported."""
+    tokens = token_ids(entry.data, entry.token_count)
+    if not tokens:
+        yield Fault.LENGTH, "has no output" if tokens is not None else "has data that is no list of int32 or int64"
+        return
+    if first:
+        wide = len(entry.data) // 2 == 8 * len(tokens)
+        reported = token_ids(entry.token_data or "", len(entry.token_data or "") // 16 if wide else None)
+        if not reported or tokens[: len(reported)] != reported:
+            yield Fault.FIRST_TOKEN, f"begins with {tokens[0]}, {reported or 'nothing'} was reported first"
+    ending = next((i for i, token in enumerate(reversed(tokens)) if token not in eos), len(tokens))
+    if ending > 1:
+        yield Fault.EOS, f"ends with {ending} end tokens"
+    early = [i for i, token in enumerate(tokens[: len(tokens) - ending]) if token in eos]
     if early:
-        result.eos = False
-        faults.append(("EOS", f"has an end token at {early[0]}, before its last position {len(tokens) - 1}"))
+        yield Fault.EARLY_END, f"has an end token at {early[0]}, before its last position {len(tokens) - 1}"
     if entry.token_count != len(tokens):
-        result.sample_length = False
-        faults.append(("sample length", f"has {len(tokens)} tokens, {entry.token_count} were reported"))
+        yield Fault.LENGTH, f"has {len(tokens)} tokens, {entry.token_count} were reported"
     if len(tokens) > ROUND.max_new_tokens:
-        faults.append(("max_new_tokens", f"has {len(tokens)} tokens, more than {ROUND.max_new_tokens}"))
-    return faults
+        yield Fault.TOO_LONG, f"has {len(tokens)} tokens, more than {ROUND.max_new_tokens}"
+    if strange := [token for token in tokens if not 0 <= token < VOCABULARY]:
+        yield Fault.VOCABULARY, f"has the token id {strange[0]}"
 
 
-def _ids(data: str) -> list[int] | None:
-    """Token ids of LoadGen's hexadecimal bytes (int32 little-endian), or None if they are not that."""
+def token_ids(data: str, count: int | None) -> list[int] | None:
+    """Token ids of LoadGen's hexadecimal bytes, or None if they are no list of them.
+
+    They are int32, little-endian, or int64 where the bytes are eight times the reported ``count`` and the upper half of
+    each number is its sign.
+    """
     try:
         raw = bytes.fromhex(data)
     except ValueError:
         return None
+    if count and len(raw) == 8 * count:
+        wide = memoryview(raw).cast("q").tolist()
+        if all(-(2**31) <= token < 2**31 for token in wide):
+            return wide
     return memoryview(raw).cast("i").tolist() if len(raw) % 4 == 0 else None
 
 

@@ -56,48 +56,55 @@ class UserConf(Check):
 
 def inspect(assignment: Assignment) -> list[Finding]:
     """What is wrong with one ``key = value`` by itself."""
-    where = f"line {assignment.line}: {assignment.key}"
     if assignment.values > 1:
+        where = f"line {assignment.line}: {assignment.key}"
         return [fail(f"{where} has {assignment.values} values, LoadGen takes the last", "leave one value")]
+    if skipped_line := unread(assignment):
+        return [skipped_line]
+    if assignment.key.rsplit(".", 2)[0] in OTHER_MODELS:
+        return []
+    keys = read_as(assignment)
+    return rules(keys, assignment) + numbers(keys, assignment)
+
+
+def read_as(assignment: Assignment) -> list[Key]:
+    """The keys that LoadGen reads from this line; none if it skips it, or if it is for another benchmark's model."""
+    _, scenario, name = assignment.key.rsplit(".", 2)
+    return [key for key in KEYS if key.name == name and (scenario == "*" or key.only in (None, scenario))]
+
+
+def unread(assignment: Assignment) -> Finding | None:
+    """Why LoadGen never looks at this line, None if it does (or if the line is for another benchmark's model)."""
+    where = f"line {assignment.line}: {assignment.key}"
     parts = assignment.key.rsplit(".", 2)
     if len(parts) != 3:
-        return [fail(f"{where} is ignored: keys have the form model.scenario.key", f"write '*.*.{parts[-1]} = …'")]
+        return fail(f"{where} is ignored: keys have the form model.scenario.key", f"write '*.*.{parts[-1]} = …'")
     model, scenario, name = parts
     if model in OTHER_MODELS:
-        return []
+        return None
     if model not in (*MODELS, "*"):
-        return [
-            fail(
-                f"{where} is ignored: model {model!r} is not known{nearest(model, MODELS)}",
-                f"use one of {', '.join(MODELS)} or '*'",
-            )
-        ]
+        return fail(
+            f"{where} is ignored: model {model!r} is not known{nearest(model, MODELS)}",
+            f"use one of {', '.join(MODELS)} or '*'",
+        )
     if scenario.lower() == "interactive":
-        return [
-            fail(
-                f"{where} is ignored: LoadGen has no scenario 'Interactive'",
-                f"write '{Benchmark.DATACENTER.model_name(Scenario.INTERACTIVE)}.Server.{name}'",
-            )
-        ]
+        return fail(
+            f"{where} is ignored: LoadGen has no scenario 'Interactive'",
+            f"write '{Benchmark.DATACENTER.model_name(Scenario.INTERACTIVE)}.Server.{name}'",
+        )
     if scenario not in (*SCENARIOS, "*"):
-        return [
-            fail(
-                f"{where} is ignored: scenario {scenario!r} is not known{nearest(scenario, SCENARIOS)}",
-                f"use one of {', '.join(SCENARIOS)} or '*'",
-            )
-        ]
+        return fail(
+            f"{where} is ignored: scenario {scenario!r} is not known{nearest(scenario, SCENARIOS)}",
+            f"use one of {', '.join(SCENARIOS)} or '*'",
+        )
     if name not in NAMES:
-        return [fail(f"{where} is ignored: key {name!r} is not known{nearest(name, NAMES)}", "correct or remove it")]
-    keys = [key for key in KEYS if key.name == name and (scenario == "*" or key.only in (None, scenario))]
-    if not keys:
-        return [
-            fail(
-                f"{where} is ignored: LoadGen reads {name} for "
-                f"{' and '.join(sorted({k.only for k in KEYS if k.name == name and k.only}))} only",
-                "correct the scenario or remove the line",
-            )
-        ]
-    return rules(keys, assignment) + numbers(keys, assignment)
+        return fail(f"{where} is ignored: key {name!r} is not known{nearest(name, NAMES)}", "correct or remove it")
+    if not read_as(assignment):
+        scenarios = " and ".join(sorted({key.only for key in KEYS if key.name == name and key.only}))
+        return fail(
+            f"{where} is ignored: LoadGen reads {name} for {scenarios} only", "correct the scenario or remove the line"
+        )
+    return None
 
 
 def rules(keys: list[Key], assignment: Assignment) -> list[Finding]:

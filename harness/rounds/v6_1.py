@@ -13,7 +13,7 @@ from harness.rounds.base import BenchmarkRules, Limits, Round, Target
 def _targets(*, rouge1: float, rouge2: float, rouge_l: float, rouge_lsum: float, gen_len: int) -> dict[str, Target]:
     """99 % of the reference's ROUGE, and 90 to 110 % of its characters (constants.py)."""
     rouge = {"rouge1": rouge1, "rouge2": rouge2, "rougeL": rouge_l, "rougeLsum": rouge_lsum}
-    targets = {name: Target(reference=value, minimum=value * 0.99) for name, value in rouge.items()}
+    targets = {name: Target(reference=value, minimum=round(value * 0.99, 6)) for name, value in rouge.items()}
     return targets | {"gen_len": Target(reference=gen_len, minimum=gen_len * 0.9, maximum=gen_len * 1.1)}
 
 

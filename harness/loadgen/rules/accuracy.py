@@ -15,7 +15,10 @@ ONLY = frozenset({Mode.ACCURACY})
 
 @BOOK.rule("accuracy.data-set", source=f"{ACCURACY_CHECK} (dataset_check)", breaks=SUBMISSION, modes=ONLY)
 def covers_the_data_set(logs: Logs) -> Iterator[str]:
-    for key in ("effective_accuracy_sample_count", "qsl_reported_total_count"):
+    """Older LoadGens do not log the effective count, nor the override that it follows from."""
+    values = logs.detail.values
+    newer = {"requested_accuracy_sample_count_override", "effective_accuracy_sample_count"} & values.keys()
+    for key in (*(("effective_accuracy_sample_count",) if newer else ()), "qsl_reported_total_count"):
         if (count := logs.detail.integer(key)) != logs.rules.samples:
             yield f"accuracy was measured on {count} samples; the benchmark has {logs.rules.samples} ({key})"
 

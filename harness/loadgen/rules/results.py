@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.config import Scenario
 from harness.loadgen.log import DetailLog
-from harness.loadgen.rules.base import SUBMISSION
+from harness.loadgen.rules.base import CLOSED_ONLY, SUBMISSION
 from harness.loadgen.rules.logs import BOOK, PERFORMANCE, Logs
 from harness.loadgen.rules.sources import LOADGEN, PERFORMANCE_CHECK, RULES
 
@@ -80,7 +80,7 @@ def duration(logs: Logs) -> Iterator[str]:
 @BOOK.rule(
     "validity.whole-rounds",
     source=f"{LOADGEN}/mlperf.conf (sample_concatenate_permutation); {RULES}, Scenarios",
-    breaks=SUBMISSION,
+    breaks=CLOSED_ONLY,
     modes=PERFORMANCE,
     of_results=True,
 )
@@ -96,7 +96,7 @@ def whole_rounds(logs: Logs) -> Iterator[str]:
 @BOOK.rule(
     "performance.offline-samples",
     source=f"{PERFORMANCE_CHECK} (min_query_count_check); {RULES}, Scenarios",
-    breaks=SUBMISSION,
+    breaks=CLOSED_ONLY,
     modes=PERFORMANCE,
 )
 def offline_samples(logs: Logs) -> Iterator[str]:

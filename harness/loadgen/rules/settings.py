@@ -121,6 +121,7 @@ def target_latency(logs: Logs) -> Iterator[str]:
 @BOOK.rule(
     "validity.equal-issue",
     source=f"{LOADGEN}/mlperf.conf (sample_concatenate_permutation); {RULES}, Scenarios",
+    breaks=VALIDITY_AND_CLOSED,
     modes=PERFORMANCE,
 )
 def equal_issue(logs: Logs) -> Iterator[str]:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.loadgen.rules import BOOK, Rule, Weight
+from harness.loadgen.rules import BOOK, Rule
 from harness.submission.check.accuracy import accuracy_checks
-from harness.submission.check.base import Finding, Severity
+from harness.submission.check.base import Checks, Finding, Severity
 from harness.submission.check.consistency import consistency_checks
+from harness.submission.check.endpoints import EndpointsRun, endpoints_checks
 from harness.submission.check.logs import log_findings
 from harness.submission.check.measurements import document_checks, measurement_checks
 from harness.submission.check.power import power_checks
@@ -43,6 +44,8 @@ SCENARIO = (
     test06_checks,
     power_checks,
 )
+
+GROUPS: tuple[Checks[Any], ...] = (*TREE, *SUBMITTER, *SYSTEM, *BENCHMARK, *SCENARIO, endpoints_checks)
 
 __all__ = ["Finding", "Severity", "check_submission", "rules"]
 
@@ -84,14 +87,9 @@ def _of_benchmark(directory: BenchmarkDirectory, root: Path) -> Iterator[Finding
     if directory.rules is None:
         return
     for scenario in directory.scenarios:
-        if scenario.is_endpoints:
-            yield Finding(
-                weight=Weight.NOTE,
-                rule="structure.endpoints",
-                message="is an Endpoints submission, not made with LoadGen: not checked here",
-                path=scenario.path.relative_to(root).as_posix(),
-                source="mlcommons/inference tools/submission/submission_structure.md",
-            )
+        if scenario.is_endpoints and scenario.scenario is not None:
+            yield from measurement_checks.run(scenario, root=root, fallback=scenario.path)
+            yield from endpoints_checks.run(EndpointsRun(scenario), root=root, fallback=scenario.path)
         elif scenario.scenario is not None:
             yield from _of_scenario(scenario, root)
 
@@ -104,4 +102,4 @@ def _of_scenario(scenario: ScenarioDirectory, root: Path) -> Iterator[Finding]:
 
 def rules() -> list[Rule[Any, Any]]:
     """Every rule that is checked: the tree's own, and the rule book's."""
-    return [rule for group in (*TREE, *SUBMITTER, *SYSTEM, *BENCHMARK, *SCENARIO) for rule in group.rules] + list(BOOK)
+    return [rule for group in GROUPS for rule in group.rules] + list(BOOK)

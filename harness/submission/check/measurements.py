@@ -12,7 +12,7 @@ from harness.submission.rules import MEASUREMENT_FIELDS
 measurement_checks: Checks[ScenarioDirectory] = Checks()
 document_checks: Checks[Submitter] = Checks()
 SOURCE = f"{CHECKER}/checks/measurements_checks.py"
-NONE = ("no", "none", "n/a", "-")
+NONE = ("no", "n/a", "false", "-")
 UNTRANSFORMED = ("bf16", "bfloat16", "fp16", "float16", "fp32", "float32")
 
 
@@ -21,7 +21,8 @@ def transforms_weights(scenario: ScenarioDirectory) -> bool:
     if not isinstance(scenario.measurements, dict):
         return False
     words = str(scenario.measurements.get("weight_transformations", "no")).lower()
-    formats = str(scenario.measurements.get("weight_data_types", "bf16")).lower()
+    given = scenario.measurements.get("weight_data_types", "bf16")
+    formats = ", ".join(map(str, given)).lower() if isinstance(given, list) else str(given).lower()
     return not words.startswith(NONE) or not formats.startswith(UNTRANSFORMED)
 
 
@@ -38,15 +39,15 @@ def fields_are_filled(scenario: ScenarioDirectory) -> Iterator[Problem]:
     if isinstance(scenario.measurements, dict):
         for name in MEASUREMENT_FIELDS:
             value = scenario.measurements.get(name)
-            if not value or not isinstance(value, str):
-                yield scenario.measurements_path, f"field {name} must be a non-empty string, is {value!r}"
+            if not value:
+                yield scenario.measurements_path, f"field {name} must not be empty, is {value!r}"
 
 
 @measurement_checks.rule("measurements.retraining", source=f"{RULES}, Closed Division: retraining is not allowed")
 def nothing_was_retrained(scenario: ScenarioDirectory) -> Iterator[Problem]:
     if scenario.closed and isinstance(scenario.measurements, dict):
         answer = scenario.measurements.get("retraining")
-        if isinstance(answer, str) and answer and not answer.lower().startswith(NONE):
+        if answer and not (str(answer).lower() == "n" or str(answer).lower().startswith(NONE)):
             division = scenario.submitter.division
             yield scenario.measurements_path, f"retraining is {answer!r}: not allowed in the {division} division"
 
@@ -69,7 +70,9 @@ def calibration_is_described(submitter: Submitter) -> Iterator[Problem]:
         if benchmark.rules
         for scenario in benchmark.scenarios
     )
-    found = [p for p in (submitter.path / "documentation").glob("calibration.*") if p.is_file() and p.stat().st_size]
+    found = [
+        p for p in (submitter.path / "documentation").glob("[cC][aA][lL][iI][bB]*") if p.is_file() and p.stat().st_size
+    ]
     if submitter.closed and transformed and not found:
         path = submitter.path / "documentation" / "calibration.md"
         yield path, "is missing: the weights were transformed, the method must be described"

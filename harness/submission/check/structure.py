@@ -36,12 +36,17 @@ def fits_a_repository(tree: Tree) -> Iterator[Problem]:
     for path in sorted(tree.root.rglob("*")):
         if path.is_symlink():
             yield path, "is a symbolic link; put the file itself here"
-        elif path.name.startswith("."):
-            yield path, "is a hidden file or directory; remove it"
-        elif " " in path.name:
+        elif path.is_file() and " " in path.name:
             yield path, "has a space in its name"
         elif path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
             yield path, f"is larger than 50 MiB ({path.stat().st_size} bytes)"
+
+
+@tree_checks.rule("structure.hidden", source=REPOSITORY, weight=Weight.EXPLAIN)
+def holds_nothing_hidden(tree: Tree) -> Iterator[Problem]:
+    """repository_checks.sh lists them; results with such files have been published."""
+    for path in sorted(tree.root.rglob(".*")):
+        yield path, "is a hidden file or directory; remove it"
 
 
 @submitter_checks.rule("structure.results", source=LAYOUT)

@@ -211,9 +211,8 @@ class ScenarioDirectory:
     @property
     def is_endpoints(self) -> bool:
         """Whether this is the other kind of submission, made without LoadGen (submission_structure.md)."""
-        return (
-            not (self.performance_path.is_file() or self.accuracy_path.is_file())
-            and (self.path / "config.yaml").is_file()
+        return not (self.performance_path.is_file() or self.accuracy_path.is_file()) and any(
+            (self.path / name).is_file() for name in ("config.yaml", "config.yml")
         )
 
 

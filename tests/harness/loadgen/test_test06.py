@@ -11,6 +11,7 @@ import pytest
 from harness.loadgen.log import ACCURACY
 from harness.loadgen.test06 import (
     ComplianceResult,
+    Fault,
     verify,
     verify_log,
     write_audit_config,
@@ -119,7 +120,6 @@ def test_good_entries_pass(tmp_path: Path) -> None:
         ({"token_data": hexadecimal(5, 8)}, "first_token"),
         ({"data": hexadecimal(5, 128009, 128009)}, "eos"),
         ({"data": hexadecimal(5, 128001, 128009)}, "eos"),
-        ({"data": hexadecimal(5, 128008, 7, 7, 9), "token_count": 5}, "eos"),
         ({"token_count": 4}, "sample_length"),
         ({"token_count": None}, "sample_length"),
         ({"data": "", "token_count": 0}, "sample_length"),
@@ -160,7 +160,34 @@ def test_end_tokens_are_those_of_the_model(tmp_path: Path) -> None:
 def test_more_than_128_tokens_break_the_rules(tmp_path: Path) -> None:
     entries = good()
     entries[0] |= {"data": hexadecimal(0, *[7] * 128), "token_count": 129}
-    assert check(tmp_path, entries).reasons == ["max_new_tokens: sample 0 has 129 tokens, more than 128"]
+    found = check(tmp_path, entries)
+    assert found.reasons == [] and found.passed, "it is none of TEST06's three criteria"
+    assert found.others == {Fault.TOO_LONG: "max_new_tokens: sample 0 has 129 tokens, more than 128"}
+
+
+def test_an_end_token_before_the_end_breaks_no_criterion(tmp_path: Path) -> None:
+    entries = good()
+    entries[5] |= {"data": hexadecimal(5, 128008, 7, 7, 9), "token_count": 5}
+    found = check(tmp_path, entries)
+    assert found.eos and found.passed
+    assert found.others[Fault.EARLY_END].startswith("end token: sample 5 has an end token at 1, before its last")
+
+
+def wide(*tokens: int) -> str:
+    return b"".join(token.to_bytes(8, "little", signed=True) for token in tokens).hex().upper()
+
+
+def test_outputs_of_eight_bytes_a_token(tmp_path: Path) -> None:
+    entries = [entry | {"data": wide(5, 7, 128009), "token_data": wide(5), "token_count": 3} for entry in good()]
+    assert check(tmp_path, entries).reasons == []
+    entries[2] |= {"token_data": wide(6)}
+    assert check(tmp_path, entries).first_token is False
+
+
+def test_twice_the_tokens_that_were_reported_are_no_int64(tmp_path: Path) -> None:
+    entries = good()
+    entries[0] |= {"data": hexadecimal(5, 6, 7, 8), "token_data": hexadecimal(5), "token_count": 2}
+    assert check(tmp_path, entries).reasons == ["sample length: sample 0 has 4 tokens, 2 were reported"]
 
 
 def test_a_missing_sample_is_noticed(tmp_path: Path) -> None:

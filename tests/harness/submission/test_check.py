@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.submission.check import Severity, check_submission, rules
+from harness.submission.check.endpoints import endpoints_checks
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.mutations import MUTATIONS, Mutation
 from tests.harness.submission.spoil import Spoiler
@@ -57,7 +58,8 @@ def test_almost_every_rule_is_shown_to_work() -> None:
         "test06.logs",
         "validity.no-git",
     }
-    assert {rule.id for rule in rules()} - shown == elsewhere
+    endpoints = {rule.id for rule in endpoints_checks}  # test_endpoints.py
+    assert {rule.id for rule in rules()} - shown - endpoints == elsewhere
 
 
 def test_a_tree_without_submissions(tmp_path: Path) -> None:
@@ -83,12 +85,12 @@ def test_other_benchmarks_are_left_to_the_official_checker(spoilt: Path) -> None
     assert found(spoilt) == {("structure.other-benchmark", Severity.NOTE)}
 
 
-def test_an_endpoints_submission_is_noted_not_judged(spoilt: Path) -> None:
+def test_an_endpoints_submission_is_judged_by_its_own_files(spoilt: Path) -> None:
     scenario = Spoiler(spoilt).scenario("Interactive")
     for name in ("performance/run_1/mlperf_log_detail.txt", "accuracy/mlperf_log_detail.txt"):
         (scenario / name).unlink()
     (scenario / "config.yaml").write_text("type: online\n")
-    assert found(spoilt) == {("structure.endpoints", Severity.NOTE)}
+    assert {("endpoints.not-shown", Severity.NOTE), ("endpoints.files", Severity.ERROR)} <= found(spoilt)
 
 
 def test_power_results_ask_for_mlcommons_own_checker(spoilt: Path) -> None:
@@ -107,9 +109,9 @@ def test_power_results_ask_for_mlcommons_own_checker(spoilt: Path) -> None:
     assert found(spoilt) == {("power.contents", Severity.NOTE)}
 
 
-def test_test06_without_its_own_logs_is_a_question(spoilt: Path) -> None:
+def test_test06_without_its_own_logs_is_noted(spoilt: Path) -> None:
     (Spoiler(spoilt).test06() / "performance" / "run_1" / "mlperf_log_detail.txt").unlink()
-    assert found(spoilt) == {("test06.logs", Severity.WARNING)}
+    assert found(spoilt) == {("test06.logs", Severity.NOTE)}
 
 
 def test_another_loadgen_in_the_accuracy_run_is_a_question(spoilt: Path) -> None:

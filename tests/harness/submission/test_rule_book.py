@@ -64,12 +64,25 @@ def no_audit(logs: Path) -> None:
     (logs / DETAIL).write_text((logs / DETAIL).read_text().replace("Found Audit Config file", "-"))
 
 
-def two_end_tokens(logs: Path) -> None:
-    path = logs / ACCURACY
-    entries = json.loads(path.read_text())
-    first = bytes.fromhex(entries[0]["data"])[:4]
-    entries[0] |= {"data": first.hex() + ids(128009, 128009), "token_count": 3}
-    path.write_text(json.dumps(entries))
+def output(*tokens: int, **changes: int) -> Break:
+    """Replace the first logged output."""
+
+    def apply(logs: Path) -> None:
+        entries = json.loads((logs / ACCURACY).read_text())
+        entries[0] |= {"data": ids(*tokens), "token_count": len(tokens)} | changes
+        if "token_data" in entries[0]:
+            entries[0]["token_data"] = ids(tokens[0])
+        (logs / ACCURACY).write_text(json.dumps(entries))
+
+    return apply
+
+
+two_end_tokens = output(5, 128009, 128009)
+
+
+def one_sample(logs: Path) -> None:
+    entries = json.loads((logs / ACCURACY).read_text())
+    (logs / ACCURACY).write_text(json.dumps([dict(entry, qsl_idx=3) for entry in entries]))
 
 
 EXAMPLES: dict[str, list[tuple[Scenario, Mode, Break]]] = {
@@ -132,6 +145,10 @@ EXAMPLES: dict[str, list[tuple[Scenario, Mode, Break]]] = {
     "accuracy.targets": [(SERVER, ACCURATE, scores(rouge2=15.74))],
     "test06.settings": [(SERVER, COMPLIANT, no_audit)],
     "test06.outputs": [(SERVER, COMPLIANT, two_end_tokens)],
+    "outputs.length": [(SERVER, COMPLIANT, output(5, *[7] * 128))],
+    "outputs.end-token": [(SERVER, COMPLIANT, output(5, 128009, 7))],
+    "outputs.vocabulary": [(SERVER, COMPLIANT, output(5, 900_000)), (OFFLINE, COMPLIANT, output(5, -7))],
+    "outputs.samples": [(SERVER, COMPLIANT, output(5, 7, qsl_idx=99_999)), (OFFLINE, COMPLIANT, one_sample)],
 }
 CASES = [(rule, index) for rule, examples in EXAMPLES.items() for index in range(len(examples))]
 
