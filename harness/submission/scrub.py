@@ -22,6 +22,11 @@ class Find:
     line: int
     text: str
 
+    @property
+    def hint(self) -> str:
+        """As much of a secret as may be shown to find it again: the beginning of a long one."""
+        return f"{self.text[:4]}…" if len(self.text) >= 20 else "…"
+
 
 class Scrubber:
     """Finds and removes what is private, given what is known of the machine."""

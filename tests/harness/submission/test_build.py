@@ -297,6 +297,21 @@ def test_static_scales_need_words_on_the_calibration_data(campaign: Path, tmp_pa
     assert "scales fixed beforehand (static)" in text and "MLCommons' calibration list" in text
 
 
+def test_what_was_removed_and_where_is_told(campaign: Path, tmp_path: Path) -> None:
+    for path in (campaign / "server").glob("*/config.yaml"):
+        tree = yaml.safe_load(path.read_text())
+        tree["engine"]["args"] = {"url": "http://erika:Tr0ub4dor@dgx17:8000/v1", "label": "/home/erika/x"}
+        path.write_text(yaml.safe_dump(tree))
+        write_result(path.parent)
+    built = build_tree(find_system([campaign]), order(tmp_path))
+    name = "src/llama3.1-8b/configs/acme_8x/server-performance.yaml"
+    text = (built.directory / name).read_text()
+    assert "http://<token>@<host-name>:8000/v1" in text and "label: ~/x" in text
+    lines = text.splitlines()
+    told = {find.kind: lines[find.line - 1] for find in built.scrubbed[name]}
+    assert "url:" in told["token"] and "url:" in told["host name"] and "label:" in told["home path"]
+
+
 def test_private_data_in_a_loadgen_log_stops_the_build(campaign: Path, tmp_path: Path) -> None:
     for name in ("mlperf_log_detail.txt", "mlperf_log_summary.txt"):
         path = campaign / "offline" / "performance" / name

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from harness.cli import submission
 from harness.cli.submission import app
+from harness.submission.scrub import Find
 from tests.harness.submission.conftest import SYSTEM
 from tests.harness.submission.runs import copy
 from tests.harness.submission.spoil import Spoiler
@@ -79,3 +81,8 @@ def test_a_wrong_division_is_a_usage_error(datacenter: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("command", ["build", "check"])
 def test_help(command: str) -> None:
     assert call(command, "--help").exit_code == 0
+
+
+def test_what_was_removed_is_told_by_kind_and_line() -> None:
+    finds = [Find("token", 3, "a"), Find("home path", 5, "b"), Find("token", 9, "c"), Find("token", 9, "d")]
+    assert submission._where(finds) == "token in lines 3, 9; home path in line 5"

@@ -75,6 +75,11 @@ def test_finds_tell_kind_and_line() -> None:
     ]
 
 
+def test_a_short_secret_is_not_shown_and_a_long_one_only_begins() -> None:
+    assert [find.hint for find in Scrubber(HERE).finds("password: hunter22")] == ["…"]
+    assert [find.hint for find in Scrubber(HERE).finds("hf_abcDEF0123456789abcDEF")] == ["hf_a…"]
+
+
 def test_overlapping_finds_are_replaced_once() -> None:
     assert Scrubber(HERE).scrub("/home/erika erika /srv/people/erika/erika") == "~ <user-name> ~/<user-name>"
 
