@@ -19,6 +19,7 @@ import msgspec
 import zmq
 
 from mlperf_llama_base.errors import HarnessError, RunError
+from sut.arrivals import Arrivals
 from sut.awake import AwakeClock
 from sut.curve import Gate
 from sut.dispatcher import Dispatcher
@@ -85,7 +86,7 @@ class Hub(threading.Thread):
         self.changed = threading.Event()
         self.events = 0
         self._deliver = deliver
-        self._specs = specs
+        self._arrivals = Arrivals()
         self._peers: dict[bytes, WorkerView] = {}  # by the identity of the incarnation that may speak now
         self._inbox: deque[list[tuple[int, int]]] = deque()
         self._lengths: Callable[[int], int] = lambda index: len(prompts(index)) >> 2
@@ -113,8 +114,9 @@ class Hub(threading.Thread):
         self._inbox.append([(id_, index) for id_, index in samples])
         os.eventfd_write(self._wake, 1)
 
-    def new_test(self) -> None:
-        """Count from zero; only between tests, when nothing is outstanding."""
+    def new_test(self, arrivals: Arrivals | None = None) -> None:
+        """Count from zero; only between tests, when nothing is outstanding. ``arrivals``: when samples will be due."""
+        self._arrivals = arrivals or Arrivals()
         self.record = SampleRecord()
         self.dispatcher.new_test()
         self.lost = []
@@ -211,7 +213,11 @@ class Hub(threading.Thread):
         now = time.perf_counter_ns()
         while self._inbox:
             batch = self._inbox.popleft()
-            self.dispatcher.issue([Sample(i, index, self._lengths(index), now) for i, index in batch])
+            due = self._arrivals.take(len(batch), now)
+            lengths = self._lengths
+            self.dispatcher.issue(
+                [Sample(i, index, lengths(index), at) for (i, index), at in zip(batch, due, strict=True)]
+            )
             self.events += 1
 
     def _dispatch(self) -> None:

@@ -15,17 +15,21 @@ import numpy.typing as npt
 from harness.config import Mode, RunConfig, Scenario
 from harness.loadgen import driver as loadgen
 from harness.loadgen import length
+from harness.loadgen.schedule import arrivals_ns
 from harness.rundir import names
 from harness.session.journal import Interrupted, Journal
 from harness.session.system import System
 from harness.session.watchdog import Watchdog
 from mlperf_llama_base.errors import EnvironmentFault, RunError
+from sut.arrivals import Arrivals
 from sut.hub import Hub, Reports
 from sut.record import SampleRecord
 from sut.system_under_test import SystemUnderTest
 
 TICK_S = 0.5
 HOLD_S = 0.05
+SPARE = 1.1  # a test may be a round longer than expected
+MOST_ARRIVALS = 10_000_000  # 80 MB
 
 __all__ = ["Interrupted", "Journal", "Session", "started"]
 
@@ -126,7 +130,7 @@ class Session:
         expected, scheduled_s = expected_length(
             config, settings, total=library.total_count, block=library.performance_count
         )
-        self.hub.new_test()
+        self.hub.new_test(arrivals(config, settings, expected))
         self.journal.begin(
             config,
             from_config_rc=rc,
@@ -229,6 +233,14 @@ class LoadGenTest(threading.Thread):
             )
         except BaseException as error:  # noqa: BLE001  carried to the main thread, which ends the process
             self.failure = error
+
+
+def arrivals(config: RunConfig, settings: Any, expected: int | None) -> Arrivals:
+    """When LoadGen will have its queries due, where it follows a schedule."""
+    if config.scenario not in (Scenario.SERVER, Scenario.INTERACTIVE) or not expected:
+        return Arrivals()
+    rate, seed = settings.server_target_qps, settings.schedule_rng_seed
+    return Arrivals(arrivals_ns(rate=rate, seed=seed, count=min(int(SPARE * expected) + 100, MOST_ARRIVALS)))
 
 
 def expected_length(config: RunConfig, settings: Any, *, total: int, block: int) -> tuple[int | None, float | None]:

@@ -70,7 +70,8 @@ class StatusWriter:
             self._recent.popleft()
         then, done_then, tokens_then, by_worker_then = self._recent[0]
         span = max(now - then, 1e-3)
-        if self.config.scenario is not Scenario.OFFLINE and now - self._percentiles_at > 1:
+        due = self.phase == "finished" or now - self._percentiles_at > 1
+        if self.config.scenario is not Scenario.OFFLINE and due:
             self._percentiles, self._percentiles_at = hub.record.percentiles(), now
         status.issued, status.completed, status.tokens = dispatcher.issued, dispatcher.completed, tokens
         status.samples_per_s = (dispatcher.completed - done_then) / span
