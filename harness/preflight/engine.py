@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -158,6 +159,22 @@ class EngineSmoke(Check):
             "prompts": [data.tokens(row).tolist() for row in rows],
             "vocab_size": context.model.vocab_size if context.model else None,
         }
+        answer = self._asked(job)
+        if isinstance(answer, Finding):
+            return answer
+        if "error" in answer:
+            return fail(str(answer["error"]), "correct this first: every worker would end like that")
+        context.facts["engine"] = answer["info"]
+        if answer["violations"]:
+            return fail("; ".join(answer["violations"]), "such answers fail TEST06: choose another engine or release")
+        lengths = answer["lengths"]
+        return passed(
+            f"{len(lengths)} samples answered, {min(lengths)} to {max(lengths)} tokens in {answer['seconds']:.1f} s; "
+            f"loaded in {answer['load_s']:.1f} s"
+        )
+
+    def _asked(self, job: dict[str, Any]) -> dict[str, Any] | Finding:
+        """What the engine's process answers to ``job``, or why it does not."""
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "harness.preflight.smoke"],
@@ -173,20 +190,11 @@ class EngineSmoke(Check):
                 "run with --engine transformers to compare; look at the GPU with nvidia-smi",
             )
         try:
-            answer = json.loads(done.stdout.strip().splitlines()[-1])
+            answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         except (IndexError, ValueError):
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             return fail(
                 f"the engine's process ended with {done.returncode}: {last}",
                 "see its output: mlperf-llama bench engine",
             )
-        if "error" in answer:
-            return fail(str(answer["error"]), "correct this first: every worker would end like that")
-        context.facts["engine"] = answer["info"]
-        if answer["violations"]:
-            return fail("; ".join(answer["violations"]), "such answers fail TEST06: choose another engine or release")
-        lengths = answer["lengths"]
-        return passed(
-            f"{len(lengths)} samples answered, {min(lengths)} to {max(lengths)} tokens in {answer['seconds']:.1f} s; "
-            f"loaded in {answer['load_s']:.1f} s"
-        )
+        return answer

@@ -47,10 +47,27 @@ def engine_facts(
             f"engine.args.fp8_gemm={gemm} had no effect: no layer of this model multiplies FP8 "
             f"matrices that way in vLLM {version}"
         )
-    weights = weight_dtype(config)
+    compute = str(model.dtype).removeprefix("torch.")
+    return EngineInfo(
+        name="vllm",
+        version=version,
+        capacity=scheduler.max_num_seqs,
+        eos_token_ids=sorted(params.all_stop_token_ids),
+        vocab_size=model.get_vocab_size(),
+        max_prompt_tokens=model.max_model_len - settings.max_new_tokens,
+        prefix_caching=bool(cache.enable_prefix_caching),
+        weight_dtype=weight_dtype(config),
+        kv_cache_dtype=compute if str(cache.cache_dtype) == "auto" else str(cache.cache_dtype),
+        facts=_facts(config, plan) | observed,
+        not_submittable=plan.not_submittable,
+    )
+
+
+def _facts(config: Any, plan: Plan) -> dict[str, Any]:
+    model, cache, scheduler = config.model_config, config.cache_config, config.scheduler_config
     compute = str(model.dtype).removeprefix("torch.")
     scheduler_class = scheduler.get_scheduler_cls()
-    facts: dict[str, Any] = {
+    return {
         "dtype": compute,
         "quantization": quantization(config),
         "max_num_seqs": scheduler.max_num_seqs,
@@ -70,21 +87,7 @@ def engine_facts(
         "dropped_args": plan.dropped,
         "overridden_args": plan.overridden,
         "warnings": plan.warnings,
-        **observed,
     }
-    return EngineInfo(
-        name="vllm",
-        version=version,
-        capacity=scheduler.max_num_seqs,
-        eos_token_ids=sorted(params.all_stop_token_ids),
-        vocab_size=model.get_vocab_size(),
-        max_prompt_tokens=model.max_model_len - settings.max_new_tokens,
-        prefix_caching=bool(cache.enable_prefix_caching),
-        weight_dtype=weights,
-        kv_cache_dtype=compute if str(cache.cache_dtype) == "auto" else str(cache.cache_dtype),
-        facts=facts,
-        not_submittable=plan.not_submittable,
-    )
 
 
 def quantization(config: Any) -> dict[str, Any] | None:
