@@ -21,7 +21,7 @@ class Dispatcher:
     """Every issued sample is in exactly one place: queued, or held by one worker; it leaves by completing once.
 
     ``block``: the data set's size; reordering never crosses it. ``max_attempts``: times that a sample may be handed out
-    before the run is given up. ``eos_token_ids`` is set once an engine has told them.
+    before the run is given up. ``eos_token_ids`` is set once an engine has reported them.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Dispatcher:
     def _measure(self, load: WorkerLoad, sample: Sample, now_ns: int) -> None:
         """Learn the worker's speed.
 
-        Offline its throughput tells it. Under a given rate throughput only tells what a worker was given, and sharing
+        In Offline it is the throughput. Under a given rate, throughput only shows what a worker was given, and sharing
         by it would keep any imbalance for ever; there it is the time that a sample takes.
         """
         load.counted += 1

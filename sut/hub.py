@@ -13,7 +13,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 import zmq
@@ -53,6 +52,16 @@ Batch = list[tuple[int, bytes]]
 Reports = Callable[[Batch, Batch], None]
 
 
+class LostWorker(msgspec.Struct, frozen=True):
+    """A worker that was given up at Unix time ``time_s``; ``samples_returned`` went to the others."""
+
+    worker: int
+    node: str
+    reason: str
+    samples_returned: int
+    time_s: float
+
+
 class Hub(threading.Thread):
     """Runs until :meth:`stop`. ``failure`` is set when the run cannot go on; ``changed`` fires on it and on each ready.
 
@@ -79,7 +88,7 @@ class Hub(threading.Thread):
         self.prompts = prompts
         self.record = SampleRecord()
         self.engine: EngineInfo | None = None
-        self.lost: list[dict[str, Any]] = []
+        self.lost: list[LostWorker] = []
         self.refused = 0
         self.refused_peers = 0
         self.failure: HarnessError | None = None
@@ -92,13 +101,8 @@ class Hub(threading.Thread):
         self._lengths: Callable[[int], int] = lambda index: len(prompts(index)) >> 2
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.ROUTER)
-        for option in (zmq.SNDHWM, zmq.RCVHWM):
-            self._socket.setsockopt(option, 0)
-        self._socket.setsockopt(zmq.LINGER, 500)
-        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = router(self._context)
         self._gate = Gate(self._context, self._socket, keys=curve_keys) if curve_keys else None
         self._socket.bind(bind)
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
@@ -111,7 +115,7 @@ class Hub(threading.Thread):
 
     def issue(self, samples: list[tuple[int, int]]) -> None:
         """Take ``(sample id, data-set index)`` pairs. Only enqueues: it runs on LoadGen's thread."""
-        self._inbox.append([(id_, index) for id_, index in samples])
+        self._inbox.append(samples)
         os.eventfd_write(self._wake, 1)
 
     def new_test(self, arrivals: Arrivals | None = None) -> None:
@@ -359,15 +363,8 @@ class Hub(threading.Thread):
                 self.supervisor.start_failed(action.worker, str(error), self._now)
         elif action.do is Do.RELEASE:
             self._silence(view)
-            self.lost.append(
-                {
-                    "worker": action.worker,
-                    "node": view.node,
-                    "reason": view.fault,
-                    "samples_returned": self.dispatcher.worker_lost(action.worker),
-                    "time_s": round(time.time(), 3),
-                }
-            )
+            back = self.dispatcher.worker_lost(action.worker)
+            self.lost.append(LostWorker(action.worker, view.node, view.fault, back, round(time.time(), 3)))
         else:
             self.pool.kill(action.worker)
 
@@ -378,6 +375,20 @@ class Hub(threading.Thread):
     def _fail(self, error: HarnessError) -> None:
         self.failure = error
         self.changed.set()
+
+
+def router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+    """A socket that queues without a limit, says at once when a worker cannot be reached, and takes no giant in."""
+    socket = context.socket(zmq.ROUTER)
+    for option, value in (
+        (zmq.SNDHWM, 0),
+        (zmq.RCVHWM, 0),
+        (zmq.LINGER, 500),
+        (zmq.ROUTER_MANDATORY, 1),
+        (zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES),
+    ):
+        socket.setsockopt(option, value)
+    return socket
 
 
 def identity(spec: WorkerSpec) -> bytes:

@@ -71,7 +71,7 @@ class Credit(Policy):
     """Offline: each worker keeps a full engine and a small backlog, bounded by its share of the work that is left.
 
     Looks only at workers whose load changed, so that a report costs the same with eight workers and with a thousand;
-    sums over all workers are made anew after as many changes as there are workers.
+    sums over all workers are computed again after as many changes as there are workers.
     """
 
     GROUP = 32  # samples given in one turn: at the start nobody waits until all others are full

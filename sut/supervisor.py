@@ -222,7 +222,7 @@ class Supervisor:
         elif state is State.READY and now - view.moved > options.stall_timeout_s:
             self._lose(view, f"has work but made no progress for {now - view.moved:.0f} s", now, kill=True)
         elif state is State.READY and now - view.idle_since > options.heartbeat_timeout_s:
-            # ZeroMQ drops what was under way when it has to connect anew after a broken link
+            # ZeroMQ drops what was under way when it has to connect again after a broken link
             self._lose(view, "does not know of samples that were sent to it: its connection broke", now, kill=True)
         elif state in (State.STARTING, State.LOADING) and now - view.started > options.start_timeout_s:
             self._lose(view, f"was not ready within {options.start_timeout_s:.0f} s", now, kill=True)

@@ -12,13 +12,11 @@ class SystemUnderTest:
     """``issue`` and ``flush`` for ``ConstructSUT``. An exception must never reach LoadGen: it would end in a crash."""
 
     def __init__(self, hub: Hub) -> None:
-        self.hub = hub
-        self.issued = 0
+        self._hub = hub
 
     def issue(self, samples: list[Any]) -> None:
         """``samples``: LoadGen's QuerySample objects (``id``, ``index``)."""
-        self.issued += len(samples)
-        self.hub.issue([(s.id, s.index) for s in samples])
+        self._hub.issue([(s.id, s.index) for s in samples])
 
     def flush(self) -> None:
         """Nothing is held back, so there is nothing to flush."""

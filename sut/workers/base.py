@@ -31,11 +31,11 @@ class WorkerPool(ABC):
         """Processes that ended since the last call."""
 
     def added(self) -> list[WorkerSpec]:
-        """Specs of further workers for which there has come to be a place since the last call."""
+        """Specs of further workers that have found room since the last call."""
         return []
 
     def place(self, worker: int) -> str | None:
-        """Name of the node that a started worker is on; ``None``: it still waits for a place."""
+        """Name of the node that a started worker is on; ``None``: it still waits for room on one."""
         return platform.node()
 
     @abstractmethod

@@ -60,7 +60,7 @@ def serve(spec: WorkerSpec) -> int:
 
 
 def create(spec: WorkerSpec) -> Engine | Exception:
-    """The engine, or why there is none, to be told once there is a wire to tell it on."""
+    """The engine, or why there is none: that can only be reported once there is a wire."""
     try:
         return engines.create(spec.engine)
     except Exception as error:  # noqa: BLE001  an engine from outside may raise whatever it likes

@@ -1,4 +1,4 @@
-"""Workers on the nodes of a Ray cluster: Ray places an actor for each, gives it its GPUs and tells of its end; the
+"""Workers on the nodes of a Ray cluster: Ray places an actor for each, gives it its GPUs and reports its end; the
 actor starts the same worker process as on one machine, and the tokens go over ZeroMQ as ever.
 
 One thread of the pool makes every call into Ray, so that a node that does not answer never holds up the dispatcher.
@@ -56,7 +56,7 @@ class _Actor:
     log_offset: int = 0
     log_at: float = 0.0
     kill_at: float | None = None
-    gone: bool = False  # its exit was told; only the rest of its log is waited for
+    gone: bool = False  # its exit was reported; only the rest of its log is waited for
 
     def waiting_for(self) -> Iterator[Any]:
         yield from (f for f in (None if self.gone else self.run, self.where, self.log) if f is not None)

@@ -45,7 +45,7 @@ def test_a_worker_struck_in_the_middle_costs_no_sample(rig: Callable[..., Rig], 
     r.until(lambda: len(r.done) == 60)
     assert_complete(r, 60)
     assert r.hub.dispatcher.retried > 0
-    assert r.hub.lost and r.hub.lost[0]["worker"] == 0
+    assert r.hub.lost and r.hub.lost[0].worker == 0
     r.until(lambda: r.hub.workers[0].restarts == 1 and r.hub.workers[0].state == "ready")
 
 
@@ -64,7 +64,7 @@ def test_an_engine_that_hangs_while_its_process_beats_is_found(rig: Callable[...
     r.issue(100)
     r.until(lambda: len(r.done) == 100)
     assert_complete(r, 100)
-    assert "no progress" in r.hub.lost[0]["reason"]
+    assert "no progress" in r.hub.lost[0].reason
 
 
 def test_out_of_memory_at_start_is_an_environment_fault_and_not_tried_again(rig: Callable[..., Rig]) -> None:

@@ -28,7 +28,7 @@ def test_a_worker_that_does_not_end_after_its_fault_is_killed_and_started_again(
     r.issue(40)
     r.until(lambda: len(r.done) == 40)
     assert_complete(r, 40)
-    assert "injected: the engine broke" in r.hub.lost[0]["reason"]
+    assert "injected: the engine broke" in r.hub.lost[0].reason
     r.until(lambda: r.hub.workers[0].restarts == 1 and r.hub.workers[0].state is State.READY)
     assert not psutil.pid_exists(pid)
 
