@@ -45,6 +45,13 @@ OTHER_MODELS = frozenset(
         "gpt-oss-120b-interactive",
     }
 )
+# Lines of LoadGen's own mlperf.conf that it never looks up
+DEAD_LINES = frozenset({"Offline.target_latency_percentile", "Server.target_duration"})
+
+
+def is_elsewhere(key: str) -> bool:
+    """Whether ``key``, as far as it stands in a line, is another benchmark's (``gptj-99.Offline.target_qps``)."""
+    return any(key.startswith((f"{name}.", f"{name}-99.")) for name in OTHER_MODELS)
 
 
 class Use(StrEnum):

@@ -6,14 +6,28 @@ second.
 
 from __future__ import annotations
 
+import codecs
+import math
 from pathlib import Path
 
 from harness.config import Benchmark, Mode, Scenario
 from harness.config.tree import HOUR_MS, MAX_QPS
-from harness.loadgen.conf_keys import KEYS, MODELS, NAMES, OTHER_MODELS, SCENARIOS, Key, Kind, Use, in_effect
+from harness.loadgen.conf_keys import (
+    DEAD_LINES,
+    KEYS,
+    MODELS,
+    NAMES,
+    SCENARIOS,
+    Key,
+    Kind,
+    Use,
+    in_effect,
+    is_elsewhere,
+)
 from harness.loadgen.conf_parser import Assignment, Conf, c_double, c_integer, parse
 from harness.loadgen.length import planned
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
+from harness.preflight.loadgen_build import COMMON, PUBLISHED
 from harness.rounds import ROUND
 from mlperf_llama_base.errors import nearest
 
@@ -38,6 +52,8 @@ class UserConf(Check):
             data = path.read_bytes()
         except OSError as error:
             return fail(f"{path} cannot be read: {error.strerror}", "give an existing file with --user-conf")
+        if data.startswith(codecs.BOM_UTF8):
+            return fail("line 1 begins with a byte-order mark, which LoadGen reads as a part of it", "save it without")
         conf = parse(data)
         scenario = config.scenario.loadgen_name
         findings = [
@@ -45,42 +61,48 @@ class UserConf(Check):
             for line, why in conf.errors
         ]
         findings += [
-            fail(f"line {line}: {why}", "write it as 'model.scenario.key = value'") for line, why in conf.ignored
+            fail(f"line {line}: {why}", "write it as 'model.scenario.key = value'") for line, why in ignored(conf)
         ]
         for assignment in conf.assignments:
-            findings += inspect(assignment)
+            findings += inspect(conf, assignment, model=config.model_name, scenario=scenario)
         findings += overshadowed(conf, model=config.model_name, scenario=scenario)
         findings += submittable(conf, model=config.model_name, scenario=scenario)
         return combine(findings, f"{len(conf.assignments)} settings, each of them takes effect")
 
 
-def inspect(assignment: Assignment) -> list[Finding]:
-    """What is wrong with one ``key = value`` by itself."""
+def ignored(conf: Conf) -> list[tuple[int, str]]:
+    """Lines that LoadGen skips in silence, with the reason, but for those about another benchmark."""
+    return [(line, why) for line, why in conf.ignored if not is_elsewhere(why.lstrip("'"))]
+
+
+def inspect(conf: Conf, assignment: Assignment, *, model: str, scenario: str) -> list[Finding]:
+    """What is wrong with one ``key = value`` of ``conf``, for a run of LoadGen's ``model`` and ``scenario``."""
     if assignment.values > 1:
         where = f"line {assignment.line}: {assignment.key}"
         return [fail(f"{where} has {assignment.values} values, LoadGen takes the last", "leave one value")]
     if skipped_line := unread(assignment):
         return [skipped_line]
-    if assignment.key.rsplit(".", 2)[0] in OTHER_MODELS:
+    keys = [] if is_elsewhere(assignment.key) else read_as(assignment)
+    if not keys:
         return []
-    keys = read_as(assignment)
-    return rules(keys, assignment) + numbers(keys, assignment)
+    wrong = numbers(keys, assignment)
+    return wrong if is_official(conf, assignment, keys, (model, scenario)) else rules(keys, assignment) + wrong
 
 
 def read_as(assignment: Assignment) -> list[Key]:
-    """The keys that LoadGen reads from this line; none if it skips it, or if it is for another benchmark's model."""
+    """The keys that LoadGen reads from this line; none if it skips it."""
     _, scenario, name = assignment.key.rsplit(".", 2)
     return [key for key in KEYS if key.name == name and (scenario == "*" or key.only in (None, scenario))]
 
 
 def unread(assignment: Assignment) -> Finding | None:
-    """Why LoadGen never looks at this line, None if it does (or if the line is for another benchmark's model)."""
+    """Why LoadGen never looks at this line; None if it does, or if that harms nobody (another benchmark's line)."""
     where = f"line {assignment.line}: {assignment.key}"
     parts = assignment.key.rsplit(".", 2)
     if len(parts) != 3:
         return fail(f"{where} is ignored: keys have the form model.scenario.key", f"write '*.*.{parts[-1]} = …'")
     model, scenario, name = parts
-    if model in OTHER_MODELS:
+    if is_elsewhere(assignment.key) or f"{scenario}.{name}" in DEAD_LINES:
         return None
     if model not in (*MODELS, "*"):
         return fail(
@@ -107,6 +129,25 @@ def unread(assignment: Assignment) -> Finding | None:
     return None
 
 
+def is_official(conf: Conf, assignment: Assignment, keys: list[Key], run: tuple[str, str]) -> bool:
+    """Whether the line says what LoadGen's mlperf.conf says: to this run, or if it is not meant for this run, to all of
+    the benchmark's that it is meant for. Where another line of the file wins, it says nothing.
+    """
+    model, scenario, name = assignment.key.rsplit(".", 2)
+    meant = [pair for pair in PUBLISHED if model in ("*", pair[0]) and scenario in ("*", pair[1])]
+    for pair in [run] if run in meant else meant:
+        if conf.lookup(model=pair[0], scenario=pair[1], name=name) is not assignment:
+            continue
+        for key in keys:
+            if key.only in (None, pair[1]):
+                published = (COMMON | PUBLISHED[pair]).get(key.field)
+                value = key.value(assignment.value)
+                same = math.isclose(published or 0, value) if isinstance(value, float) else published == value
+                if published is None or not same:
+                    return False
+    return True
+
+
 def rules(keys: list[Key], assignment: Assignment) -> list[Finding]:
     """Keys that user.conf should not set."""
     where, uses = f"line {assignment.line}: {assignment.key}", {key.use for key in keys}
@@ -127,6 +168,8 @@ def numbers(keys: list[Key], assignment: Assignment) -> list[Finding]:
     number, whole = c_integer(text)
     meant, _ = c_double(text)
     if whole and number == meant and not text.startswith("-"):
+        return []
+    if text.isdecimal() and str(number) == text:  # beyond what a double holds exactly
         return []
     return [
         fail(

@@ -12,7 +12,7 @@ from harness.loadgen.conf_parser import Assignment, Conf, parse
 from harness.loadgen.rules import Weight
 from harness.loadgen.rules.sources import CHECKER, LOADGEN, POLICIES
 from harness.preflight.base import Finding, Status
-from harness.preflight.loadgen_conf import inspect, overshadowed, submittable, unread
+from harness.preflight.loadgen_conf import ignored, inspect, overshadowed, submittable, unread
 from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import ScenarioDirectory
 
@@ -76,10 +76,10 @@ def is_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
 
 def read_lines(conf: Conf, scenario: ScenarioDirectory) -> Iterator[Finding]:
     """What is wrong with the lines that LoadGen reads."""
-    model = model_name(scenario)
+    model, ran = model_name(scenario), ran_as(scenario) or Scenario.OFFLINE
     for assignment in conf.assignments:
         if assignment.values > 1 or not (unread(assignment) or is_for(assignment, model)):
-            yield from inspect(assignment)
+            yield from inspect(conf, assignment, model=model, scenario=ran.loadgen_name)
 
 
 def is_for(assignment: Assignment, model: str) -> bool:
@@ -105,7 +105,7 @@ def loadgen_skips_nothing(scenario: ScenarioDirectory) -> Iterator[Problem]:
     conf, path = read(scenario), conf_path(scenario)
     if conf is None:
         return
-    for line, why in conf.ignored:
+    for line, why in ignored(conf):
         yield path, f"line {line}: {why}"
     for assignment in conf.assignments:
         finding = unread(assignment)

@@ -32,6 +32,9 @@ TRAPS = {
     "*.*.qsl_rng_seed = 1": ("warn", "no effect"),
     "*.*.mode = 1": ("warn", "audit.config"),
     "*.Server.ttft_latency = 3000": ("warn", "open division only"),
+    "llama3_1-8b-interactive.Server.ttft_latency = 2000": ("warn", "open division only"),
+    "llama3_1-8b.*.use_token_latencies = 0": ("warn", "open division only"),
+    "*.Server.target_latency_percentile = 90": ("warn", "open division only"),
     "*.*.sample_concatenate_permutation = 0": ("warn", "equal issue off"),
     "*.*.performance_sample_count_override = 100": ("warn", "below the rules' 13368"),
     "*.Offline.min_query_count = 100": ("warn", "below the rules' 13368"),
@@ -44,6 +47,12 @@ FINE = (
     "llama3_1-8b-interactive.Server.target_qps = 7.5",
     "# a comment\n\n*.*.min_duration = 600000\n*.*.target_qps = 20.5",
     "llama2-70b.Server.target_latency = 5",
+    "gptj-99.Offline.target_qps=3\nllama2-70b-99.9.Server.target_qps = 3",  # another benchmark's affair
+    "llama3_1-8b.Server.ttft_latency = 2000\nllama3_1-8b.Server.tpot_latency = 100",
+    "llama3_1-8b.*.use_token_latencies = 1",
+    "llama3_1-8b-interactive.Server.ttft_latency = 500",
+    "*.Server.target_latency_percentile = 99\n*.Offline.target_latency_percentile = 90\n*.Server.target_duration = 0",
+    "*.*.qsl_rng_seed = 2085463073848966840\n*.MultiStream.samples_per_query = 8",
     "*.SingleStream.target_latency = 250.5\n*.Server.coalesce_queries = 1",
 )
 
@@ -68,6 +77,29 @@ def test_a_trap_is_found_and_its_line_named(line: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", FINE)
 def test_a_good_file_passes(text: str, tmp_path: Path) -> None:
     assert look(text, tmp_path).status is Status.PASS
+
+
+def test_mlperf_conf_given_as_user_conf_changes_nothing(tmp_path: Path) -> None:
+    """MLCommons' own lines, for each of the benchmark's scenarios; test05's seeds have no effect and are said to."""
+    text = (Path(__file__).parents[3] / "mlperf.conf").read_text()
+    for scenario in ("offline", "server", "interactive", "singlestream"):
+        path = tmp_path / "user.conf"
+        path.write_text("\n".join(line for line in text.splitlines() if "test05" not in line))
+        finding = UserConf().run(make(loadgen__user_conf=str(path), scenario=scenario))
+        assert (finding.status, finding.blocks_submission) == (Status.PASS, False), (scenario, finding)
+
+
+def test_a_limit_for_all_is_official_where_this_run_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "user.conf"
+    path.write_text("*.Server.ttft_latency = 500\n")
+    assert UserConf().run(make(loadgen__user_conf=str(path), scenario="interactive")).status is Status.PASS
+    assert UserConf().run(make(loadgen__user_conf=str(path), scenario="server")).blocks_submission
+
+
+def test_a_byte_order_mark_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "user.conf"
+    path.write_bytes(b"\xef\xbb\xbf*.Offline.target_qps = 5\n")
+    assert "byte-order mark" in UserConf().run(make(loadgen__user_conf=str(path))).found
 
 
 def test_what_cannot_be_submitted_says_so(tmp_path: Path) -> None:
