@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -64,6 +65,27 @@ def end(family: str) -> int:
                 child.kill()  # its own children come to us next
                 child.wait(1)
     return len(ended)
+
+
+def end_abandoned() -> int:
+    """SIGKILL what carries our mark and whose starter is gone: left by a run that was killed with all its processes at
+    once, so that nobody was there to adopt it. Returns how many."""
+    import psutil
+
+    count = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError, ValueError):
+            mark = process.environ().get(FAMILY, "") if process.uids().real == os.getuid() else ""
+            starter = mark.rpartition("/")[2].partition(".")[0]
+            if starter and _same_namespace(process.pid) and not psutil.pid_exists(int(starter)):
+                process.kill()
+                count += 1
+    return count
+
+
+def _same_namespace(pid: int) -> bool:
+    """Whether process ids mean the same there: seen from outside, a container's do not."""
+    return Path(f"/proc/{pid}/ns/pid").readlink() == Path("/proc/self/ns/pid").readlink()
 
 
 def _is_of(process: psutil.Process, family: str) -> bool:

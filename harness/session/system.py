@@ -17,6 +17,7 @@ from harness.rundir.session import Dataset as DatasetRecord
 from harness.rundir.session import Model
 from harness.session.journal import Journal
 from harness.workers import plan_workers
+from mlperf_llama_base import orphans
 from mlperf_llama_base.errors import HarnessError
 from mlperf_llama_base.scratch import ScratchFolder
 from qsl.dataset import Dataset
@@ -55,6 +56,7 @@ class System:
         journal.describe(dataset=_describe_data(self.dataset, self.library, config))
         journal.phase("starting workers")
         self.completions = Completions()
+        orphans.end_abandoned()
         with contextlib.ExitStack() as on_failure:
             self._scratch = ScratchFolder(socket=len(SOCKET))  # of the local wire, for us alone
             on_failure.callback(self._scratch.remove)

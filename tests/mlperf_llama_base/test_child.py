@@ -122,3 +122,28 @@ time.sleep(600)
     parent.wait()
     gone, _ = psutil.wait_procs([process], timeout=10)
     assert gone
+
+
+def test_what_a_run_left_that_was_killed_as_a_whole_is_ended_by_the_next(tmp_path: Path) -> None:
+    """Its daemon carries the mark of a starter that is gone; a living run's, and a stranger's, are left alone."""
+    (tmp_path / "leaves_a_daemon.py").write_text(LEAVES)
+    code = f"""
+import time
+from pathlib import Path
+from mlperf_llama_base import child
+print(child.start("leaves_a_daemon", log=Path({str(tmp_path / "log")!r})).pid, flush=True)
+time.sleep(600)
+"""
+    env = os.environ | {"PYTHONPATH": f"{Path(child.__file__).parents[1]}:{tmp_path}"}
+    starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=env)
+    assert starter.stdout is not None
+    process = psutil.Process(int(starter.stdout.readline()))
+    until(lambda: process.children())
+    (daemon,) = process.children()
+    orphans.end_abandoned()
+    assert daemon.is_running() and process.is_running()  # its starter lives
+    starter.kill()
+    starter.communicate()
+    process.kill()
+    orphans.end_abandoned()
+    until(lambda: not daemon.is_running() or daemon.status() == psutil.STATUS_ZOMBIE)
