@@ -79,7 +79,8 @@ class OpenAIEngine(Engine):
             hint = "check engine.args.api_key_env" if error.status in (401, 403) else "check engine.args.url and model"
             raise UserError(f"endpoint {self.url}: {error}; {hint}") from error
         except Retriable as error:
-            raise EnvironmentFault(f"endpoint {self.url}: {error}; is the server running there?") from error
+            hint = "; is the server running there?" if error.connection else ""
+            raise EnvironmentFault(f"endpoint {self.url}: {error}{hint}") from error
 
     async def _connect(self, headers: dict[str, str], tls: Any) -> EngineInfo:
         self._client = Client(self.url, self.args, headers=headers, tls=tls)
@@ -137,15 +138,16 @@ class OpenAIEngine(Engine):
                 del self._client.body[dropped[-1]]
                 continue
             break
-        if len(answer.token_ids) > PROBE_TOKENS:
+        if answer.repeats and len(answer.token_ids) > PROBE_TOKENS:
             raise UserError(
                 f"endpoint {self.url} returns {len(answer.token_ids)} token ids where {PROBE_TOKENS} were asked for: "
                 "does its stream repeat the answer so far? Let it send what is new in each event"
             )
-        if not answer.token_ids:
+        if not answer.token_ids or answer.late:
             if self.args.tokenizer is None:
+                lacking = "token ids only at the end of its stream" if answer.late else "no token ids"
                 raise UserError(
-                    f"endpoint {self.url} returns no token ids: set engine.args.tokenizer to encode its "
+                    f"endpoint {self.url} returns {lacking}: set engine.args.tokenizer to encode its "
                     "text again (the ids may then differ from those that the model chose)"
                 )
             self._tokenizer = openai_args.load_tokenizer(self.args.tokenizer)

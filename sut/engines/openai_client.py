@@ -99,12 +99,18 @@ class Chunk(msgspec.Struct):
 
 @dataclass
 class Answer:
-    """What came back for choice 0: ids where the server gives them, and the text in the pieces it came in."""
+    """What came back for choice 0: ids where the server gives them, and the text in the pieces it came in.
+
+    ``repeats``: an event began with all ids of those before it. ``late``: the ids came after text, all at once: such a
+    stream does not say which token was the first when it came.
+    """
 
     token_ids: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     finish_reason: str | None = None
     reported_length: int | None = None
+    repeats: bool = False
+    late: bool = False
 
     def add(self, chunk: Chunk) -> None:
         if chunk.failure is not None:
@@ -114,11 +120,14 @@ class Answer:
         for choice in chunk.choices or ():
             if choice.index:
                 continue  # one answer was asked for
-            self.token_ids += choice.token_ids or choice.tokens or ()
+            new = choice.token_ids or choice.tokens or []
+            self.repeats |= bool(self.token_ids) and new[: len(self.token_ids)] == self.token_ids
+            self.token_ids += new
             if choice.text:
                 self.texts.append(choice.text)
             self.finish_reason = choice.finish_reason or self.finish_reason
         if (whole := chunk.whole) and not self.token_ids:
+            self.late = bool(self.texts) and not chunk.choices
             self.token_ids = list(whole)
 
 

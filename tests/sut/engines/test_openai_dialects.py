@@ -130,6 +130,33 @@ def test_a_stream_that_repeats_itself_is_refused_at_once() -> None:
         engine.close()
 
 
+def test_more_tokens_than_were_asked_for_are_for_the_rules_to_judge() -> None:
+    """Answers that end in three EOS are no misunderstanding of the stream: they make the run invalid."""
+
+    def padded(ids: list[int]) -> list[bytes]:
+        return [*pieces([*ids, ids[-1], ids[-1]]), usage(len(ids) + 2)]
+
+    with DialectServer(padded, probe=padded) as server:
+        engine = engine_for(server)
+        engine.load()
+        done = ask(engine)[-1]
+        engine.close()
+    assert isinstance(done, Completion) and ids(done.tokens)[-3:] == [2, 2, 2]
+
+
+def test_ids_at_the_end_of_a_stream_tell_no_first_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(answer: list[int]) -> list[bytes]:
+        texts = [event({"choices": [{"index": 0, "text": f" w{i}", "finish_reason": None}]}) for i in answer[:-1]]
+        end = event({"choices": [{"index": 0, "text": "", "finish_reason": "stop"}]})
+        return [*texts, end, event({"choices": [], "sglext": {"completion_token_ids": [answer]}})]
+
+    with DialectServer(late, probe=late) as server:
+        engine = engine_for(server)
+        with pytest.raises(UserError, match=r"only at the end of its stream: set engine\.args\.tokenizer"):
+            engine.load()
+        engine.close()
+
+
 ODD_MODELS = {
     "not there": (404, '{"detail": "Not Found"}'),
     "a web page": (200, "<html><body>Sign in</body></html>"),
