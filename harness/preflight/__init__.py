@@ -1,4 +1,4 @@
-"""Everything that would spoil a run, told before it begins. Reads and probes only; changes nothing on the machine."""
+"""Everything that would spoil a run, reported before it begins. It reads and probes only and changes nothing."""
 
 from harness.preflight.base import Check, Context, Finding, Status
 from harness.preflight.nodes import compare_nodes

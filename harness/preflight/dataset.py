@@ -60,7 +60,7 @@ def _unofficial(data: Dataset, found: str, official: int) -> Iterator[Finding]:
     if data.count != official:
         yield warn(
             f"{found}; the official data set has {official:,}",
-            "a smoke run only: nothing made with it can be submitted",
+            "a smoke run only: no result made with it can be submitted",
             blocks_submission=True,
         )
     if longest > LONGEST_PROMPT:
@@ -115,15 +115,15 @@ def compare_prompts(data: Dataset, tokenizer: Tokenizer, articles: dict[int, str
     if expected[1:] == ids or ids[1:] == expected:
         return warn(
             f"{found}: by the token at the start",
-            "the reference encodes with the tokenizer's begin-of-text token, once; prepare the data set anew",
+            "the reference encodes with the tokenizer's begin-of-text token, once; prepare the data set again",
             blocks_submission=True,
         )
     if articles[row][:40].strip() in tokenizer.decode(ids):
-        advice = "prepare the data set anew: mlperf-llama data prepare"
+        advice = "prepare the data set again: mlperf-llama data prepare"
         return warn(f"{found}: the prompt is not the benchmark's", advice, blocks_submission=True)
     return fail(
         f"{found}: they decode to another text",
-        "the data set belongs to another tokenizer: prepare it anew with this model's (mlperf-llama data prepare), "
+        "the data set belongs to another tokenizer: prepare it again with this model's (mlperf-llama data prepare), "
         "or give the right --model",
     )
 

@@ -163,7 +163,7 @@ class EngineSmoke(Check):
         if isinstance(answer, Finding):
             return answer
         if "error" in answer:
-            return fail(str(answer["error"]), "correct this first: every worker would end like that")
+            return fail(str(answer["error"]), "fix this first: every worker would fail the same way")
         context.facts["engine"] = answer["info"]
         if answer["violations"]:
             return fail("; ".join(answer["violations"]), "such answers fail TEST06: choose another engine or release")

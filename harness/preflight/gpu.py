@@ -106,13 +106,13 @@ class GpuMemory(GpuCheck):
             if share and free < share * total:
                 findings.append(
                     fail(
-                        f"{where}, the engine wants {share:.0%} of the whole and will not start",
+                        f"{where}, the engine asks for {share:.0%} of all of it and will not start",
                         "end what else runs on it, or lower engine.args.gpu_memory_utilization",
                     )
                 )
         least = min((gpu.memory_free for gpu in gpus if gpu.memory_free is not None), default=None)
         if least is None:
-            return warn("NVML does not tell the free memory", "look at nvidia-smi")
+            return warn("NVML does not report the free memory", "look at nvidia-smi")
         need = f", the weights need {weights / GIB:.1f}" if weights else ""
         return combine(findings, f"{least / GIB:.1f} GiB free on the fullest{need}")
 

@@ -68,7 +68,7 @@ class ModelIdentity(Check):
         context.facts.setdefault("model", {})["revision"] = revision
         findings = []
         if not info.is_llama_3_1_8b:
-            advice = "runs, but nothing made with it can be submitted"
+            advice = "runs, but no result made with it can be submitted"
             more = f" (and {len(info.reasons) - 1} more differences)" if len(info.reasons) > 1 else ""
             found = f"not a Llama 3.1 8B: {info.reasons[0]}{more}"
             findings.append(warn(found, advice, blocks_submission=True))

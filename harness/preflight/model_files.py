@@ -1,6 +1,6 @@
 """A model folder as it lies on disk: what config.json says, and whether the weights are all there and whole.
 
-Reads no tensor: a safetensors file tells in its header which tensors it holds and how long it must be, so a download
+Reads no tensor: the header of a safetensors file says which tensors it holds and how long it must be, so a download
 that was cut short, a missing shard or a Git LFS pointer is found in milliseconds, for any size.
 """
 
@@ -114,7 +114,7 @@ def _shard(file: Path, folder: ModelFolder, digest: Any) -> list[str]:
             return []
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length > size - 8:
-            folder.problems.append(f"{file.name} is cut short or no safetensors file ({size:,} bytes)")
+            folder.problems.append(f"{file.name} is truncated or not a safetensors file ({size:,} bytes)")
             return []
         header = handle.read(length)
         try:

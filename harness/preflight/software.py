@@ -132,7 +132,7 @@ def torch_cuda() -> str | None:
 
 
 class TorchBuild(Check):
-    """A CPU build of torch on a machine with GPUs runs, on the CPU, without a word."""
+    """A CPU build of torch on a machine with GPUs runs on the CPU without a warning."""
 
     name = "torch build"
 

@@ -29,7 +29,7 @@ def existing(path: Path) -> Path:
 
 
 class OutputWritable(Check):
-    """Try it: mode bits do not tell of read-only mounts, quotas or root squashing."""
+    """Try it: mode bits do not reveal read-only mounts, quotas or root squashing."""
 
     name = "output directory"
     of_input = True

@@ -139,7 +139,7 @@ def _steps(run: RunData) -> Iterator[Insight]:
             yield Insight(
                 f"Steps of {small.tokens:,.0f} tokens took {small.ms:.1f} ms, nearly as long as those of "
                 f"{large.tokens:,.0f} ({large.ms:.1f} ms); one that only decodes took {decode.ms:.1f} ms. "
-                "Not computation takes this time but launching (no CUDA graph of that size: "
+                "The time goes into launching kernels, not into computing (no CUDA graph of that size: "
                 "engine.args.cudagraph_capture_sizes) or the scheduler.",
                 "warn",
             )
@@ -167,7 +167,8 @@ def _host(run: RunData) -> Iterator[Insight]:
             yield Insight(f"{node}: the processor was {every.mean():.0f} % busy: the host may limit the run.", "warn")
         elif len(busiest) and np.median(busiest) > 98:
             yield Insight(
-                f"{node}: one core or another was full at half of all samples; a single thread may limit the run.", ""
+                f"{node}: some core was saturated in half of the readings; a single thread may limit the run.",
+                "",
             )
         used, total = during(run, node, "mem", "used_bytes"), during(run, node, "mem", "total_bytes")
         if len(used) and used.max() > 0.95 * total.max():

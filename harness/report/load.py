@@ -159,7 +159,7 @@ class RunData:
 
 
 def load(directory: Path) -> RunData:
-    """The run in ``directory``. Raises ``UserError`` if there is none, or if what tells so is damaged."""
+    """The run in ``directory``. Raises ``UserError`` if there is none, or if it cannot be read."""
     if not directory.is_dir():
         raise UserError(f"{directory} is not a directory; give the --output of a run")
     run = RunData(directory)

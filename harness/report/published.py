@@ -65,7 +65,7 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class VendorTable(msgspec.Struct, frozen=True, kw_only=True):
-    """What a maker says of one accelerator at full load: no MLPerf result, nobody has reviewed it."""
+    """What a maker publishes about one accelerator at full load. Not an MLPerf result, and not reviewed."""
 
     vendor: str
     software: str

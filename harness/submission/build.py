@@ -152,7 +152,7 @@ def _machine(run: Run) -> dict[str, Any]:
 
 
 def _accelerators(run: Run) -> int | None:
-    """GPUs a node that worked; 0 if the workers had none, None if the run does not tell."""
+    """GPUs per node that did the work; 0 if the workers had none, None if the run did not record it."""
     workers = run.result.workers
     if not workers:
         return None
@@ -229,7 +229,7 @@ def _text_of(path: Path) -> str:
 
 
 def _other_code(system: SystemRuns) -> Iterator[str]:
-    """src/ gets the code that is here now; say so where the runs were made with another."""
+    """src/ gets the code installed now; say so where the runs were made with other code."""
     here = git_revision()
     for revision in sorted({str(run.result.versions.get("git_revision")) for run in system.all}):
         if revision != here or revision.endswith("-dirty"):

@@ -1,4 +1,4 @@
-"""documentation/calibration.md: how the numbers are represented, told by the engine that ran and by nobody's memory.
+"""documentation/calibration.md: how the numbers are represented, as reported by the engine that ran.
 
 Rule: mlcommons/inference_policies inference_rules.adoc, Weight Definition and Quantization: the method must be
 described publicly.
@@ -34,7 +34,7 @@ def section(title: str, runs: list[Run], *, notes: str = "") -> str:
         scheme = quantization.get("activation_scheme") if isinstance(quantization, dict) else None
         if scheme == "static" and not notes:
             raise UserError(
-                f"{title}: the engine used static activation scales, so calibration data were used: tell which with "
+                f"{title}: the engine used static activation scales, so calibration data were used: say which with "
                 "--calibration-notes FILE (only MLCommons' calibration set is allowed)"
             )
         lines += [

@@ -1,4 +1,4 @@
-"""Who and what is behind a text: users, machines, addresses and devices, by their form or because they are known."""
+"""What identifies a person or a machine in a text: users, hosts, addresses, devices, by form or by name."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def local_identity() -> Identity:
 
 
 def identities(text: str) -> Iterator[Find]:
-    """What tells of a person or a machine by its form alone."""
+    """What identifies a person or a machine by its form alone."""
     for start, end in lines_with(text, HOME_HINTS):
         yield from (("home path", *match.span()) for match in HOME.finditer(text, start, end))
     for match in QUAD.finditer(text):

@@ -25,7 +25,7 @@ SAME_FACTS = (("engine", "version"), ("engine", "weight_dtype"), ("model", "dige
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run. ``result``: built anew from its files, so that an edited result.json helps nobody."""
+    """One finished run. ``result``: built anew from its files, so that editing result.json changes nothing."""
 
     path: Path
     result: Result
@@ -99,7 +99,7 @@ def find_system(directories: Iterable[Path]) -> SystemRuns:
     searched = list(directories)
     for directory in searched:
         if not directory.is_dir():
-            raise UserError(f"{directory} is no directory: give the directory of a campaign")
+            raise UserError(f"{directory} is not a directory: give the directory of a campaign")
         for path in sorted({p.parent for p in directory.rglob(names.RESULT)} - {directory / "smoke"}):
             if "smoke" in path.relative_to(directory).parts:
                 continue
@@ -111,7 +111,7 @@ def find_system(directories: Iterable[Path]) -> SystemRuns:
         raise UserError(f"no run with a {names.RESULT} in {', '.join(map(str, searched))}")
     benchmarks = {benchmark for benchmark, _, _ in found}
     if len(benchmarks) > 1:
-        raise UserError(f"runs of {' and '.join(sorted(benchmarks))} together: build one benchmark at a time")
+        raise UserError(f"the runs are of {' and '.join(sorted(benchmarks))}: build one benchmark at a time")
     system = SystemRuns(benchmarks.pop())
     for (_, scenario, mode), run in found.items():
         system.scenarios.setdefault(scenario, ScenarioRuns(scenario)).runs[mode] = run
@@ -125,7 +125,7 @@ def refusals(system: SystemRuns, *, closed: bool, allow_invalid: bool = False, r
     are valid but not submittable are taken (another model, a fake engine), to try the way.
     """
     reasons = list(_missing(system, closed=closed))
-    found: dict[str, list[str]] = {}  # the same reason of several runs is told once
+    found: dict[str, list[str]] = {}  # a reason that several runs share is given once
     for run in system.all:
         texts = list(run.altered())
         if not run.result.valid and not allow_invalid:
@@ -181,7 +181,8 @@ def _differences(scenario: ScenarioRuns) -> Iterator[str]:
     for other in others:
         for part in SAME_CODE:
             if first.config.get(part) != other.config.get(part):
-                yield f"{first.name} and {other.name} ran with different {part} settings: same code is asked for"
+                pair = f"{first.name} and {other.name}"
+                yield f"{pair} ran with different {part} settings: the rules ask for the same code"
         for part, key in SAME_FACTS:
             ours, theirs = (getattr(getattr(run.result, part), key, None) for run in (first, other))
             if ours != theirs:

@@ -1,4 +1,4 @@
-"""Nothing private gets published: secrets and what tells of persons and machines are found and removed.
+"""Nothing private gets published: secrets and what identifies persons or machines are found and removed.
 
 A submission is a public repository. Texts that this project writes or copies are scrubbed; LoadGen's own logs must not
 be altered (mlcommons/policies submission_rules.adoc, Logging requirements), so there a find stops the build instead.

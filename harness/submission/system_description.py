@@ -29,7 +29,7 @@ ASKED = {  # fields that no program can know, with the question for a person
 }
 HEADER = """\
 # The system description of {system_id}. Detected values are filled in: correct what is wrong.
-# Replace every {blank!r}; then run the same command again. Required fields are told by
+# Replace every {blank!r}; then run the same command again. The required fields are listed in
 # mlcommons/policies submission_rules.adoc; 'submitter' and 'division' come from the command line.
 """
 
@@ -122,7 +122,7 @@ def _software(hardware: dict[str, Any], engine: Engine) -> dict[str, str]:
 
 
 def write_yaml(path: Path, fields: dict[str, str], *, system_id: str) -> None:
-    """Write the YAML for a person to complete: blanks first, so that nobody looks for them."""
+    """Write the YAML for a person to complete, the blanks first."""
     ordered = sorted(fields.items(), key=lambda item: BLANK not in item[1])
     body = yaml.safe_dump(dict(ordered), sort_keys=False, allow_unicode=True, width=110)
     path.parent.mkdir(parents=True, exist_ok=True)

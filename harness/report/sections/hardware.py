@@ -143,7 +143,7 @@ def _energy(energy: Energy) -> list[Block]:
     return [
         Text(
             text=f"{', '.join(said) or 'No tokens recorded'}, over {energy.seconds:,.0f} s of the test. As the "
-            "GPUs report it: no processor, memory, fans or power supply, and no MLPerf Power result."
+            "GPUs report it: no processor, memory, fans or power supply, and not an MLPerf Power result."
         ),
         Table(
             caption="Energy of the GPUs", columns=["GPU", "energy", "mean power"], rows=rows, numeric=frozenset({1, 2})

@@ -8,8 +8,8 @@ from harness.report.published import Published, Standing, standing, table
 from harness.text import UNKNOWN, number
 
 _UNIT = (
-    "Samples/s is the unit, since submissions count one token more or less for the same sample; ≈ is worked out from "
-    "the published tokens/s and right to 0.4 %. An unofficial place: this run was not reviewed by MLCommons."
+    "Samples/s is the unit, since submissions count one token more or less for the same sample; ≈ is estimated "
+    "from the published tokens/s, to within 0.4 %. The place is unofficial: MLCommons did not review this run."
 )
 _VENDORS = (
     "Not MLPerf: the maker's own figures at full load, without limits of latency or accuracy, for requests of equal "

@@ -27,7 +27,7 @@ def sections(run: RunData) -> list[Section]:
     blocks: list[Block] = [Cards(cards=cards)]
     reasons = result.invalid_reasons if result else []
     if run.session.error:
-        blocks.append(Text(text=f"The run broke: {run.session.error}", tone="bad"))
+        blocks.append(Text(text=f"The run failed: {run.session.error}", tone="bad"))
     if reasons:
         blocks.append(Items(items=[(reason, "bad") for reason in reasons]))
     against = [reason for reason in result.not_submittable_reasons if reason not in reasons] if result else []

@@ -25,7 +25,7 @@ FAULTS: list[tuple[type[Check], dict[str, Any], str, str]] = [
     (checks.GpuPersistence, {"persistence": False}, "warn", "persistence mode off"),
     (checks.GpuMemory, {"memory_free": 10 * GIB}, "fail", "the weights need 15.0"),
     (checks.GpuMemory, {"memory_free": 17 * GIB}, "warn", "little is left"),
-    (checks.GpuMemory, {"memory_free": None}, "warn", "does not tell"),
+    (checks.GpuMemory, {"memory_free": None}, "warn", "does not report"),
 ]
 
 

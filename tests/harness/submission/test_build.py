@@ -235,7 +235,7 @@ def test_runs_of_two_benchmarks_are_built_one_at_a_time(datacenter: Path, edge: 
 def test_no_runs_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no run with a result\.json"):
         find_system([tmp_path])
-    with pytest.raises(UserError, match="is no directory"):
+    with pytest.raises(UserError, match="is not a directory"):
         find_system([tmp_path / "nothing"])
 
 
