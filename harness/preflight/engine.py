@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,6 +17,9 @@ from harness.workers import engine_settings
 from mlperf_llama_base.errors import HarnessError, UserError
 from mlperf_llama_base.source import python_path
 from sut import engines
+
+if TYPE_CHECKING:
+    from harness.preflight.smoke import Answer, Job
 
 IMPORT_TIMEOUT_S = 60.0
 SMOKE_TIMEOUT_S = 900.0
@@ -146,6 +148,7 @@ class EngineSmoke(Check):
     name = "smoke test"
 
     def run(self, context: Context) -> Finding:
+        from harness.preflight.smoke import Job
         from harness.preflight.sources import with_model
 
         data = context.dataset
@@ -154,31 +157,33 @@ class EngineSmoke(Check):
         rows = [round(i * (data.count - 1) / (SMOKE_SAMPLES - 1)) for i in range(SMOKE_SAMPLES)]
         settings = engine_settings(with_model(context.config))
         settings.max_new_tokens = min(settings.max_new_tokens, SMOKE_TOKENS)
-        job = {
-            "settings": msgspec.to_builtins(settings),
-            "prompts": [data.tokens(row).tolist() for row in rows],
-            "vocab_size": context.model.vocab_size if context.model else None,
-        }
+        job = Job(
+            settings=settings,
+            prompts=[data.tokens(row).tolist() for row in rows],
+            vocab_size=context.model.vocab_size if context.model else None,
+        )
         answer = self._asked(job)
         if isinstance(answer, Finding):
             return answer
-        if "error" in answer:
-            return fail(str(answer["error"]), "fix this first: every worker would fail the same way")
-        context.facts["engine"] = answer["info"]
-        if answer["violations"]:
-            return fail("; ".join(answer["violations"]), "such answers fail TEST06: choose another engine or release")
-        lengths = answer["lengths"]
+        if answer.error is not None:
+            return fail(answer.error, "fix this first: every worker would fail the same way")
+        context.facts["engine"] = msgspec.to_builtins(answer.info)
+        if answer.violations:
+            return fail("; ".join(answer.violations), "such answers fail TEST06: choose another engine or release")
+        lengths = answer.lengths
         return passed(
-            f"{len(lengths)} samples answered, {min(lengths)} to {max(lengths)} tokens in {answer['seconds']:.1f} s; "
-            f"loaded in {answer['load_s']:.1f} s"
+            f"{len(lengths)} samples answered, {min(lengths)} to {max(lengths)} tokens in {answer.seconds:.1f} s; "
+            f"loaded in {answer.load_s:.1f} s"
         )
 
-    def _asked(self, job: dict[str, Any]) -> dict[str, Any] | Finding:
+    def _asked(self, job: Job) -> Answer | Finding:
         """What the engine's process answers to ``job``, or why it does not."""
+        from harness.preflight.smoke import Answer
+
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "harness.preflight.smoke"],
-                input=json.dumps(job),
+                input=msgspec.json.encode(job).decode(),
                 capture_output=True,
                 text=True,
                 timeout=SMOKE_TIMEOUT_S,
@@ -190,11 +195,10 @@ class EngineSmoke(Check):
                 "run with --engine transformers to compare; look at the GPU with nvidia-smi",
             )
         try:
-            answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-        except (IndexError, ValueError):
+            return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=Answer)
+        except (IndexError, msgspec.DecodeError):
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             return fail(
                 f"the engine's process ended with {done.returncode}: {last}",
                 "see its output: mlperf-llama bench engine",
             )
-        return answer

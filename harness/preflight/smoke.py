@@ -5,11 +5,9 @@ Apart from the command line, because an engine may crash, hang or leave threads 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,8 +19,27 @@ from sut.engines.contract import violations_of
 from sut.messages import Completion, EngineInfo, EngineSettings, Failure, FirstToken, Request
 
 
-def try_prompts(engine: Engine, info: EngineInfo, prompts: list[list[int]], vocab_size: int | None) -> dict[str, Any]:
-    """Send ``prompts`` and check what comes back. Returns lengths (tokens), seconds and violations."""
+class Job(msgspec.Struct, kw_only=True):
+    """What the engine's process is asked: to load, and to answer ``prompts`` (token ids)."""
+
+    settings: EngineSettings
+    prompts: list[list[int]]
+    vocab_size: int | None = None
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """``error``: why there is nothing else. ``lengths``: tokens of each output; times in seconds."""
+
+    error: str | None = None
+    info: EngineInfo | None = None
+    load_s: float = 0.0
+    lengths: list[int] = []
+    seconds: float = 0.0
+    violations: list[str] = []
+
+
+def try_prompts(engine: Engine, info: EngineInfo, prompts: list[list[int]], vocab_size: int | None) -> Answer:
+    """Send ``prompts`` and check what comes back."""
     firsts: dict[int, list[int]] = {}
     outputs: dict[int, list[int]] = {}
     violations: list[str] = []
@@ -41,30 +58,27 @@ def try_prompts(engine: Engine, info: EngineInfo, prompts: list[list[int]], voca
                 first = firsts.get(event.id)
                 violations += violations_of(engine.settings, info, event.id, first, outputs[event.id], vocab_size)
     violations += [f"sample {i} got no answer" for i in range(len(prompts)) if i not in outputs and not violations]
-    return {
-        "lengths": [len(ids) for ids in outputs.values()],
-        "seconds": time.monotonic() - begun,
-        "violations": violations,
-    }
+    lengths = [len(ids) for ids in outputs.values()]
+    return Answer(info=info, lengths=lengths, seconds=time.monotonic() - begun, violations=violations)
 
 
 def main() -> None:
-    job = json.load(sys.stdin)
-    out = os.fdopen(os.dup(1), "w")
+    job = msgspec.json.decode(sys.stdin.read(), type=Job)
+    out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries print on standard output; the answer must stand alone there
     try:
-        settings = msgspec.convert(job["settings"], EngineSettings)
-        engine = create(settings)
+        engine = create(job.settings)
         begun = time.monotonic()
         info = engine.load()
-        answer = {"load_s": time.monotonic() - begun, "info": msgspec.to_builtins(info)}
-        answer |= try_prompts(engine, info, job["prompts"], job["vocab_size"])
+        loaded = time.monotonic()
+        answer = try_prompts(engine, info, job.prompts, job.vocab_size)
+        answer.load_s = loaded - begun
         engine.close()
     except HarnessError as error:
-        answer = {"error": str(error)}
+        answer = Answer(error=str(error))
     except Exception as error:  # noqa: BLE001  an engine may raise anything; it is reported, not hidden
-        answer = {"error": f"the engine raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-    out.write(json.dumps(answer) + "\n")
+        answer = Answer(error=f"the engine raised {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    out.write(msgspec.json.encode(answer) + b"\n")
     out.flush()
     os._exit(0)  # an engine's threads must not keep the process
 
