@@ -52,8 +52,13 @@ class Fingerprints:
             "user.conf": self._file(config.loadgen.user_conf),
             "model": self._model(config),
             "data set": self._file(config.dataset.path),
-            "code": self.code,
+            "code": self._code(config),
         }
+
+    def _code(self, config: RunConfig) -> str:
+        """Our code, and the module of an engine that is not ours."""
+        module = engines.foreign_module(config.engine.name)
+        return self.code if module is None else f"{self.code}+{self._file(str(module))}"
 
     def _file(self, path: str | None) -> str:
         if not path or not Path(path).is_file():

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError, nearest
@@ -66,6 +68,13 @@ def create(settings: EngineSettings) -> Engine:
     facts.check_installed(settings.name)
     engine: Engine = _attribute(facts.engine)(settings)
     return engine
+
+
+def foreign_module(name: str) -> Path | None:
+    """The file of the engine's module, if it is not one of ours."""
+    module = find(name).engine.partition(":")[0]
+    spec = None if name in ENGINES or module.startswith("sut.") else importlib.util.find_spec(module)
+    return Path(spec.origin) if spec and spec.origin else None
 
 
 def raw_driver(name: str) -> Callable[..., tuple[float, int]] | None:

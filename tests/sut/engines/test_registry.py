@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from harness import config
+from harness.campaign.state import Fingerprints
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 from sut import engines
 from sut.engines.base import Engine
@@ -149,6 +151,17 @@ def test_an_engine_of_an_installed_package(plugin: str) -> None:
         engines.check_installed("light")
     with pytest.raises(UserError, match=r"engine\.args\.x is not known to engine 'mine' \(it takes none\)"):
         engines.check(settings("mine", x=1))
+
+
+def test_a_campaign_notices_that_an_engine_from_outside_has_changed(plugin: str, tmp_path: Path) -> None:
+    assert engines.foreign_module("null") is None
+    assert engines.foreign_module("mine") == tmp_path / f"{plugin}.py"
+    mine = config.build({"engine": {"name": "mine"}, "output": "x"})
+    before = Fingerprints(code="ours").of(mine)["code"]
+    with (tmp_path / f"{plugin}.py").open("a") as file:
+        file.write("# changed\n")
+    assert Fingerprints(code="ours").of(mine)["code"] != before
+    assert Fingerprints(code="ours").of(config.build({"engine": {"name": "null"}, "output": "x"}))["code"] == "ours"
 
 
 def test_an_engine_by_its_class(plugin: str) -> None:
