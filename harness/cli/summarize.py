@@ -32,7 +32,8 @@ def summarize(
             console.print(f"{run.name}: not valid: {reason}", highlight=False, markup=False)
         others = result["not_submittable_reasons"]
         if others:
-            more = f" (and {len(others) - 1} more reasons in result.json)" if len(others) > 1 else ""
+            where = " in result.json" if (run / "result.json").is_file() else ""
+            more = f" (and {len(others) - 1} more reasons{where})" if len(others) > 1 else ""
             console.print(f"{run.name}: not submittable: {others[0]}{more}", highlight=False, markup=False)
         for remark in result["remarks"]:
             console.print(f"{run.name}: to be explained: {remark['text']}", highlight=False, markup=False)

@@ -135,10 +135,13 @@ def parse_detail(path: Path) -> DetailLog:
     log = DetailLog(exists=True)
     decode = msgspec.json.Decoder(_Line).decode
     read = 0
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, text in enumerate(file, 1):
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            text = raw.decode("utf-8", errors="replace")
             if not text.strip():
                 continue
+            if "\ufffd" in text and "\ufffd".encode() not in raw:
+                log.damaged.append(f"line {number} is not UTF-8: {text[:80].strip()!r}")
             if not text.startswith(PREFIX):
                 log.damaged.append(f"line {number} does not start with {PREFIX.strip()}: {text[:60].strip()!r}")
                 continue

@@ -190,9 +190,10 @@ class RunRecord:
         named = self.config.get("benchmark") or self.ran.benchmark
         if named:
             return self._choice(Benchmark, named, "benchmark")
+        data = ROUND.benchmarks[Benchmark.EDGE]
+        loaded = self.detail.integer("effective_performance_sample_count") if self.is_foreign else None
         edge = (
-            self.scenario is Scenario.SINGLESTREAM
-            or self.model_name in ROUND.benchmarks[Benchmark.EDGE].models.values()
+            self.scenario is Scenario.SINGLESTREAM or self.model_name in data.models.values() or loaded == data.samples
         )
         return Benchmark.EDGE if edge else Benchmark.DATACENTER
 
@@ -208,7 +209,21 @@ class RunRecord:
         for record in (self.session, self.result, self.status):
             if record is not None and getattr(record, what):
                 return getattr(record, what)
-        return self.detail.text("effective_scenario") if what == "scenario" else None
+        return self._as_logged() if what == "scenario" else None
+
+    def _as_logged(self) -> str | None:
+        """LoadGen's scenario; Interactive is its Server with other limits."""
+        limits = ROUND.limits_ns[Scenario.INTERACTIVE]
+        found = self.detail.text("effective_scenario")
+        if found == "Server" and self.detail.integer("requested_server_ttft_latency") == limits.ttft:
+            return Scenario.INTERACTIVE
+        return found
+
+    @property
+    def is_foreign(self) -> bool:
+        """Nothing but LoadGen's logs is here: another harness ran the test."""
+        ours = (names.CONFIG, names.SESSION, names.STATUS, names.RESULT)
+        return self.detail.exists and not any((self.run_dir / name).is_file() for name in ours)
 
     def _choice(self, kind: type[Choice], named: object, what: str) -> Choice:
         text = str(named).lower()

@@ -66,6 +66,10 @@ def scores_are_readable(scenario: ScenarioDirectory) -> Iterator[Problem]:
     text, path = read_text(scenario), text_path(scenario)
     if not text:
         return
+    try:
+        path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        yield path, f"is not UTF-8 (byte {error.start}): the official checker stops there"
     scores = read_scores(text)
     for name in PATTERNS:
         values = scores.get(name, [])

@@ -88,14 +88,14 @@ def has_benchmarks(system: System) -> Iterator[Problem]:
 @benchmark_checks.rule("structure.benchmark-name", source=f"{CHECKER}/constants.py (models, model_mapping)")
 def benchmark_is_known(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
     name = benchmark.path.name
-    if not benchmark.rules and "llama3" in name and "8b" in name:
+    if not benchmark.rules and "llama3" in name.lower() and "8b" in name.lower():
         yield benchmark.path, "is no benchmark's name: use llama3.1-8b or llama3.1-8b-edge"
 
 
 @benchmark_checks.rule("structure.other-benchmark", source="this checker's scope", weight=Weight.NOTE)
 def other_benchmark(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
     name = benchmark.path.name
-    if not benchmark.rules and not ("llama3" in name and "8b" in name):
+    if not benchmark.rules and not ("llama3" in name.lower() and "8b" in name.lower()):
         yield benchmark.path, "is another benchmark, not checked here"
 
 
@@ -138,6 +138,13 @@ def scenarios_are_complete(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
         choices = [s.directory for s in rules.one_of]
         if choices and not set(choices) & set(names):
             yield benchmark.path, f"needs one of {' and '.join(choices)}"
+
+
+@scenario_layout.rule("structure.scenario-name", source=f"{CHECKER}/loader.py", weight=Weight.REFUSED)
+def has_its_official_name(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    """The official checker lowers names for some look-ups and not for others."""
+    if scenario.path.name not in (scenario.name, scenario.name.lower()):
+        yield scenario.path, f"must be called {scenario.name}"
 
 
 @scenario_layout.rule("structure.files", source=LAYOUT)

@@ -176,6 +176,23 @@ PERFORMANCE = _group(
         lambda s: s.set({"result_time_per_output_token_50.00_percentile_ns": 18446744073709551000}),
     ),
     ("fewer queries judged than issued", "validity.answers", lambda s: s.set({"result_query_count": 13000})),
+    (
+        "a line is missing",
+        "results.keys",
+        lambda s: edit_log(s.log(), {}, drop=frozenset({"result_completed_samples_per_sec"})),
+    ),
+    (
+        "SingleStream without its estimate",
+        "results.keys",
+        lambda s: edit_log(s.log("edge-SingleStream"), {"early_stopping_latency_ss": "none"}),
+    ),
+    ("tokens/s made up", "results.figures", lambda s: s.set({"result_completed_tokens_per_second": 30_000})),
+    ("p99 below p50", "results.figures", lambda s: s.set({TTFT: 1})),
+    (
+        "a byte that is not UTF-8",
+        "log.complete",
+        lambda s: s.log().write_bytes(s.log().read_bytes().replace(b"sut_name", b"sut_nam\xff", 1)),
+    ),
     ("no result", "performance.metric", lambda s: s.set({"result_completed_tokens_per_second": 0})),
     ("killed: the log ends in the middle", "log.complete", lambda s: s.cut(s.log())),
     ("hung and killed: the log is empty", "structure.files", lambda s: s.log().write_text("")),
@@ -247,6 +264,11 @@ ACCURACY_RUN = _group(
         "accuracy.scores",
         lambda s: s.scores(r"'gen_len': (\d+)", r"'gen_len': np.int64(\1)"),
     ),
+    (
+        "a byte that is not UTF-8 in accuracy.txt",
+        "accuracy.scores",
+        lambda s: (s.accuracy() / "accuracy.txt").write_bytes((s.accuracy() / "accuracy.txt").read_bytes() + b"\xff\n"),
+    ),
     ("two lines of results", "accuracy.scores", lambda s: s.scores(r"^(\{.*\})$", r"\1\n\1")),
     ("one sample was not scored", "accuracy.count", lambda s: s.scores(r"'gen_num': \d+", "'gen_num': 13367")),
 )
@@ -297,6 +319,16 @@ STRUCTURE = _group(
         "neither Server nor Interactive",
         "structure.scenarios",
         lambda s: [s.scenario(name).rename(s.root / name) for name in ("Server", "Interactive")],
+    ),
+    (
+        "a directory SERVER",
+        "structure.scenario-name",
+        lambda s: s.scenario("Server").rename(s.benchmark / "SERVER"),
+    ),
+    (
+        "directory Llama3.1-8B beside it",
+        "structure.benchmark-name",
+        lambda s: s.move(s.benchmark, s.benchmark.with_name("Llama3.1-8B")),
     ),
     ("a directory that is no scenario", "structure.scenarios", lambda s: (s.benchmark / "old_runs").mkdir()),
     (

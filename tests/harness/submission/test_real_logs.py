@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.submission.check import Severity, check_submission
+from harness.verdict.result import build_result
+from mlperf_llama_base.errors import UserError
 from tests.harness.submission.real_logs import lay, unpack
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
@@ -53,3 +55,25 @@ def test_every_variant_is_judged(real: Path) -> None:
 def test_a_variant_is_judged_rightly(name: str, real: Path, tmp_path: Path) -> None:
     tree = lay(real / "variants" / name, real / "base", tmp_path / "tree")
     assert found(tree) == VARIANTS[name] | {LOGS}
+
+
+@pytest.mark.parametrize("name", ["Offline", "Server", "Interactive"])
+def test_a_foreign_run_has_loadgen_s_verdict_and_its_own_scenario(name: str, real: Path) -> None:
+    run = next((real / "base").glob(f"closed/*/results/*/*/{name}/performance/run_1"))
+    result = build_result(run)
+    assert (result["valid"], result["scenario"], result["benchmark"]) == (True, name.lower(), "datacenter")
+    (reason,) = result["not_submittable_reasons"]
+    assert reason.startswith("only LoadGen's logs are here, of another harness")
+
+
+@pytest.mark.parametrize("name", ["Offline", "SingleStream"])
+def test_a_foreign_edge_run(name: str, real: Path) -> None:
+    run = next((real / "base-edge").glob(f"closed/*/results/*/*/{name}/performance/run_1"))
+    result = build_result(run)
+    assert (result["valid"], result["scenario"], result["benchmark"]) == (True, name.lower(), "edge")
+
+
+def test_a_scenario_that_this_benchmark_lacks_is_named(real: Path) -> None:
+    log = next((real / "foreign-multistream").rglob("mlperf_log_detail.txt"))
+    with pytest.raises(UserError, match="multistream"):
+        build_result(log.parent)

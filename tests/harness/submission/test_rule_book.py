@@ -40,6 +40,16 @@ def log(**values: Any) -> Break:
     return apply
 
 
+def without(key: str) -> Break:
+    """Take one line out of the detail log."""
+
+    def apply(logs: Path) -> None:
+        lines = (logs / DETAIL).read_text().splitlines(keepends=True)
+        (logs / DETAIL).write_text("".join(line for line in lines if f'"{key}"' not in line))
+
+    return apply
+
+
 def scores(**changes: Any) -> Break:
     def apply(logs: Path) -> None:
         path = logs / "accuracy.json"
@@ -139,6 +149,18 @@ EXAMPLES: dict[str, list[tuple[Scenario, Mode, Break]]] = {
     "validity.answers": [(SERVER, PERFORMANCE, log(generated_query_count=999_999))],
     "validity.token-counts": [
         (SERVER, PERFORMANCE, log(**{"result_time_per_output_token_50.00_percentile_ns": 18446744073709551000}))
+    ],
+    "results.keys": [
+        (SERVER, PERFORMANCE, without("result_completed_samples_per_sec")),
+        (OFFLINE, PERFORMANCE, without("result_samples_per_second")),
+        (OFFLINE, PERFORMANCE, without("effective_min_query_count")),
+    ],
+    "results.figures": [
+        (OFFLINE, PERFORMANCE, log(result_samples_per_second=30.0)),
+        (SERVER, PERFORMANCE, log(result_completed_samples_per_sec=40.0)),
+        (SERVER, PERFORMANCE, log(result_completed_tokens_per_second=30_000)),
+        (SERVER, PERFORMANCE, log(result_first_token_P99_percentile_latency_ns=1)),
+        (SERVER, PERFORMANCE, log(early_stopping_ttft_result=" * Run unsuccessful.")),
     ],
     "accuracy.data-set": [(OFFLINE, ACCURATE, log(qsl_reported_total_count=5000))],
     "accuracy.count": [(OFFLINE, ACCURATE, scores(gen_num=13367))],
