@@ -30,8 +30,8 @@ def examples(run: RunData, indices: Sequence[int]) -> list[Example]:
     from harness.loadgen.log import ACCURACY
 
     data = Path((run.session.dataset.path if run.session.dataset else None) or "")
-    asked, ran = run.config.get("model") or {}, run.session.model
-    named = asked.get("tokenizer") or (ran.path if ran else None) or asked.get("path")
+    asked, ran = run.record.setting, run.session.model
+    named = asked("model", "tokenizer") or (ran.path if ran else None) or asked("model", "path")
     tokenizer, log = Path(str(named or "")), run.directory / ACCURACY
     if not indices or not named or not (data.is_file() and tokenizer.exists() and log.is_file()):
         return []

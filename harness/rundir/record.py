@@ -23,6 +23,7 @@ from harness.rundir.scaling import ScalingRecord
 from harness.rundir.scores import Accuracy
 from harness.rundir.session import SessionRecord
 from harness.rundir.status import Status
+from harness.rundir.system import SystemRecord
 from harness.rundir.tuning import TuneRecord
 from mlperf_llama_base.errors import UserError, nearest
 from mlperf_llama_base.files import sha256_of
@@ -107,9 +108,9 @@ class RunRecord:
             raise UserError(f"{error}: score again with mlperf-llama accuracy {self.run_dir}") from error
 
     @cached_property
-    def system(self) -> dict[str, Any] | None:
-        """What machine it ran on (``harness.inventory.system``)."""
-        return read_mapping(self.run_dir / names.SYSTEM)
+    def system(self) -> SystemRecord | None:
+        """What machine it ran on."""
+        return read_record(self.run_dir / names.SYSTEM, SystemRecord)
 
     @cached_property
     def detail(self) -> DetailLog:

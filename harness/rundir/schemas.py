@@ -20,6 +20,7 @@ from harness.rundir.scaling import ScalingRecord
 from harness.rundir.scores import Accuracy
 from harness.rundir.session import SessionRecord
 from harness.rundir.status import Status
+from harness.rundir.system import SystemRecord
 from harness.rundir.tuning import TuneRecord
 from mlperf_llama_base.source import ROOT
 
@@ -32,6 +33,7 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     names.PREFLIGHT: PreflightRecord,
     names.SCALING: ScalingRecord,
     names.TUNE: TuneRecord,
+    names.SYSTEM: SystemRecord,
     names.CAMPAIGN: CampaignRecord,
 }
 

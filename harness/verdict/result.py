@@ -30,11 +30,11 @@ from harness.rundir.result import (
     Target,
 )
 from harness.rundir.session import Tokens
+from harness.rundir.system import SystemRecord
 from harness.verdict.gate import Verdict, judge
 from mlperf_llama_base.errors import UserError
 
 T = TypeVar("T")
-HARDWARE = ("cpu", "memory", "storage", "network", "os", "gpu")
 FIGURES = ("result_", "early_stopping", "generated_")
 
 
@@ -103,7 +103,7 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         engine_live_facts=session.engine_live_facts,
         model=session.model,
         dataset=session.dataset,
-        hardware={key: run.system[key] for key in HARDWARE if key in run.system} if run.system else None,
+        hardware=run.system.hardware if run.system else None,
         metrics=notes.of(lambda: _metrics(run)),
         energy=notes.of(lambda: _energy(run)),
         notes=notes.texts,
@@ -214,8 +214,8 @@ def _rules(run: Evidence) -> Rules:
 
 def _versions(run: Evidence) -> dict[str, str | None]:
     """The software that the run recorded, with LoadGen's and the engine's own words for theirs."""
-    system = run.system or {}
-    versions = dict(system.get("software") or {}) | {"git_revision": system.get("git_revision")}
+    system = run.system or SystemRecord()
+    versions = system.software | {"git_revision": system.git_revision}
     if loadgen := run.detail.text("loadgen_version"):
         versions["loadgen"] = loadgen
     engine = run.ran.engine

@@ -12,6 +12,7 @@ from harness.report.document import Block, Chart, Charts, Section, Table, Text
 from harness.report.insights import outstanding
 from harness.report.load import Events, Floats, RunData
 from harness.report.scale import BINS, binned_percentile, edges_over
+from harness.rounds import ROUND
 from harness.text import number
 
 PERCENTILES = ("p50", "p90", "p95", "p97", "p99", "p99_9")
@@ -156,7 +157,7 @@ def _latency_over_time(run: RunData, events: Events, name: str, values: Floats, 
 
 
 def _tokens(run: RunData, events: Events) -> list[Block]:
-    longest = int((run.config.get("engine") or {}).get("max_new_tokens") or 128)
+    longest = run.record.setting("engine", "max_new_tokens") or ROUND.max_new_tokens
     full = float((events.output_tokens >= longest).mean())
     rows = [
         [name, f"{values.mean():,.1f}", f"{values.min():,}", f"{values.max():,}", f"{values.sum():,}"]

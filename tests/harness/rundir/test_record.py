@@ -15,6 +15,7 @@ import yaml
 
 from harness.cli import dispatch
 from harness.config import Benchmark, Mode, Scenario
+from harness.inventory.system import collect
 from harness.preflight.report import Report
 from harness.report.load import load
 from harness.rundir import names, schemas
@@ -23,6 +24,7 @@ from harness.rundir.record import RunRecord
 from harness.rundir.session import SessionRecord
 from harness.verdict.result import build_result
 from mlperf_llama_base.errors import UserError
+from mlperf_llama_base.files import write_json
 from tests.harness.fake_run import write_run
 from tests.harness.submission.runs import make_run
 
@@ -172,5 +174,6 @@ def test_no_schema_is_left_over() -> None:
 def test_what_is_written_fits_its_schema(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", Scenario.OFFLINE, Mode.ACCURACY, Benchmark.DATACENTER)
     Report(findings=[], facts={"loadgen": "6.0"}, seconds=1.25, time="now").save(run / names.PREFLIGHT)
-    for name in (names.RESULT, names.ACCURACY_JSON, names.PREFLIGHT):
+    write_json(run / names.SYSTEM, collect())
+    for name in (names.RESULT, names.ACCURACY_JSON, names.PREFLIGHT, names.SYSTEM):
         jsonschema.validate(json.loads((run / name).read_text()), schemas.schema_of(schemas.RECORDS[name]))
