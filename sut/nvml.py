@@ -137,7 +137,7 @@ def _is_unknown(library: Any, uuid: str) -> bool:
 
 
 def _uuids(library: Any, count: int) -> dict[str, int]:
-    """NVML's index by UUID; empty where NVML does not tell them."""
+    """NVML's index by UUID; empty where NVML does not report them."""
     try:
         uuids = [library.nvmlDeviceGetUUID(library.nvmlDeviceGetHandleByIndex(i)) for i in range(count)]
     except library.NVMLError:

@@ -70,7 +70,7 @@ def inspect_model(path: str | os.PathLike[str], *, revision: str | None = None) 
 
     Of a hub model only the small files are downloaded, or taken from the local cache where the hub is out of reach.
     Raises ``UserError`` for a folder that is none or has no valid config.json, ``EnvironmentFault`` where the hub model
-    cannot be had.
+    cannot be fetched.
     """
     name = os.fspath(path)
     folder = Path(name).expanduser()

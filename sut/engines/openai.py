@@ -162,7 +162,7 @@ class OpenAIEngine(Engine):
             "url": self.url,
             "model": self._client.body["model"],
             "token_ids": "from the server" if self._tokenizer is None else "from re-encoded text, may differ",
-            "prefix_caching": {True: "on", False: "off", None: "not told"}[caching],
+            "prefix_caching": {True: "on", False: "off", None: "not reported"}[caching],
             "no_prefix_caching_stated": self.args.no_prefix_caching,
             "dropped_fields": dropped,
             "extra_body": self.args.extra_body,
@@ -185,13 +185,13 @@ class OpenAIEngine(Engine):
         )
 
     def _not_submittable(self, caching: bool | None) -> list[str]:
-        """Why a result cannot be submitted. ``caching``: of prefixes at the server; None: it does not tell."""
+        """Why a result cannot be submitted. ``caching``: of prefixes at the server; None: it does not say."""
         reasons = []
         if caching:
             reasons.append("prefix caching is on at the server: the rules allow no reuse across queries")
         elif caching is None and not self.args.no_prefix_caching:
             reasons.append(
-                "the server does not tell whether prefix caching is off: engine.args.no_prefix_caching=true states it"
+                "the server does not say whether prefix caching is off: engine.args.no_prefix_caching=true states it"
             )
         if self._tokenizer is not None:
             reasons.append("token ids are the tokenizer's, not the model's: the server returns text only")
@@ -356,7 +356,7 @@ class OpenAIEngine(Engine):
 
 
 def served_models(page: bytes) -> dict[str, int | None]:
-    """The names on a page /v1/models, with the longest context where it is told. Raises ``ValueError`` for a page that
+    """The names on a page /v1/models, with the longest context where it is given. Raises ``ValueError`` for a page that
     is something else."""
     try:
         found = msgspec.json.decode(page)

@@ -34,7 +34,7 @@ class OpenAIArgs(Arguments):
     ca_file: str | None = Field(None, description="Certificates to trust (PEM)")
     tokenizer: str | None = Field(None, description="For servers that return no token ids: folder or hub id")
     eos_token_id: int | None = Field(None, description="Appended to re-encoded text that ended by itself")
-    no_prefix_caching: bool = Field(False, description="Your word that the server has it off, where it does not tell")
+    no_prefix_caching: bool = Field(False, description="Your word that the server has it off, where it does not say")
     ignore_eos: bool = False
     extra_body: dict[str, Any] = Field(default_factory=dict, description="Further fields of the request")
 

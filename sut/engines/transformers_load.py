@@ -117,7 +117,7 @@ def _unreadable(path: str, error: OSError) -> Exception:
     if Path(path).expanduser().is_dir():
         return UserError(f"model {path}: cannot be read: {_first_line(error)}")
     return EnvironmentFault(
-        f"model {path}: cannot be had from the Hugging Face hub ({_first_line(error)}): check the "
+        f"model {path}: cannot be fetched from the Hugging Face hub ({_first_line(error)}): check the "
         f"name, the network and 'hf auth login', or give a folder"
     )
 

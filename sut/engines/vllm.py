@@ -34,7 +34,7 @@ from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure,
 
 logger = logging.getLogger(__name__)
 
-# vLLM's client does not tell a blocked reader that the core was killed: look at it this often.
+# vLLM's client does not wake a blocked reader when the core is killed: look at it this often.
 LIVENESS_S = 0.25
 PROBE_AGE_S = 5.0
 FINISHED_WELL = (0, 1, 4)  # FinishReason STOP, LENGTH, REPETITION (vllm/v1/engine/__init__.py)

@@ -46,7 +46,7 @@ class Probe:
 
 
 def worker_facts(worker: Any) -> dict[str, Any]:
-    """Collect facts of a loaded vLLM worker. What a release does not tell is left out."""
+    """Collect facts of a loaded vLLM worker. What a release does not report is left out."""
     facts: dict[str, Any] = {"worker": type(worker).__name__}
     runner = getattr(worker, "model_runner", None)
     facts["model_runner"] = f"{type(runner).__module__}.{type(runner).__name__}"

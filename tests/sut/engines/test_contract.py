@@ -157,7 +157,7 @@ BROKEN = {
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A check that waits for an answer in vain gives up soon."""
+    """A check gives up soon on an answer that never comes."""
     monkeypatch.setattr(contract, "PATIENCE_S", 1.0)
     yield
 

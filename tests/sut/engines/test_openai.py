@@ -211,7 +211,7 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(
     [
         ('vllm:cache_config_info{cache_dtype="fp8",enable_prefix_caching="False"} 1.0', False, None),
         ('vllm:cache_config_info{cache_dtype="fp8",enable_prefix_caching="True"} 1.0', True, "prefix caching is on"),
-        ("", False, "does not tell"),
+        ("", False, "does not say"),
         ("", True, None),
     ],
 )
