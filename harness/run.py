@@ -7,6 +7,7 @@ and takes its process along when it crashes. The parent stays free for Ctrl-C, t
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -20,11 +21,12 @@ from rich.console import Console
 from harness import terminal
 from harness.config import Mode, RunConfig, Scenario
 from harness.inventory.system import collect
+from harness.preflight.sources import given_file
 from harness.rundir import names
 from harness.rundir.directory import Claim, claimed
 from harness.workers import check_engine
 from mlperf_llama_base import child, files, interrupt
-from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError, remedy
 from sut import engines
 from sut.engines.facts import ModelUse
 
@@ -65,13 +67,12 @@ def _interruptible(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(run_dir: Path) -> Iterator[None]:
-    """A full disk is a fault of the environment wherever it is met."""
+    """A full disk, or another one that does not take what we write, is a fault of the environment."""
     try:
         yield
     except OSError as error:
-        raise EnvironmentFault(
-            f"cannot write into {run_dir} ({error.strerror or error}): free space there or choose another --output"
-        ) from error
+        what = f"cannot write into {run_dir} ({error.strerror or error})"
+        raise EnvironmentFault(f"{what}: {remedy(error)}, or choose another --output") from error
 
 
 def check_target(config: RunConfig) -> None:
@@ -93,16 +94,14 @@ def with_defaults(config: RunConfig) -> RunConfig:
     if config.dataset.path is None:
         config.dataset.path = str(demo.demo_dataset())
     else:
-        if not Path(config.dataset.path).exists():
-            raise UserError(f"data set {config.dataset.path} does not exist: 'mlperf-llama data prepare' makes it")
-        config.dataset.path = str(Path(config.dataset.path).resolve())
+        config.dataset.path = str(given_file(config.dataset.path).resolve())
     if config.model.path is None and engines.find(config.engine.name).model is ModelUse.LOADED:
         config.model.path = str(demo.demo_model())
     elif config.model.path and Path(config.model.path).exists():
         config.model.path = str(Path(config.model.path).resolve())
     if config.loadgen.user_conf:
         config.loadgen.user_conf = str(Path(config.loadgen.user_conf).resolve())
-    config.output = str(Path(config.output).resolve())
+    config.output = os.path.realpath(config.output)  # unlike Path.resolve, does not stumble over a circle of links
     return config
 
 

@@ -6,6 +6,7 @@ Every message is one line: what is wrong, where, and what to do next.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -31,6 +32,25 @@ class RunError(HarnessError):
     """The run broke after it had begun: every worker is dead, no progress, LoadGen refused."""
 
     exit_code = 4
+
+
+REMEDIES = {
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "free space there, or raise the quota",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 65536",
+    errno.ENFILE: "the whole machine has too many open files: close some, or raise fs.file-max",
+    errno.EACCES: "change its owner or permissions",
+    errno.EPERM: "change its owner or permissions",
+    errno.EROFS: "the file system is read-only: mount it for writing",
+    errno.EISDIR: "a directory is there where a file belongs: move it away",
+    errno.ENOTDIR: "a file is there where a directory belongs: move it away",
+    errno.ELOOP: "its symbolic links lead in a circle: correct them",
+}
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a failed system call, for the end of a message."""
+    return REMEDIES.get(error.errno or 0, "look at the system's log")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

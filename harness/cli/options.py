@@ -20,6 +20,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from harness.config import Benchmark, Mode, RunConfig, Scenario, build, load_profile, merge, parse_set
+from mlperf_llama_base.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class Setup:
         for name, hint in get_type_hints(type(self), include_extras=True).items():
             value = getattr(self, name)
             path = next((extra.path for extra in get_args(hint) if isinstance(extra, Sets)), None)
+            if value == "":
+                raise UserError(f"--{name} is empty: give a value, or leave the option out")
             if path and value is not None:
                 node: Any = _plain(value)
                 for part in reversed(path.split(".")):

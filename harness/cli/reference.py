@@ -104,6 +104,8 @@ def _type(annotation: Any) -> str:
         return "none"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return ", ".join(f"`{member.value}`" for member in annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return ", ".join(f"`{value}`" for value in typing.get_args(annotation))
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         return " or ".join(_type(part) for part in typing.get_args(annotation))
     if typing.get_origin(annotation) is dict:

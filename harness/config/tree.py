@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -23,6 +23,11 @@ MAX_QPS = 1_000_000.0
 MIN_LATENCY_MS = 0.01
 MAX_DURATION_MS = 7 * 24 * HOUR_MS
 MAX_QUERIES = 100_000_000  # LoadGen keeps a record of each in memory
+
+
+Policy = Literal["auto", "credit", "prefill-aware", "least-pending", "round-robin"]
+Order = Literal["issue", "longest-first", "tail-longest-first"]
+Scorer = Literal["fast", "rouge-score", "evaluate"]
 
 
 class Strict(BaseModel):
@@ -148,13 +153,8 @@ class WorkersConfig(Strict):
 
 
 class DispatchConfig(Strict):
-    policy: str = Field(
-        "auto", description="Which worker gets a sample: auto, credit, prefill-aware, least-pending, round-robin"
-    )
-    order: str = Field(
-        "issue",
-        description="Offline, inside a block of samples only: issue, longest-first, tail-longest-first",
-    )
+    policy: Policy = Field("auto", description="Which worker gets a sample (docs/tuning.md)")
+    order: Order = Field("issue", description="Offline: order of the samples inside a block")
     prefill_weight: float = Field(
         8.0,
         ge=0,
@@ -283,7 +283,7 @@ class RunConfig(Strict):
     loadgen: LoadGenConfig = Field(default_factory=LoadGenConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
     monitor: MonitorConfig = Field(default_factory=MonitorConfig)
-    scorer: str = Field("fast", description="Who computes ROUGE: fast, rouge-score, evaluate")
+    scorer: Scorer = Field("fast", description="Who computes ROUGE")
 
     @property
     def model_name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from harness.config import RunConfig
 from harness.preflight import clock, dataset, engine, gpu, host, loadgen_build, loadgen_conf, model, software, storage
 from harness.preflight.base import Check, Context, Finding, fail
 from harness.preflight.report import Report, now
-from mlperf_llama_base.errors import HarnessError, UserError
+from mlperf_llama_base.errors import HarnessError, UserError, remedy
 
 
 def default_checks(*, smoke: bool = False) -> list[Check]:
@@ -97,7 +98,8 @@ def _broken(error: Exception, check: Check) -> Finding:
         return replace(fail(text, ""), check=check.name, of_input=isinstance(error, UserError))
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        found, advice = f"cannot be checked: {where}{error.strerror}", "make it readable, or choose another"
+        found, advice = f"cannot be checked: {where}{error.strerror}", remedy(error)
+        of_input = of_input and error.errno not in (errno.EMFILE, errno.ENFILE)
     else:
         found = f"cannot be checked: {type(error).__name__}: {text}"
         advice = "this may be a mistake in the check: please report it; --skip-preflight runs without"

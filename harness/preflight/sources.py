@@ -106,6 +106,15 @@ def dataset_of(config: RunConfig) -> Dataset:
         if not found:
             raise UserError("the demo data set is not made yet: a run makes it, or give --dataset")
         path = str(found[-1])
+    return Dataset.load(given_file(path), limit=config.dataset.limit)
+
+
+def given_file(path: str) -> Path:
+    """The data set's file. Raises ``UserError`` if there is none."""
+    if Path(path).is_dir():
+        inside = sorted(p.name for p in Path(path).iterdir() if p.suffix in (".json", ".parquet"))[:5]
+        advice = f"give the file in it ({', '.join(inside)})" if inside else "'mlperf-llama data prepare' makes a file"
+        raise UserError(f"data set {path} is a directory: {advice}")
     if not Path(path).is_file():
         raise UserError(f"data set {path} does not exist: 'mlperf-llama data prepare' makes it")
-    return Dataset.load(path, limit=config.dataset.limit)
+    return Path(path)

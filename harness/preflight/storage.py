@@ -38,6 +38,8 @@ class OutputWritable(Check):
         if not context.config.output:
             return skipped("no --output given")
         output = Path(context.config.output)
+        if output.is_symlink() and not output.exists():
+            return fail(f"{output} is a symbolic link that leads nowhere", "choose another --output")
         base = existing(output)
         if not base.is_dir():
             return fail(f"{base} is a file, not a directory", "choose another --output")

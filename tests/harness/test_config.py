@@ -10,9 +10,12 @@ import pytest
 import yaml
 
 from harness import config
+from harness.accuracy.scorers import SCORERS
 from harness.cli.options import RunSetup
 from harness.config import PROFILES, Benchmark, Mode, RunConfig, Scenario, build, load_profile, merge, parse_set
+from harness.config import tree as keys
 from mlperf_llama_base.errors import UserError
+from sut.policies import ORDERS, POLICIES
 
 
 def profile(folder: Path, content: Any) -> str:
@@ -71,12 +74,12 @@ def test_the_part_of_the_scenario_that_runs(
     tmp_path: Path, chosen: str | None, own: str | None, sets: list[str], wanted: str
 ) -> None:
     tree: dict[str, Any] = {
-        "scorer": "all",
-        "scenarios": {"offline": {"scorer": "offline's"}, "server": {"scorer": "server's"}},
+        "output": "all",
+        "scenarios": {"offline": {"output": "offline's"}, "server": {"output": "server's"}},
     }
     path = profile(tmp_path, tree | ({"scenario": own} if own else {}))
     found = RunSetup(profile=path, scenario=Scenario(chosen) if chosen else None, settings=sets).config()
-    assert found.scorer == wanted
+    assert found.output == wanted
 
 
 def test_a_scenarios_part_may_be_empty(tmp_path: Path) -> None:
@@ -178,6 +181,8 @@ def test_every_mistake_is_told_at_once() -> None:
         ({"loadgen": {"target_qps": -1}}, "loadgen.target_qps.*greater than 0"),
         ({"workers": 3}, "workers.*dictionary"),
         ({"engine": {"device": None}}, "engine.device.*string"),
+        ({"dispatch": {"policy": "x"}}, "dispatch.policy.*'auto', 'credit'"),
+        ({"scorer": "x"}, "scorer.*'fast', 'rouge-score' or 'evaluate'"),
         ({"cluster": {"strategy": "SPRED"}}, "cluster.strategy.*SPREAD, STRICT_SPREAD"),
         ({"workers": {"heartbeat_s": 20}}, "'workers': heartbeat_s 20 must be below heartbeat_timeout_s 15$"),
         ({"cluster": {"resources": {"TPU": float("inf")}}}, "cluster.resources.TPU.*finite"),
@@ -257,6 +262,12 @@ def test_every_key_is_listed_once() -> None:
     assert len(keys) == len(set(keys))
     assert {"scenario", "engine.name", "engine.args", "workers.count", "loadgen.target_qps"} <= set(keys)
     assert "engine" not in keys
+
+
+def test_the_choices_are_those_there_are() -> None:
+    assert set(typing.get_args(keys.Policy)) == {"auto", *POLICIES}
+    assert set(typing.get_args(keys.Order)) == set(ORDERS)
+    assert set(typing.get_args(keys.Scorer)) == set(SCORERS)
 
 
 def test_every_number_has_a_unit_and_every_key_a_description() -> None:
