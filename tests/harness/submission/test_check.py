@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from harness.submission.check.endpoints import endpoints_checks
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.mutations import MUTATIONS, Mutation
 from tests.harness.submission.spoil import Spoiler
+
+TABLE = Path(__file__).resolve().parents[3] / "docs" / "submission.md"
 
 
 def found(directory: Path) -> set[tuple[str, str]]:
@@ -34,6 +37,16 @@ def test_mutation_is_found(mutation: Mutation, spoilt: Path) -> None:
 
 def test_there_are_enough_mutations_and_each_has_its_own_name() -> None:
     assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS) > 40
+
+
+def test_the_documented_table_is_that_of_the_mutations() -> None:
+    """With the official checker's verdict on each; what it refuses or stumbles over is an error here."""
+    rows = re.findall(r"^\| (.+?: .+) \| (.+?) \| (\w+), `([\w.-]+)` \|$", TABLE.read_text(), re.MULTILINE)
+    assert {name: rule for name, _, _, rule in rows} == {mutation.name: mutation.rule for mutation in MUTATIONS}
+    weights = {rule.id: rule.weight for rule in rules()}
+    for name, official, ours, rule in rows:
+        assert (ours == "error") == weights[rule].spoils, name
+        assert official == "accepts" or ours == "error", name
 
 
 def test_every_rule_names_its_source() -> None:

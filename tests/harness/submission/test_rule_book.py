@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import pytest
 from harness.config import Mode, Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 from harness.loadgen.rules import BOOK, Breaks, LogRule
+from harness.rounds import ROUND, Limits
 from harness.rundir.record import Evidence
 from harness.rundir.result import Reason
 from harness.rundir.scores import Accuracy
 from harness.submission.check import Severity, check_submission
 from harness.submission.check.base import Finding
-from harness.verdict.gate import judge
+from harness.verdict.gate import judge, logs_of
 from tests.harness.submission.runs import add_message, agree, edit_log
 from tests.harness.submission.spoil import Spoiler, ids
 
@@ -184,6 +186,26 @@ def test_every_rule_of_the_book_has_an_example() -> None:
 def test_every_rule_has_a_source_and_spoils_closed(rule: LogRule) -> None:
     assert rule.source.startswith("mlcommons/")
     assert Breaks.CLOSED in rule.breaks, "what spoils nothing in closed is a note: give it that weight"
+
+
+def test_another_round_is_other_data_for_the_same_rules(datacenter: Path) -> None:
+    logs = logs_of(Evidence.load(datacenter / "server" / "performance"))
+    assert not list(BOOK.breaches(logs))
+    later = replace(
+        ROUND,
+        seeds={"effective_schedule_rng_seed": 1},
+        min_duration_ms=900_000,
+        limits_ns={"server": Limits(ttft=10**9, tpot=50 * MS)},
+        min_loadgen=(7, 0),
+    )
+    broken = {rule.id for rule, _ in BOOK.breaches(replace(logs, round=later))}
+    assert broken == {
+        "performance.seeds",
+        "performance.min-duration",
+        "validity.duration",
+        "validity.limits",
+        "validity.loadgen",
+    }
 
 
 @pytest.mark.parametrize(("rule", "index"), CASES)
