@@ -147,7 +147,7 @@ class Progress:
 
 
 def _workers(workers: list[Status], *, rows: int, wide: bool) -> Table:
-    """One row a worker with its rate as a bar; of too many, the slowest, since they are what one looks for."""
+    """One row per worker with its rate as a bar; of too many, the slowest, which are what one looks for."""
     shown = workers if len(workers) <= rows else sorted(workers, key=lambda w: w.get("tokens_per_s") or 0)[: rows - 1]
     top = max((w.get("tokens_per_s") or 0 for w in workers), default=0)
     figures = ("tokens_per_s", "running", "waiting", "samples", "restarts") if wide else ("tokens_per_s", "running")

@@ -206,7 +206,7 @@ def conclude(config: RunConfig, run_dir: Path, console: Console) -> int:
                 score(config, run_dir, console)
                 result = write_result(run_dir)
         except HarnessError as error:
-            unscored = error  # what ran has its record all the same
+            unscored = error  # what ran still has its record
     if unscored:
         how = f"mlperf-llama accuracy {run_dir} does it"
         raise type(unscored)(f"the run ended well but could not be scored: {unscored} ({how})")

@@ -160,7 +160,7 @@ def _check(
         row = int(np.argmax(lengths > max_prompt_tokens))
         raise UserError(
             f"data set {path}, row {row} (counted from 0): the prompt has {lengths[row]} tokens, but the "
-            f"model takes {max_prompt_tokens} next to its output; raise the model's context length"
+            f"model takes {max_prompt_tokens} besides its output; raise the model's context length"
         )
     top = np.iinfo(np.int32).max if vocab_size is None else vocab_size - 1
     if ids.min() < 0 or ids.max() > top:

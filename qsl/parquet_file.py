@@ -52,7 +52,7 @@ def _as_int32(path: Path, column: Any) -> Any:
     try:
         return column.cast(SCHEMA.field("tok_input").type)
     except pa.ArrowInvalid as error:
-        raise UserError(f"data set {path}: tok_input holds what is no token id ({error})") from error
+        raise UserError(f"data set {path}: tok_input holds values that are not token ids ({error})") from error
 
 
 def _refuse_gaps(path: Path, first: int, lists: Any, values: Any) -> None:

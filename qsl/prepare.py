@@ -26,7 +26,7 @@ BATCH = 64
 SEED = 42
 
 Progress = Callable[[int, int | None], None]
-"""Called with rows done and rows in all (None where that is not known)."""
+"""Called with rows done and rows in total (None where that is not known)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def prepare(
 ) -> Prepared:
     """Write ``output`` (``.json``: MLCommons' format, ``.parquet``: ours) with a row for each article of ``source``.
 
-    ``tokenizer``: a transformers tokenizer. ``count``: only a subset of so many, drawn with seed 42. The file appears
+    ``tokenizer``: a transformers tokenizer. ``count``: only a subset of this size, drawn with seed 42. The file appears
     when it is complete. Raises ``UserError`` for a bad source, count or tokenizer, ``EnvironmentFault`` if it cannot be
     written.
     """

@@ -97,7 +97,7 @@ def synthesize(
 ) -> npt.NDArray[np.int32]:
     """Write a made-up data set to ``output`` (``.json`` or ``.parquet``); return its lengths.
 
-    ``summary_chars``: also make reference summaries, of so many characters on average. Articles are empty.
+    ``summary_chars``: also make reference summaries, of this many characters on average. Articles are empty.
     """
     if count < 1:
         raise UserError(f"a data set needs at least 1 sample, not {count}")

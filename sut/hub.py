@@ -183,7 +183,7 @@ class Hub(threading.Thread):
             self._loop()
         except HarnessError as error:
             self._fail(error)
-        except Exception as error:  # noqa: BLE001  nothing may leave LoadGen waiting for ever
+        except Exception as error:  # noqa: BLE001  nothing may leave LoadGen waiting forever
             self._fail(RunError(f"the dispatcher broke: {type(error).__name__}: {error}"))
         finally:
             for view in self.workers.values():

@@ -70,7 +70,7 @@ class EngineInfo(msgspec.Struct, kw_only=True):
     """What an engine says of itself once loaded; ends up in result.json and calibration.md.
 
     ``capacity``: samples that it can work on at once. ``facts``: number formats, dropped arguments, back ends.
-    ``not_submittable``: reasons for which a result of this engine cannot be submitted (dummy weights, say).
+    ``not_submittable``: reasons for which a result of this engine cannot be submitted (such as dummy weights).
     """
 
     name: str
@@ -136,7 +136,7 @@ class StepEvents(msgspec.Struct, tag="events"):
 class Heartbeat(msgspec.Struct, tag="beat"):
     """Counters of a worker, sent every ``heartbeat_s`` from a thread of its own.
 
-    ``progress``: grows with every event; ``facts`` carries what changed since Ready (compilations during the run, say).
+    ``progress``: grows with every event; ``facts`` carries what changed since Ready (compilations, for example).
     """
 
     state: str

@@ -53,7 +53,7 @@ class Room:
 @dataclass(eq=False)
 class _Gpu:
     id: int
-    factor: float  # a step takes so many times longer
+    factor: float  # how many times longer a step takes
     waiting: deque[tuple[int, int]] = field(default_factory=deque)
     running: int = 0
     step: int = 0

@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One run. ``name``: its directory below the campaign's; ``config``: complete but for the output directory."""
+    """One run. ``name``: its directory below the campaign's; ``config``: complete except for the output directory."""
 
     name: str
     kind: Kind
@@ -106,7 +106,7 @@ def choose_scenarios(benchmark: Benchmark, names: Sequence[str]) -> list[Scenari
     allowed = benchmark.scenarios
     for name in names:
         if name not in allowed:
-            raise UserError(f"scenario {name!r} is none of the {benchmark} benchmark's: {', '.join(allowed)}")
+            raise UserError(f"scenario {name!r} is not one of the {benchmark} benchmark's: {', '.join(allowed)}")
     return [scenario for scenario in allowed if not names or scenario in names]
 
 

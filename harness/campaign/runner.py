@@ -112,7 +112,7 @@ class Campaign:
         if self.keep_going and kind is RunError:
             self.console.print(f"[bold red]{step.name} {how}[/]", highlight=False)
             return Outcome.NOT_VALID
-        raise kind(f"{step.name} {how}; the same command goes on from here ({output / names.SESSION_LOG})")
+        raise kind(f"{step.name} {how}; the same command continues from here ({output / names.SESSION_LOG})")
 
     def _call(self, command: list[str], lock: int) -> int:
         """Run a command to its end. It holds the campaign's lock, and ends when this process is killed."""
@@ -124,7 +124,7 @@ class Campaign:
             interrupt.taken()
             child.send_signal(signal.SIGTERM)
             child.wait()
-            raise RunError(f"interrupted; the same command goes on from here ({self.directory})") from None
+            raise RunError(f"interrupted; the same command continues from here ({self.directory})") from None
         finally:
             if child.poll() is None:
                 child.kill()

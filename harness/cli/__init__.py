@@ -39,7 +39,7 @@ USAGE = """Usage: mlperf-llama [--debug] COMMAND [OPTIONS]
 
 MLPerf Inference on Llama-3.1-8B-Instruct with CNN/DailyMail.
 
-Commands ('mlperf-llama COMMAND --help' tells more):
+Commands ('mlperf-llama COMMAND --help' explains each):
 {commands}
 
 Options:
@@ -136,5 +136,5 @@ def usage(error: Any, argv: list[str]) -> str:
     where = context.command_path if context else " ".join([NAME, *called])
     commands = getattr(context and context.command, "commands", None)
     if text == "Missing command." and commands:
-        return f"{where.removeprefix(f'{NAME} ')} needs a command: {', '.join(commands)} ({where} --help tells more)"
+        return f"{where.removeprefix(f'{NAME} ')} needs a command: {', '.join(commands)} ({where} --help explains them)"
     return f"{text} ({where} --help lists the {'commands' if commands else 'options'})"

@@ -55,7 +55,7 @@ def overhead(
     workers: Annotated[list[int], typer.Option("--workers", min=1, help="Numbers of workers.")] = [1, 8, 64],  # noqa: B006
     rates: Annotated[list[float], typer.Option("--rate", help="Server rates, q/s.")] = [500.0, 2000.0],  # noqa: B006
     offline_samples: Annotated[int, typer.Option(min=1, help="Samples of an Offline run.")] = 200_000,
-    seconds: Annotated[float, typer.Option(min=1, help="Least length of a Server run.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Minimum length of a Server run.")] = 20.0,
 ) -> None:
     """LoadGen, harness and the null engine: samples/s, added TTFT, CPU per sample, memory."""
     from harness import terminal

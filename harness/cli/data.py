@@ -45,7 +45,7 @@ def prepare(
     summary_column: Annotated[str, typer.Option(help="Column of the reference summaries")] = "highlights",
     count: Annotated[
         int | None,
-        typer.Option(min=1, help=f"Draw so many with seed 42 (edge benchmark: {EDGE.samples})"),
+        typer.Option(min=1, help=f"Draw this many with seed 42 (edge benchmark: {EDGE.samples})"),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -160,7 +160,7 @@ def histogram(values: list[int], *, bins: int = 16, width: int = 50) -> list[str
 
 def _refuse_existing(output: Path, overwrite: bool) -> None:
     if output.exists() and not overwrite:
-        raise UserError(f"{output} is there already; give another name or --overwrite")
+        raise UserError(f"{output} already exists; give another name or --overwrite")
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Setup:
     ] = None
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Worker processes (default: one a GPU)."),
+        typer.Option("--workers", min=1, help="Worker processes (default: one per GPU)."),
         Sets("workers.count"),
     ] = None
     cluster: Annotated[

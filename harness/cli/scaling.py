@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.rundir.scaling import ScalingRecord
 
 OutputOption = Annotated[Path, typer.Option("--output", help="New directory for the runs, scaling.json and report.md.")]
-SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="Least number of samples for each worker.")]
+SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="Minimum number of samples for each worker.")]
 
 
 @o.with_groups
@@ -54,7 +54,7 @@ def coordinated(
     scenario: o.ScenarioOption = None,
     target_qps: Annotated[float | None, typer.Option("--target-qps", help="target_qps of each LoadGen.")] = None,
     groups: Annotated[
-        int | None, typer.Option("--groups", min=1, help="LoadGens on this machine (default: one a GPU or worker).")
+        int | None, typer.Option("--groups", min=1, help="LoadGens on this machine (default: one per GPU or worker).")
     ] = None,
 ) -> None:
     """A LoadGen on each node (or GPU), started together and added up, against one worker of each kind alone."""

@@ -19,7 +19,9 @@ def tune(
     scenario: o.ScenarioOption = Scenario.SERVER,
     benchmark: o.BenchmarkOption = None,
     probe_seconds: Annotated[float, typer.Option(min=0.5, help="Seconds of a probe that are judged.")] = 20.0,
-    margin: Annotated[float, typer.Option(min=0, max=0.5, help="Fraction of the knee to stay below it.")] = 0.01,
+    margin: Annotated[
+        float, typer.Option(min=0, max=0.5, help="How far to stay below the knee, as a fraction of it.")
+    ] = 0.01,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -79,6 +81,6 @@ def parse_search(texts: list[str]) -> dict[str, list[Any]]:
         if not name.strip() or not parsed or not all(isinstance(v, bool | int | float | str) for v in parsed):
             raise UserError(f"--search {text!r}: expected name=value,value,...")
         if len(set(parsed)) != len(parsed):
-            raise UserError(f"--search {text!r}: a value is there twice")
+            raise UserError(f"--search {text!r}: a value is given twice")
         space[name.strip()] = parsed
     return space

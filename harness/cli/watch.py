@@ -31,7 +31,7 @@ def watch(
     try:
         progress.show(run_dir, is_alive=lambda: gone(run_dir) is None, console=console)
     except KeyboardInterrupt:
-        console.print("\nNot watching any more; the run goes on.")
+        console.print("\nNo longer watching; the run continues.")
         return
     why = gone(run_dir)
     if why is not None:

@@ -43,7 +43,7 @@ def connect(address: str, *, bind: str | None = None) -> str:
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             text = " ".join(str(error).split())[:300]
             raise EnvironmentFault(
-                f"no Ray cluster at {address!r}: {text} ('ray status' tells; the token of the cluster must be in "
+                f"no Ray cluster at {address!r}: {text} (check with 'ray status'; the token of the cluster must be in "
                 "RAY_AUTH_TOKEN or ~/.ray/auth_token)"
             ) from error
     return bind or str(ray.util.get_node_ip_address())
@@ -58,7 +58,7 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
     except OSError as error:
         raise EnvironmentFault(
-            f"no Ray cluster at {address!r}: {error.strerror or error}; 'ray status' on its head tells the address"
+            f"no Ray cluster at {address!r}: {error.strerror or error}; 'ray status' on its head shows the address"
         ) from error
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def node_probes(config: RunConfig) -> list[Callable[[], NodeSample | None]]:
-    """A probe for every living node but this one. A probe never waits: it returns the answer to the last question, or
+    """A probe for every other living node. A probe never waits: it returns the answer to the last question, or
     None while there is none."""
     connect(config.cluster.address, bind=config.cluster.bind)
     import ray

@@ -90,7 +90,7 @@ class WorkersConfig(Strict):
         None,
         ge=1,
         le=MAX_WORKERS,
-        description="Worker processes, each with an engine; none: one a GPU, or one without a GPU",
+        description="Worker processes, each with an engine; none: one per GPU, or one without a GPU",
         json_schema_extra=unit("workers"),
     )
     tensor_parallel: int = Field(
@@ -233,7 +233,7 @@ class ClusterConfig(Strict):
         60.0,
         gt=0,
         le=DAY_S,
-        description="The run ends if no worker gets a node for this long",
+        description="The run ends if no worker finds a node for this long",
         json_schema_extra=unit("s"),
     )
 
@@ -291,6 +291,6 @@ class RunConfig(Strict):
         return self.benchmark.model_name(self.scenario)
 
     def save(self, path: Path) -> None:
-        """Write the complete tree as YAML, but for ``overwrite``: given back, the file must not replace anything."""
+        """Write the complete tree as YAML, except ``overwrite``: given back, the file must not replace anything."""
         tree = self.model_dump(mode="json", exclude={"overwrite"})
         write_whole(path, sealed(yaml.safe_dump(tree, sort_keys=False)).encode())

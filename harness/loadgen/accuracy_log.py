@@ -124,10 +124,12 @@ def tokens_of(entry: Entry, path: Path) -> IntArray:
     if entry.token_count and len(raw) == 8 * entry.token_count:
         wide = np.frombuffer(raw, dtype="<i8")
         if wide.min() < 0 or wide.max() > np.iinfo(np.int32).max:
-            raise UserError(f"accuracy log {path}: sample {entry.qsl_idx}: 64-bit values that are no token ids")
+            raise UserError(f"accuracy log {path}: sample {entry.qsl_idx}: 64-bit values that are not token ids")
         return wide.astype(np.int32)
     if len(raw) % 4:
-        raise UserError(f"accuracy log {path}: sample {entry.qsl_idx}: {len(raw)} bytes are no list of int32 token ids")
+        raise UserError(
+            f"accuracy log {path}: sample {entry.qsl_idx}: {len(raw)} bytes are not a list of int32 token ids"
+        )
     return np.frombuffer(raw, dtype="<i4").astype(np.int32, copy=False)
 
 

@@ -154,7 +154,7 @@ NAMES = frozenset(key.name for key in KEYS)
 def in_effect(conf: Conf, *, model: str, scenario: str) -> Iterator[tuple[Key, Assignment, int | float | bool]]:
     """What ``conf`` sets for this model and scenario: the key, the line that counts and the value.
 
-    Settings of other scenarios that LoadGen would fill too (Server's while Offline runs, say) are left out.
+    Settings of other scenarios that LoadGen would fill too (Server's while Offline runs, for instance) are left out.
     """
     if conf.errors:
         return

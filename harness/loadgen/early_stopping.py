@@ -56,7 +56,7 @@ def allowed_over_limit(queries: int, percentile: float = 0.99) -> int:
 
 @cache
 def min_queries(over: int, percentile: float = 0.99) -> int:
-    """Fewest queries in all of which ``over`` may be over the limit (459 for 0, 662 for 1 at the 99th percentile)."""
+    """Fewest queries of which ``over`` may be over the limit (459 for 0, 662 for 1 at the 99th percentile)."""
     _check(percentile)
     if over < 0:
         raise ValueError("over must not be negative")

@@ -90,7 +90,7 @@ class DetailLog:
 
     @property
     def sample_count(self) -> int | None:
-        """Samples that a performance run judged: queries times samples a query (1 but in Offline)."""
+        """Samples that a performance run judged: queries times samples per query (1 except in Offline)."""
         queries, each = self.integer("result_query_count"), self.integer("generated_samples_per_query")
         return None if queries is None or each is None else queries * each
 

@@ -20,7 +20,7 @@ class GpuProbe:
     def __init__(self) -> None:
         self._handles: dict[int, Any] = {}
         self._missing: set[tuple[int, str]] = set()
-        self._open = contextlib.ExitStack()  # NVML stays started: the handles are good for so long
+        self._open = contextlib.ExitStack()  # NVML stays started: the handles are valid only while it is
         with contextlib.suppress(Unavailable, EnvironmentFault, pynvml.NVMLError, OSError):
             library = self._open.enter_context(nvml())
             for number, gpu in enumerate(read_variable(library)):

@@ -123,7 +123,7 @@ class Monitor:
             self._sample(writer)
             writer.close()
         except OSError as error:
-            log.warning("metrics are not recorded any more: %s", error)
+            log.warning("metrics are no longer recorded: %s", error)
 
     def _sample(self, writer: MetricsWriter) -> None:
         for probe in self._probes:

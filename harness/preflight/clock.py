@@ -79,7 +79,7 @@ class Clock(Check):
             return combine(findings, f"synchronisation unknown here{f', source {source}' if source else ''}")
         if not state.synchronised:
             many = context.config.cluster.address != "local"
-            advice = "start chrony or systemd-timesyncd" + ("" if many else "; one machine alone can run without")
+            advice = "start chrony or systemd-timesyncd" + ("" if many else "; a single machine can do without")
             findings.append(warn("the clock is not synchronised", advice))
         elif abs(state.offset_s) > 0.1:
             findings.append(

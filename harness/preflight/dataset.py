@@ -91,11 +91,11 @@ class DatasetPrompts(Check):
         try:
             articles = data.articles(rows)
         except HarnessError as error:
-            return warn(f"the articles cannot be read: {error}", "the prompts stay unchecked", blocks_submission=True)
+            return warn(f"the articles cannot be read: {error}", "the prompts remain unchecked", blocks_submission=True)
         if not any(articles):
             return warn(
                 "the file has token ids but no articles, so the prompts cannot be checked",
-                "synthetic data serves for speed only",
+                "synthetic data is good for speed only",
                 blocks_submission=True,
             )
         return compare_prompts(data, tokenizer, dict(zip(rows, articles, strict=True)))

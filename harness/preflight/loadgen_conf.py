@@ -270,7 +270,7 @@ class TargetRate(Check):
             if qps > limit and context.config.cluster.address == "local":
                 return warn(
                     f"{plan}; more than {limit:g} is beyond every published result for {gpus or 'no'} GPU",
-                    "check the unit: samples a second, not tokens",
+                    "check the unit: samples per second, not tokens",
                 )
         if seconds > 4 * 3600:
             return warn(f"{plan}: over four hours", "check the rate, or choose a smoke profile")

@@ -102,5 +102,5 @@ def _broken(error: Exception, check: Check) -> Finding:
         of_input = of_input and error.errno not in (errno.EMFILE, errno.ENFILE)
     else:
         found = f"cannot be checked: {type(error).__name__}: {text}"
-        advice = "this may be a mistake in the check: please report it; --skip-preflight runs without"
+        advice = "this may be a mistake in the check: please report it; --skip-preflight runs without the checks"
     return replace(fail(found, advice), check=check.name, of_input=of_input)

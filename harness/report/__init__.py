@@ -58,7 +58,7 @@ def write_report(run_dirs: Sequence[Path], output: Path | None = None) -> tuple[
     twin = page.with_suffix(".md")
     for path in (page, twin):
         if path.exists() and not _is_ours(path):
-            raise UserError(f"{path} is there already and is no report of this tool: choose another --output")
+            raise UserError(f"{path} already exists and is not a report of this tool: choose another --output")
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(html.render(document, mark=MARK), encoding="utf-8")
     twin.write_text(f"{markdown.render(document)}\n{MARK}\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What MLCommons sets anew for each round: seeds, limits, counts, targets. One file a round, one round in force.
+"""What MLCommons sets anew for each round: seeds, limits, counts, targets. One file per round, one round in force.
 
 To move to the next round: copy the newest file, change its numbers, and name it here.
 """

@@ -39,7 +39,7 @@ def held(config: RunConfig) -> Iterator[Claim]:
     """Hold ``config.output`` for a block as it is, made if it is not there. Raises ``UserError``."""
     run_dir = Path(config.output)
     if run_dir.exists() and not run_dir.is_dir():
-        raise UserError(f"output {run_dir} is a file, a directory is wanted: choose another --output")
+        raise UserError(f"output {run_dir} is a file, but must be a directory: choose another --output")
     with contextlib.ExitStack() as stack:
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
@@ -81,8 +81,8 @@ def _check_replaceable(run_dir: Path, there: set[str], config: RunConfig) -> Non
     strange = list(ours.foreign(run_dir))
     if strange and {path.relative_to(run_dir).parts[0] for path in strange} >= there - {names.LOCK}:
         raise UserError(
-            f"output directory {run_dir} holds something that is no run of ours ({strange[0].name}), so it is left "
-            "alone: choose another --output"
+            f"output directory {run_dir} holds something that is not one of our runs ({strange[0].name}), so it is "
+            "left alone: choose another --output"
         )
     if strange:
         raise UserError(

@@ -83,7 +83,7 @@ def read_events(path: Path) -> Events | None:
             np.asarray(columns[name])[done].astype(np.int64) for name in COUNTS
         )
     except KeyError as error:
-        raise damaged(path, f"it has no column {error}; it is not of this program") from error
+        raise damaged(path, f"it has no column {error}; it was not written by this program") from error
     except (TypeError, ValueError) as error:
         raise damaged(path, error) from error
     return Events(

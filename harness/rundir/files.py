@@ -65,7 +65,7 @@ def damaged(path: Path, why: BaseException | str) -> UserError:
 def _yaml(content: bytes) -> Any:
     tree = yaml.safe_load(content.decode())
     if isinstance(tree, dict) and not all(isinstance(key, str) for key in tree):
-        raise ValueError("a key is no text")
+        raise ValueError("a key is not text")
     return tree
 
 

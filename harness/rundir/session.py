@@ -23,7 +23,7 @@ class Samples(msgspec.Struct, kw_only=True):
 
 
 class Tokens(msgspec.Struct, kw_only=True):
-    """Tokens a sample, and in all."""
+    """Tokens per sample, and in total."""
 
     input_mean: float | None = None
     input_max: int | None = None

@@ -120,7 +120,7 @@ def _until_ended(handles: Sequence[Handle]) -> None:
             state = handle.call("state")
             if state.ended is not None:
                 if state.ended:
-                    raise RunError(f"{handle.name}: {state.error}; what the others did counts for nothing")
+                    raise RunError(f"{handle.name}: {state.error}; the results of the others do not count")
                 running.remove(handle)
 
 

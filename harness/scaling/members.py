@@ -54,7 +54,7 @@ class _Here(Handle):
 
 
 class LocalPlace(Place):
-    """A share of this machine: some of its GPUs, or so many workers on its CPUs."""
+    """A share of this machine: some of its GPUs, or a number of workers on its CPUs."""
 
     def __init__(self, name: str, *, gpus: list[str], workers: int) -> None:
         self.name = name
@@ -77,7 +77,7 @@ def local_places(config: RunConfig, *, groups: int | None) -> list[Place]:
     count = groups or total
     if total % count or (gpus and total * size > len(gpus)):
         raise EnvironmentFault(
-            f"{total} worker(s) on {len(gpus)} GPU(s) cannot be shared by {count} LoadGens: choose another --groups"
+            f"{total} worker(s) on {len(gpus)} GPU(s) cannot be shared among {count} LoadGens: choose another --groups"
         )
     each = total // count
     return [
@@ -106,7 +106,7 @@ class _Remote(Handle):
 
 
 class RayPlace(Place):
-    """A node of the cluster: all of its GPUs, or so many workers as its resources hold."""
+    """A node of the cluster: all of its GPUs, or as many workers as its resources hold."""
 
     def __init__(self, name: str, *, node: dict[str, Any], kind: str, workers: int) -> None:
         self.name = name
@@ -142,7 +142,7 @@ def cluster_places(config: RunConfig) -> list[Place]:
     if config.workers.count:
         share, rest = divmod(config.workers.count, len(nodes))
         if rest or not share:
-            raise EnvironmentFault(f"{config.workers.count} workers cannot be shared by {len(nodes)} nodes")
+            raise EnvironmentFault(f"{config.workers.count} workers cannot be shared among {len(nodes)} nodes")
     return [
         RayPlace(names[n["NodeID"]], node=n, kind=kind_of_node(n), workers=share or fits(n["Resources"], need))
         for n in nodes

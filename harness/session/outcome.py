@@ -161,7 +161,7 @@ def _tokens(hub: Hub) -> Tokens | None:
 
 
 def write_events(path: Path, hub: Hub) -> None:
-    """A row a sample; times in ns since the test's first issue, ``first_token_ns`` null where none was reported."""
+    """One row per sample; times in ns since the test's first issue, ``first_token_ns`` null where none was reported."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

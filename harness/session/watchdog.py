@@ -1,4 +1,4 @@
-"""The run's own watchdog: LoadGen would wait for ever for a sample that nobody works on any more."""
+"""The run's own watchdog: LoadGen would wait forever for a sample that nobody works on any longer."""
 
 from __future__ import annotations
 

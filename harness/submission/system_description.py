@@ -20,7 +20,7 @@ BLANK = "FILL IN"
 REHEARSAL = "REHEARSAL, NOT A SUBMISSION"
 GIVEN = ("division", "submitter", "system_type")  # follow from the command line and the runs
 ASKED = {  # fields that no program can know, with the question for a person
-    "system_name": "the system's name as it shall be published",
+    "system_name": "the system's name as it is to be published",
     "status": "available, preview or rdi",
     "cooling": "air-cooled, liquid-cooled, ...",
     "host_networking_topology": "how the nodes are connected; N/A for one node",
@@ -37,7 +37,7 @@ HEADER = """\
 def draft(*, hardware: dict[str, Any], engine: Engine, nodes: int, accelerators: int | None) -> dict[str, str]:
     """Return the fields of a description, blanks included. ``hardware``: what ``inventory.system.collect`` gives.
 
-    ``accelerators``: GPUs a node that worked; None: all that are there.
+    ``accelerators``: GPUs per node that worked; None: all that are there.
     """
     fields = dict.fromkeys(SYSTEM_FIELDS, "")
     fields |= {name: f"{BLANK}: {question}" for name, question in ASKED.items()}
@@ -100,7 +100,7 @@ def _accelerator(gpu: dict[str, Any], count: int | None) -> dict[str, str]:
         "accelerator_frequency": f"{first['max_sm_clock_mhz']} MHz" if first.get("max_sm_clock_mhz") else "",
     }
     if power := first.get("power_limit_w"):
-        fields["hw_notes"] = f"Power limit {power:.0f} W an accelerator"
+        fields["hw_notes"] = f"Power limit {power:.0f} W per accelerator"
     if None not in ecc:
         state = "ECC on" if ecc == {True} else "ECC off"
         fields["hw_notes"] = "; ".join(note for note in (fields.get("hw_notes"), state) if note)

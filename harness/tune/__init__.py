@@ -10,7 +10,7 @@ it was. Rates are samples/s; fields that do not apply are null.
 - ``ceiling_qps``: the rate above which queueing alone would break the TTFT limit in a full-length run
 - ``probes``: one mapping each (:class:`harness.tune.verdict.Probe`): ``target_qps`` asked, ``achieved_qps`` issued,
   ``samples_per_second`` completed, ``queries``, ``ttft_p50_ms`` .. ``tpot_p99_ms``, ``ttft_over``, ``tpot_over``,
-  ``allowed`` (over-limit queries that early stopping allows in so many), ``allowed_share`` (in a full-length run),
+  ``allowed`` (over-limit queries that early stopping allows among these), ``allowed_share`` (in a full-length run),
   ``early_stopping_met`` (at the probe's own length), ``headroom_ttft``, ``headroom_tpot`` (limit / latency of a long
   run; 1 is the knee) with ``error_ttft``, ``error_tpot``, ``tpot_room``, ``tpot_spread``, ``independent``
   (:func:`harness.tune.verdict.tail_headroom`), ``backlog_growth`` (requests/s), ``valid``, ``reason``,

@@ -30,7 +30,7 @@ def execute(config: RunConfig, options: Options, *, console: Console) -> int:
         directory = claim.path
         if not config.overwrite and (directory / names.TUNE).is_file():
             resume(config, options, directory)
-            console.print(f"going on with the search in {directory}", highlight=False)
+            console.print(f"continuing the search in {directory}", highlight=False)
         else:
             prepare_directory(config)
             config.save(directory / names.CONFIG)
@@ -80,7 +80,7 @@ def supervise(claim: Claim, console: Console) -> int:
             while tuner.poll() is None and not stop.wait(POLL_S):
                 show.new(_read(directory))
             code = stop.wait_for(
-                tuner, interrupted=f"interrupted; the same command goes on from what is in {directory}"
+                tuner, interrupted=f"interrupted; the same command continues from what is in {directory}"
             )
             show.new(_read(directory))
         finally:

@@ -35,7 +35,7 @@ def choose(config: RunConfig, state: State, start: Start) -> None:
     """
     options = state.options
     for combination in grid(options.search):
-        with_settings(config, combination)  # an unknown key is told before the first engine is loaded
+        with_settings(config, combination)  # an unknown key is reported before the first engine is loaded
 
     def evaluate(settings: Settings) -> float:
         trial = _trial(config, state, settings, start)

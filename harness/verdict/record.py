@@ -93,7 +93,7 @@ def tokens_agree(run: Evidence) -> Iterator[str]:
     """The tokens that LoadGen counted are those that the workers gave back."""
     counted, given = run.detail.token_count, run.ran.tokens.output_total if run.ran.tokens else None
     if run.mode is Mode.PERFORMANCE and counted is not None and given and abs(counted - given) > 1e-4 * given:
-        yield f"LoadGen counted about {counted:,.0f} tokens, the workers gave back {given:,}"
+        yield f"LoadGen counted about {counted:,.0f} tokens, the workers returned {given:,}"
 
 
 @RECORD.rule("record.completions", source=TEST06, breaks=EVERYTHING)
@@ -108,7 +108,7 @@ def completions_proper(run: Evidence) -> Iterator[str]:
             yield f"{violations[name]} completions have {what}"
 
 
-@RECORD.rule("record.prefix-caching", source=f"{RULES}: every query is computed entirely", breaks=EVERYTHING)
+@RECORD.rule("record.prefix-caching", source=f"{RULES}: every query must be computed in full", breaks=EVERYTHING)
 def no_prefix_caching(run: Evidence) -> Iterator[str]:
     if run.ran.engine is not None and run.ran.engine.prefix_caching:
         yield "prefix caching was on: the rules forbid reuse across queries"

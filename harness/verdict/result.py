@@ -1,7 +1,7 @@
 """result.json: one run in one file, built from nothing but the files that the run saved.
 
-A pure function of the run directory, so that it can be built again at any time (after scoring, say) and checked by
-anybody.
+A pure function of the run directory, so that it can be built again at any time (after scoring, for example) and checked
+by anybody.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Engine(ABC):
             self.poll(1.0)
 
     def live_facts(self) -> dict[str, Any]:
-        """What changed since ``load`` and belongs in the result (compilations after warm-up, say)."""
+        """What changed since ``load`` and belongs in the result (such as compilations after warm-up)."""
         return {}
 
     def close(self) -> None:  # noqa: B027  most engines have nothing to release

@@ -74,13 +74,13 @@ class EngineFacts:
         """
         if settings.tensor_parallel > 1 and self.uses_gpu and not self.several_gpus:
             raise UserError(
-                f"engine {settings.name!r} uses one device a worker: set workers.tensor_parallel=1, or take engine vllm"
+                f"engine {settings.name!r} uses one device per worker: set workers.tensor_parallel=1 or use vllm"
             )
         parse(self.arguments, settings)
         return {}
 
     def workers(self, args: dict[str, Any]) -> int | None:
-        """How many workers the arguments ask for; None: one a GPU, or one without a GPU."""
+        """How many workers the arguments ask for; None: one per GPU, or one without a GPU."""
         return None
 
     def servers(self, settings: EngineSettings) -> list[str]:
@@ -100,7 +100,7 @@ class EngineFacts:
         return []
 
     def unfit(self, *, gpus: int) -> tuple[str, str] | None:
-        """Why the build installed here cannot run on a machine with so many GPUs, and what to do; None: it can."""
+        """Why the build installed here cannot run on a machine with this many GPUs, and what to do; None: it can."""
         return None
 
 

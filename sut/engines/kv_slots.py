@@ -34,7 +34,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         self._used = 0
 
     def insert(self, *, row: int, prefilled: Cache, room: int) -> None:
-        """Copy a prefilled one-request cache into ``row`` and see to ``room`` positions in all."""
+        """Copy a prefilled one-request cache into ``row`` and make room for ``room`` positions in total."""
         pairs = [(layer.keys[0], layer.values[0]) for layer in prefilled.layers]
         if not self.keys:
             self.keys = [k.new_zeros(self.rows, k.shape[0], 0, k.shape[2]) for k, _ in pairs]

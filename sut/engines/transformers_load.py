@@ -81,7 +81,7 @@ def load_model(
     if missing := sorted(info["missing_keys"]):
         raise UserError(
             f"model {path}: the weight files lack {len(missing)} tensors of {type(model).__name__} "
-            f"(first: {missing[0]}): fetch the model again, complete"
+            f"(first: {missing[0]}): download the complete model again"
         )
     try:
         model = model.to(device).eval()
@@ -99,7 +99,9 @@ def _check_folder(path: str) -> None:
     if not (folder / "config.json").is_file():
         raise UserError(f"model {path}: there is no config.json in the folder: give the folder of a Hugging Face model")
     if not any(next(folder.glob(pattern), None) for pattern in WEIGHTS):
-        raise UserError(f"model {path}: there are no weights (*.safetensors) in the folder: fetch the model complete")
+        raise UserError(
+            f"model {path}: there are no weights (*.safetensors) in the folder: download the complete model"
+        )
 
 
 def _check_causal(path: str, config: Any) -> None:

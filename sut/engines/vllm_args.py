@@ -98,7 +98,7 @@ def split(settings: EngineSettings, *, look_at_model: bool = True) -> Plan:
         check_model(args["model"], dummy=args.get("load_format") == "dummy")
     plan.vllm = args
     if plan.ignore_eos:
-        plan.not_submittable.append("ignore_eos: answers go on past the end-of-sequence token")
+        plan.not_submittable.append("ignore_eos: answers continue past the end-of-sequence token")
     if args.get("load_format") == "dummy":
         plan.not_submittable.append("load_format dummy: random weights")
     if args.get("speculative_config"):
@@ -195,7 +195,7 @@ def check_model(model: str, *, dummy: bool) -> None:
 
 
 def checkpoint_quantization(model: str) -> str | None:
-    """Return the quantisation that a checkpoint's folder states (``compressed-tensors``, say), if any."""
+    """Return the quantisation that a checkpoint's folder states (such as ``compressed-tensors``), if any."""
     path = Path(model) / "config.json"
     if not path.is_file():
         return None

@@ -123,7 +123,7 @@ def explain(error: BaseException, *, version: str, log_start: int | None) -> Har
         cause = root_cause(log_start) or f"{cause} (the reason is in the worker's log)"
     if MEMORY.search(cause):
         return EnvironmentFault(
-            f"vLLM {version} did not start for want of memory: {cause}; free the device, or lower "
+            f"vLLM {version} did not start for lack of memory: {cause}; free the device, or lower "
             "engine.args.gpu_memory_utilization, max_num_batched_tokens or max_num_seqs"
         )
     if DEVICE.search(cause):

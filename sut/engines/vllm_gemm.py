@@ -1,7 +1,7 @@
 """FP8 matrix products through ``torch._scaled_mm`` (cuBLASLt) instead of vLLM's CUTLASS kernels.
 
 The same arithmetic (FP8 operands, fast accumulation, a scale for each token and each output channel), another library.
-vLLM chooses CUTLASS for every FP8 layer on Hopper and offers ``torch._scaled_mm`` only for one scale a tensor, or
+vLLM chooses CUTLASS for every FP8 layer on Hopper and offers ``torch._scaled_mm`` only for one scale per tensor, or
 without fusing the scales. ``engine.args.fp8_gemm=torch`` puts this one in front; docs/performance.md has what it gains.
 
 The choice travels in ``additional_config``, because vLLM hashes that into the names of its compiled graphs: a graph

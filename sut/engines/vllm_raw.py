@@ -13,7 +13,7 @@ def generate(
 ) -> tuple[float, int]:
     """Return seconds and generated tokens of ``LLM.generate`` on ``prompts``, after ``warm_up``.
 
-    ``batch``: so many prompts at a time, one batch after the other; None: all at once.
+    ``batch``: this many prompts at a time, one batch after the other; None: all at once.
     """
     from vllm import LLM, SamplingParams
     from vllm.platforms import current_platform

@@ -311,9 +311,9 @@ def test_a_directory_that_is_not_empty(tmp_path: Path, data: Path) -> None:
     (output / "thesis.tex").write_text("years of work")
     run = (*NULL, "--dataset", data)
     refused(tmp_path, *run, words=(str(output), "not empty", "--overwrite"))
-    refused(tmp_path, *run, "--overwrite", words=(str(output), "no run of ours", "choose another"))
+    refused(tmp_path, *run, "--overwrite", words=(str(output), "not one of our runs", "choose another"))
     (output / "config.yaml").write_text("logging: verbose\n")  # a common name makes no run
-    refused(tmp_path, *run, "--overwrite", words=(str(output), "no run of ours", "choose another"))
+    refused(tmp_path, *run, "--overwrite", words=(str(output), "not one of our runs", "choose another"))
 
 
 def test_only_a_run_is_overwritten_and_only_when_asked(tmp_path: Path, data: Path) -> None:

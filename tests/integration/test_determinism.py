@@ -114,7 +114,7 @@ def test_the_demo_model_in_offline_and_server(tmp_path: Path) -> None:
     try:
         model, data = demo.demo_model(), demo.demo_dataset()
     except EnvironmentFault as error:
-        pytest.skip(f"the demo model cannot be had here: {error}")
+        pytest.skip(f"the demo model is not available here: {error}")
     few = ("--set", "dataset.limit=4")
     offline = accuracy_run(tmp_path / "offline", model, data, *few, new_tokens=16)
     again = accuracy_run(tmp_path / "again", model, data, *few, new_tokens=16)

@@ -108,7 +108,7 @@ def test_damaged_or_foreign_parquet(tmp_path: Path) -> None:
     pq.write_table(pa.table({"document": [1], "summary": ["b"]}), path)
     assert "no column input; its columns are document, summary" in refused(path)
     pq.write_table(pa.table({"input": ["a"], "tok_input": [[2**40]], "output": ["b"]}), path)
-    assert "tok_input holds what is no token id" in refused(path)
+    assert "tok_input holds values that are not token ids" in refused(path)
 
 
 @pytest.mark.parametrize("large", [False, True])

@@ -38,7 +38,7 @@ def no_errors(logs: Logs) -> Iterator[str]:
     for text, count in counted.most_common(5):
         yield f"LoadGen error{f' ({count} times)' if count > 1 else ''}: {' '.join(text.split())}"
     if len(counted) > 5 or logs.detail.error_count > len(logs.detail.errors):
-        yield f"LoadGen counted {logs.detail.error_count} errors in all: see {DETAIL}"
+        yield f"LoadGen counted {logs.detail.error_count} errors in total: see {DETAIL}"
 
 
 @BOOK.rule("log.mode", source=f"{RULES}, LoadGen Operation: performance and accuracy are separate runs")
@@ -76,6 +76,6 @@ def summary(logs: Logs) -> Iterator[str]:
     elif found != counted:
         yield f"LoadGen's logs are not of one run: the summary counts {found} errors, the detail log has {counted}"
     if logs.detail.text("effective_test_mode") == "PerformanceOnly" and logs.summary.validity is None:
-        yield f"LoadGen's {SUMMARY} holds no verdict: it is no performance run's"
+        yield f"LoadGen's {SUMMARY} holds no verdict: it is not that of a performance run"
     for line in disagreements(logs.detail, logs.summary)[:3]:
         yield f"LoadGen's logs are not of one run: {line}"

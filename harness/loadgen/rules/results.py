@@ -90,7 +90,7 @@ def whole_rounds(logs: Logs) -> Iterator[str]:
     if issued is not None and issued < wanted:
         yield f"{issued} samples were issued; the benchmark has {wanted}"
     elif issued is not None and issued % wanted and logs.ran != "SingleStream":
-        yield f"{issued} samples were issued, which is no multiple of the data set's {wanted}"
+        yield f"{issued} samples were issued, which is not a multiple of the data set's {wanted}"
 
 
 @BOOK.rule(

@@ -104,7 +104,7 @@ def _ranking(run: RunData, found: Standing, rows: list[Published], *, caption: s
         caption=caption,
         rows=[cells for _, cells in ranked],
         numeric=frozenset({2, 4}),
-        columns=["result", "accelerator", "count", "samples/s per accelerator", "tokens/s in all", "software"],
+        columns=["result", "accelerator", "count", "samples/s per accelerator", "tokens/s in total", "software"],
     )
 
 

@@ -57,7 +57,7 @@ def check_submission(root: Path, *, backup: Path | None = None) -> list[Finding]
     is no directory.
     """
     if not root.is_dir():
-        raise UserError(f"{root} is no directory: give the root that holds closed/ or open/")
+        raise UserError(f"{root} is not a directory: give the root that holds closed/ or open/")
     tree = Tree(root.resolve(), backup.resolve() if backup else None)
     findings = list(_of_tree(tree))
     order = list(Severity)

@@ -56,7 +56,7 @@ def nothing_was_retrained(scenario: ScenarioDirectory) -> Iterator[Problem]:
 def readme_is_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
     path = scenario.path / "README.md"
     if not path.is_file():
-        yield path, "is missing: it tells how to repeat the run"
+        yield path, "is missing: it says how to repeat the run"
     elif not path.read_text(encoding="utf-8", errors="replace").strip():
         yield path, "is empty"
 

@@ -130,7 +130,7 @@ def test_nothing_follows_a_failed_smoke_run(stage: Stage) -> None:
 @pytest.mark.parametrize(("code", "kind"), [(2, UserError), (3, EnvironmentFault), (4, RunError), (139, RunError)])
 def test_what_a_run_ends_with_ends_the_campaign(code: int, kind: type[Exception], stage: Stage) -> None:
     stage.behave(server_accuracy=f"exit {code}")
-    with pytest.raises(kind, match=rf"server/accuracy ended with {code}, .* the same command goes on from here"):
+    with pytest.raises(kind, match=rf"server/accuracy ended with {code}, .* the same command continues from here"):
         stage.run()
     assert stage.starts() == ["smoke/server", "offline/accuracy", "server/accuracy"]
     stage.behave()
@@ -206,7 +206,7 @@ def test_an_interrupted_campaign_ends_its_run(stage: Stage) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert not is_alive(run)
-    assert "interrupted; the same command goes on from here" in errors
+    assert "interrupted; the same command continues from here" in errors
 
 
 def test_tables_tell_what_will_run_and_what_came_out(stage: Stage) -> None:

@@ -49,7 +49,7 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(inputs: Path, tmp_path: P
 
 def test_an_unknown_scenario_is_named(inputs: Path, tmp_path: Path) -> None:
     options = ("--output", tmp_path / "x", "--profile", inputs / "profile.yaml", "--scenarios", "singlestream")
-    assert "'singlestream' is none of the datacenter benchmark's" in call("datacenter", *options, code=2)
+    assert "'singlestream' is not one of the datacenter benchmark's" in call("datacenter", *options, code=2)
 
 
 def test_a_rate_is_asked_for(inputs: Path, tmp_path: Path) -> None:

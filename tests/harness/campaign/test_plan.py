@@ -119,5 +119,5 @@ def test_a_directory_without_user_conf_is_a_mistake(tmp_path: Path) -> None:
 def test_scenarios_are_the_benchmark_s(tmp_path: Path) -> None:
     assert choose_scenarios(Benchmark.DATACENTER, []) == DATACENTER
     assert choose_scenarios(Benchmark.DATACENTER, ["server", "offline"]) == [Scenario.OFFLINE, Scenario.SERVER]
-    with pytest.raises(UserError, match="'singlestream' is none of the datacenter benchmark's"):
+    with pytest.raises(UserError, match="'singlestream' is not one of the datacenter benchmark's"):
         choose_scenarios(Benchmark.DATACENTER, ["singlestream"])

@@ -169,7 +169,7 @@ def test_a_group_of_commands_by_itself_names_them(
 ) -> None:
     code, out, err = call(monkeypatch, capsys, name)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
-    assert f"{name} needs a command: {', '.join(GROUPS[name])} (mlperf-llama {name} --help tells more)" in err
+    assert f"{name} needs a command: {', '.join(GROUPS[name])} (mlperf-llama {name} --help explains them)" in err
 
 
 @pytest.mark.parametrize("argv", [*([n] for n in AVAILABLE), *([n, sub] for n in GROUPS for sub in GROUPS[n])], ids=str)

@@ -42,7 +42,7 @@ def test_report_of_several_to_a_file(tmp_path: Path) -> None:
 def test_report_replaces_its_own_files_only(tmp_path: Path, foreign: str) -> None:
     run_dir = write_run(tmp_path / "run", samples=300)
     (tmp_path / foreign).write_text("# my thesis\n")
-    with pytest.raises(UserError, match=rf"{foreign} is there already and is no report of this tool"):
+    with pytest.raises(UserError, match=rf"{foreign} already exists and is not a report of this tool"):
         dispatch(["report", str(run_dir), "--output", str(tmp_path / "x.html")])
     assert (tmp_path / foreign).read_text() == "# my thesis\n"
     assert [p.name for p in tmp_path.glob("x.*")] == [foreign]

@@ -60,7 +60,7 @@ def test_64_bit_ids_are_recognised_by_their_count(log: Path, tmp_path: Path) -> 
     wide = read_accuracy_log(write(tmp_path / "wide.json", json.dumps(entries)))
     assert [ids.tolist() for ids in wide.tokens] == [tokens_of(i) for i in wide.qsl_idx.tolist()]
     entries[3]["data"] = "FF" * (len(entries[3]["data"]) // 2)
-    with pytest.raises(UserError, match="64-bit values that are no token ids"):
+    with pytest.raises(UserError, match="64-bit values that are not token ids"):
         read_accuracy_log(write(tmp_path / "bad.json", json.dumps(entries)))
 
 
@@ -103,7 +103,7 @@ def test_the_truncation_tools_output_is_told_apart(log: Path, tmp_path: Path) ->
         ('[\n{ "qsl_idx" : 1 }\n]\n', "is not LoadGen's: line 2"),
         ('{"results": []}', "is not LoadGen's"),
         ('[\n{ "seq_id" : 0, "qsl_idx" : 1, "data" : "XY" }\n]\n', "sample 1: data is not hexadecimal"),
-        ('[\n{ "seq_id" : 0, "qsl_idx" : 1, "data" : "0102" }\n]\n', "sample 1: 2 bytes are no list of int32"),
+        ('[\n{ "seq_id" : 0, "qsl_idx" : 1, "data" : "0102" }\n]\n', "sample 1: 2 bytes are not a list of int32"),
         ("[\n]\n[\n]\n", "follows the end of the list"),
     ],
 )

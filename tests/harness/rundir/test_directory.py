@@ -104,7 +104,7 @@ def test_nothing_of_the_lock_is_left_behind(tmp_path: Path) -> None:
     assert list((tmp_path / "run").iterdir()) == []
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match="no run of ours"), claimed(asked(tmp_path / "mine")):
+    with pytest.raises(UserError, match="not one of our runs"), claimed(asked(tmp_path / "mine")):
         pass
     assert contents(tmp_path / "mine") == {"thesis.tex": b"years of work"}
 
@@ -170,7 +170,7 @@ def test_a_configuration_written_by_hand_is_not_replaced(tmp_path: Path, overwri
     asked(tmp_path).save(path)
     path.write_text(path.read_text().replace("offline", "server") + "# edited\n")
     edited = path.read_text()
-    with pytest.raises(UserError, match=r"somebody changed|no run of ours"), claimed(asked(tmp_path)):
+    with pytest.raises(UserError, match=r"somebody changed|not one of our runs"), claimed(asked(tmp_path)):
         pass
     assert path.read_text() == edited
 

@@ -36,7 +36,7 @@ cooling: air-cooled
 framework: vllm 0.26.0
 operating_system: Example Linux 12 (Linux 6.8)
 other_software_stack: driver 570.86, CUDA 12.8, torch 2.11.0, cublas 10.2.0.163
-hw_notes: Power limit 700 W an accelerator; ECC on
+hw_notes: Power limit 700 W per accelerator; ECC on
 sw_notes: mlperf-llama
 """
 

@@ -66,7 +66,7 @@ def test_what_the_machine_tells_is_filled_in() -> None:
     assert fields["accelerator_memory_capacity"] == "80 GiB"
     assert fields["framework"] == "vllm 0.26.0"
     assert fields["other_software_stack"] == "driver 570.86, CUDA 12.8, python 3.12.3, torch 2.11.0"
-    assert fields["hw_notes"] == "Power limit 700 W an accelerator; ECC on"
+    assert fields["hw_notes"] == "Power limit 700 W per accelerator; ECC on"
     assert fields["number_of_nodes"] == "1" and fields["host_networking_topology"] == "N/A"
 
 

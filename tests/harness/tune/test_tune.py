@@ -112,7 +112,7 @@ def test_a_search_goes_on_where_it_was_and_repeats_no_probe(tmp_path: Path, data
     _, errors = first.communicate(timeout=60)
     stopped = json.loads((out / "tune.json").read_text())
     assert first.returncode == 4
-    assert "goes on" in errors
+    assert "continues from what is in" in errors
     assert children_of(out) == []
     assert stopped["state"] == "searching"
     done, found = tune(out, dataset, *args)

@@ -174,7 +174,7 @@ INVALID: dict[str, tuple[Kind, Trap, str]] = {
     "samples lost": (SERVER, session(samples__lost=2), "2 samples were lost"),
     "fewer completed": (SERVER, session(samples__completed=13367), "13367 of 13368"),
     "LoadGen judged fewer": (SERVER, log(result_query_count=13367), "LoadGen judged 13367 samples"),
-    "tokens miscounted": (OFFLINE, session(tokens__output_total=1_000_000), "the workers gave back 1,000,000"),
+    "tokens miscounted": (OFFLINE, session(tokens__output_total=1_000_000), "the workers returned 1,000,000"),
     "tokens miscounted in Server": (SERVER, session(tokens__output_total=1_000_000), "LoadGen counted about"),
     "nothing issued": (SERVER, session(samples__issued=0), "no sample was issued"),
     "first token differs": (SERVER, session(violations={"first_token_mismatch": 1}), "first token check"),
@@ -244,7 +244,7 @@ SMALLER: dict[str, tuple[Kind, Trap, str]] = {
     "no whole rounds": (
         OFFLINE,
         both(log(generated_samples_per_query=20000), issued(20000)),
-        "no multiple of the data set's 13368",
+        "not a multiple of the data set's 13368",
     ),
     "dummy weights": (SERVER, session(engine__not_submittable=["the weights are dummies"]), "the weights are dummies"),
     "engine unknown": (SERVER, session(engine=None), "the engine was not recorded"),

@@ -24,7 +24,7 @@ def folder() -> str:
     try:
         return str(demo_model())
     except EnvironmentFault as error:
-        pytest.skip(f"the demo model cannot be had here: {error}")
+        pytest.skip(f"the demo model is not available here: {error}")
 
 
 def test_the_demo_model_is_a_llama_but_not_the_benchmarks(folder: str) -> None:

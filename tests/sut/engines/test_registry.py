@@ -104,7 +104,7 @@ def test_what_is_wrong_is_said_before_anything_is_started(given: EngineSettings,
 
 def test_more_gpus_than_an_engine_can_use() -> None:
     two = EngineSettings(name="transformers", model="", tensor_parallel=2)
-    with pytest.raises(UserError, match="one device a worker"):
+    with pytest.raises(UserError, match="one device per worker"):
         engines.check(two)
     assert engines.check(EngineSettings(name="null", model="", tensor_parallel=2)) == {}
 
