@@ -103,7 +103,7 @@ def verify(
     detail = detail or parse_detail(run_dir / DETAIL)
     scenario = detail.text("effective_scenario")
     if scenario is None:
-        raise UserError(f"{run_dir / DETAIL} is not the log of a run: start it with --mode compliance first")
+        raise UserError(f"{run_dir / DETAIL} is not the log of a run: run it with --mode compliance first")
     result = verify_log(run_dir / ACCURACY, scenario=scenario, eos_token_ids=eos_token_ids)
     logged = [f"LoadGen logged an error: {text}" for text in detail.errors[:EXAMPLES]]
     result.reasons[:0] = settings_problems(detail) + logged
@@ -157,7 +157,7 @@ def _faults(entry: Entry, *, first: bool, eos: frozenset[int]) -> Iterator[tuple
     """What is wrong with one sample. ``first``: a first token was reported."""
     tokens = token_ids(entry.data, entry.token_count)
     if not tokens:
-        yield Fault.LENGTH, "has no output" if tokens is not None else "has data that is no list of int32 or int64"
+        yield Fault.LENGTH, "has no output" if tokens is not None else "has data that is not a list of int32 or int64"
         return
     if first:
         wide = len(entry.data) // 2 == 8 * len(tokens)

@@ -83,7 +83,7 @@ def generation_lengths(run: Evidence) -> Iterator[str]:
 
 @RECORD.rule("record.preflight", source=OURS)
 def preflight(run: Evidence) -> Iterator[str]:
-    """What the checks before the run found that rules a submission out (ECC off, say)."""
+    """What the checks before the run found that rules a submission out (such as ECC being off)."""
     for finding in run.preflight.findings if run.preflight else []:
         if finding.blocks_submission:
             yield f"preflight {finding.check}: {finding.found}"

@@ -180,7 +180,7 @@ class Client:
         try:
             return self._decode(data)
         except msgspec.DecodeError as error:
-            raise Retriable(f"the server's answer is no completion: {quoted(data)} ({error})") from error
+            raise Retriable(f"the server's answer is not a completion: {quoted(data)} ({error})") from error
 
 
 @contextlib.asynccontextmanager

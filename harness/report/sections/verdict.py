@@ -35,7 +35,7 @@ def sections(run: RunData) -> list[Section]:
         blocks.append(Text(text="Why it may not be submitted:"))
         blocks.append(Items(items=[(reason, "warn") for reason in against]))
     if result and result.remarks:
-        blocks.append(Text(text="What looks wrong and needs an explanation:"))
+        blocks.append(Text(text="What looks wrong and needs explaining:"))
         blocks.append(Items(items=[(remark.text, "warn") for remark in result.remarks]))
     found = insights(run)
     sections = [Section(title="Verdict", blocks=blocks)]
