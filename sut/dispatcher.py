@@ -129,7 +129,7 @@ class Dispatcher:
         """Learn the worker's speed.
 
         In Offline it is the throughput. Under a given rate, throughput only shows what a worker was given, and sharing
-        by it would keep any imbalance for ever; there it is the time that a sample takes.
+        by it would keep any imbalance forever; there it is the time that a sample takes.
         """
         load.counted += 1
         if not self.first_tokens:

@@ -92,7 +92,7 @@ class GpuMemory(GpuCheck):
                 findings.append(
                     fail(
                         f"{where}, the weights need {weights / GIB:.1f}",
-                        "end what else runs on it, use a smaller number format, or tensor_parallel",
+                        "end what else is running on it, use a smaller number format, or tensor_parallel",
                     )
                 )
             elif weights and free < weights * 1.1 + KV_FLOOR:
@@ -107,7 +107,7 @@ class GpuMemory(GpuCheck):
                 findings.append(
                     fail(
                         f"{where}, the engine asks for {share:.0%} of all of it and will not start",
-                        "end what else runs on it, or lower engine.args.gpu_memory_utilization",
+                        "end what else is running on it, or lower engine.args.gpu_memory_utilization",
                     )
                 )
         least = min((gpu.memory_free for gpu in gpus if gpu.memory_free is not None), default=None)
@@ -146,7 +146,7 @@ class GpuEcc(GpuCheck):
             return warn(
                 "; ".join(off), "nvidia-smi -e 1 and reboot: datacenter submissions need it", blocks_submission=True
             )
-        without = on_each(gpus, lambda g: "has no ECC to ask for" if g.ecc is None else None)
+        without = on_each(gpus, lambda g: "has no ECC" if g.ecc is None else None)
         return passed("; ".join(without) if without else "ECC is on, no uncorrectable errors")
 
 
@@ -208,7 +208,7 @@ class GpuPower(GpuCheck):
         if low or slow:
             return warn("; ".join(low + slow), "nvidia-smi -pl and -rac restore the defaults")
         limits = sorted({gpu.power_limit_w for gpu in gpus if gpu.power_limit_w})
-        return passed("limits " + ", ".join(f"{limit:.0f} W" for limit in limits) if limits else "no limit to be read")
+        return passed("limits " + ", ".join(f"{limit:.0f} W" for limit in limits) if limits else "no limit can be read")
 
 
 class GpuPersistence(GpuCheck):

@@ -77,7 +77,7 @@ def _queue(events: Events, scenario: Scenario) -> Iterator[Insight]:
         early, late = float(depth[:10].mean()), float(depth[-10:].mean())
         if late > 1.5 * early + 5:
             yield Insight(
-                f"The queue grew to the end (from {early:,.0f} to {late:,.0f} samples outstanding): the "
+                f"The queue grew until the end (from {early:,.0f} to {late:,.0f} samples outstanding): the "
                 "offered rate is above what the system sustains.",
                 "bad",
             )

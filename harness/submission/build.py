@@ -111,7 +111,7 @@ def _check_order(system: SystemRuns, order: Order) -> None:
         raise UserError(f"the backup {order.backup} would lie in the tree and be published: choose another directory")
     taken = _results(order) / system.rules.name
     if taken.exists() and not order.overwrite:
-        raise UserError(f"{taken} is there already: add --overwrite to replace it, or choose another --system-id")
+        raise UserError(f"{taken} already exists: add --overwrite to replace it, or choose another --system-id")
 
 
 def _results(order: Order) -> Path:
