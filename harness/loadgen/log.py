@@ -17,6 +17,7 @@ import msgspec
 PREFIX = ":::MLLOG "
 DETAIL, SUMMARY, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_summary.txt", "mlperf_log_accuracy.json"
 LAST_LINE = re.compile(r"^(No errors|(\d+) ERRORS?) encountered", re.MULTILINE)  # of the summary: logging.cc
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how surrogateescape shows a byte that cannot be decoded
 PERCENTILES = {"p50": "50.00", "p90": "90.00", "p95": "95.00", "p97": "97.00", "p99": "99.00", "p99_9": "99.90"}
 
 
@@ -135,13 +136,13 @@ def parse_detail(path: Path) -> DetailLog:
     log = DetailLog(exists=True)
     decode = msgspec.json.Decoder(_Line).decode
     read = 0
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            text = raw.decode("utf-8", errors="replace")
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
+        for number, text in enumerate(file, 1):
             if not text.strip():
                 continue
-            if "\ufffd" in text and "\ufffd".encode() not in raw:
+            if NOT_UTF8.search(text):
                 log.damaged.append(f"line {number} is not UTF-8: {text[:80].strip()!r}")
+                continue
             if not text.startswith(PREFIX):
                 log.damaged.append(f"line {number} does not start with {PREFIX.strip()}: {text[:60].strip()!r}")
                 continue
