@@ -229,22 +229,7 @@ def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> Non
     console.print(f"{verdict}  {result['scenario']} {result['mode']} ({result['model_name']})", highlight=False)
     for reason in result["invalid_reasons"]:
         console.print(f"  - {reason}", highlight=False, markup=False)
-    rows: list[tuple[str, float | None, str]] = [
-        ("samples/s", result.get("samples_per_second"), ".2f"),
-        ("tokens/s", result.get("tokens_per_second"), ".1f"),
-    ]
-    if result["scenario"] != Scenario.OFFLINE:
-        for name in ("ttft_ms", "tpot_ms", "latency_ms"):
-            figures = result.get(name) or {}
-            percentile = "p90" if result["scenario"] == Scenario.SINGLESTREAM else "p99"
-            rows.append((f"{name[:-3].upper()} {percentile} ms", figures.get(percentile), ".1f"))
-    if result.get("accuracy"):
-        rows += [
-            (k, v, ".4f" if k.startswith("rouge") else "d")
-            for k, v in result["accuracy"].items()
-            if k in ("rouge1", "rouge2", "rougeL", "rougeLsum", "gen_len", "gen_num")
-        ]
-    for name, value, form in rows:
+    for name, value, form in _figures(result):
         if value is not None:
             console.print(f"  {name:<14} {value:{form}}", highlight=False)
     for text in ((result.get("engine") or {}).get("facts") or {}).get("warnings") or []:
@@ -265,3 +250,23 @@ def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> Non
     for remark in result.get("remarks", []):
         console.print(f"  to be explained: {remark['text']}", highlight=False, markup=False)
     console.print(f"  everything is in {run_dir}", highlight=False)
+
+
+def _figures(result: dict[str, Any]) -> list[tuple[str, float | None, str]]:
+    """Name, value and format of each figure that the scenario and the mode have."""
+    rows: list[tuple[str, float | None, str]] = [
+        ("samples/s", result.get("samples_per_second"), ".2f"),
+        ("tokens/s", result.get("tokens_per_second"), ".1f"),
+    ]
+    if result["scenario"] != Scenario.OFFLINE:
+        for name in ("ttft_ms", "tpot_ms", "latency_ms"):
+            figures = result.get(name) or {}
+            percentile = "p90" if result["scenario"] == Scenario.SINGLESTREAM else "p99"
+            rows.append((f"{name[:-3].upper()} {percentile} ms", figures.get(percentile), ".1f"))
+    if result.get("accuracy"):
+        rows += [
+            (k, v, ".4f" if k.startswith("rouge") else "d")
+            for k, v in result["accuracy"].items()
+            if k in ("rouge1", "rouge2", "rougeL", "rougeLsum", "gen_len", "gen_num")
+        ]
+    return rows

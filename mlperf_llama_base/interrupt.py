@@ -23,7 +23,8 @@ def raise_on_signals() -> None:
 
 def taken() -> None:
     """Whoever has caught the exception says so, before an end that takes time."""
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    if signal.getsignal(signal.SIGALRM) is _raise:  # else the timer is somebody else's
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _raise(*_: object) -> NoReturn:

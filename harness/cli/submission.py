@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.options import sub_commands
+from mlperf_llama_base.errors import UserError
 
 if TYPE_CHECKING:
+    from harness.submission.build import Order
     from harness.submission.check import Finding
     from harness.submission.scrub import Find
 
@@ -50,10 +52,8 @@ def build(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace this system's results in the tree.")] = False,
 ) -> None:
     """Build the v6.1 tree from a campaign and check it. Exit code 1 if it cannot be built or has errors."""
-    from harness.submission.build import Order, Refused, build_tree
-    from harness.submission.runs import find_system
+    from harness.submission.build import Order
 
-    found = find_system(runs)
     order = Order(
         tree=output,
         backup=backup or output.with_name(f"{output.name}-accuracy-logs"),
@@ -61,13 +61,30 @@ def build(
         division=division.value,
         system_id=system_id,
         system_yaml=system or Path(f"{system_id}.yaml"),
-        notes=calibration_notes.read_text() if calibration_notes else "",
+        notes=_text(calibration_notes) if calibration_notes else "",
         allow_invalid=allow_invalid,
         rehearsal=rehearsal,
         overwrite=overwrite,
     )
+    _build(runs, order)
+    _report(output, order.backup)
+
+
+def _text(path: Path) -> str:
     try:
-        built = build_tree(found, order)
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UserError(f"--calibration-notes {path} cannot be read ({why}): give a text file") from error
+
+
+def _build(runs: list[Path], order: Order) -> None:
+    """Build, and say what was built and what was changed on the way."""
+    from harness.submission.build import Refused, build_tree
+    from harness.submission.runs import find_system
+
+    try:
+        built = build_tree(find_system(runs), order)
     except Refused as error:
         typer.echo("No submission can be built from these runs:", err=True)
         for reason in error.reasons:
@@ -78,7 +95,6 @@ def build(
         typer.echo(f"  note: {note}")
     for path, finds in built.scrubbed.items():
         typer.echo(f"  removed from {path}: {_where(finds)}")
-    _report(output, order.backup)
 
 
 def _where(finds: list[Find]) -> str:

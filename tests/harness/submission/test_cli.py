@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from harness.cli import submission
 from harness.cli.submission import app
 from harness.submission.scrub import Find
+from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import SYSTEM
 from tests.harness.submission.runs import copy
 from tests.harness.submission.spoil import Spoiler
@@ -76,6 +77,11 @@ def test_refusals_are_listed_and_end_with_1(datacenter: Path, tmp_path: Path) ->
 
 def test_a_wrong_division_is_a_usage_error(datacenter: Path, tmp_path: Path) -> None:
     assert build(datacenter, tmp_path, "--division", "public").exit_code == 2
+
+
+def test_notes_that_cannot_be_read_are_a_users_error(datacenter: Path, tmp_path: Path) -> None:
+    done = build(datacenter, tmp_path, "--calibration-notes", str(tmp_path / "none.md"))
+    assert isinstance(done.exception, UserError) and "none.md cannot be read" in str(done.exception)
 
 
 @pytest.mark.parametrize("command", ["build", "check"])
