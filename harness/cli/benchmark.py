@@ -28,7 +28,9 @@ OutputOption = Annotated[Path, typer.Option("--output", help="Directory; the sam
 class CampaignSetup(o.Setup):
     """Which runs, and how to go about them."""
 
-    scenarios: Annotated[str, typer.Option("--scenarios", help="Comma-separated; default: all of the benchmark.")] = ""
+    scenarios: Annotated[
+        str | None, typer.Option("--scenarios", help="Comma-separated; default: all of the benchmark.")
+    ] = None
     target_qps: Annotated[
         list[str] | None, typer.Option("--target-qps", help="SCENARIO=RATE in samples/s, or ms for singlestream.")
     ] = None
@@ -65,7 +67,7 @@ def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
     from harness.campaign.summary import plan_table, summary_table
     from harness.run import with_defaults
 
-    chosen = choose_scenarios(benchmark, [name.strip() for name in setup.scenarios.split(",") if name.strip()])
+    chosen = choose_scenarios(benchmark, [name.strip() for name in (setup.scenarios or "").split(",") if name.strip()])
     rates = parse_rates(setup.target_qps or [], directory=setup.user_conf_dir, scenarios=chosen)
 
     def configure(scenario: Scenario, mode: Mode) -> RunConfig:
