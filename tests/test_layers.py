@@ -50,6 +50,7 @@ ADAPTERS = {  # modules that are imported only by those who need the library
     "sut/engines/transformers.py": {"torch", "transformers"},
     "sut/engines/transformers_load.py": {"torch", "transformers"},
     "sut/engines/vllm_gemm.py": {"torch", "vllm"},
+    "sut/engines/vllm_last_layer.py": {"torch", "vllm"},
     "sut/engines/vllm_steps.py": {"vllm"},
     "sut/workers/ray.py": {"ray"},
     "sut/workers/ray_host.py": {"ray"},

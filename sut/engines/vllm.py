@@ -28,7 +28,7 @@ import numpy as np
 
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from mlperf_llama_base.scratch import ScratchFolder
-from sut.engines import vllm_args, vllm_entry, vllm_facts
+from sut.engines import vllm_args, vllm_attention, vllm_entry, vllm_facts, vllm_models, vllm_step_log
 from sut.engines.base import Engine, IntArray
 from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
 
@@ -58,7 +58,7 @@ class VllmEngine(Engine):
         self._baseline: dict[str, int] = {}
         self._watched = True
         self._step_log = False
-        self._first_steps: dict[str, list[float]] = {}
+        self._first_steps = vllm_step_log.StepLog()
         self._max_prompt = self._vocab = self._capacity = 0
 
     def load(self) -> EngineInfo:
@@ -112,6 +112,8 @@ class VllmEngine(Engine):
         from vllm.usage.usage_lib import UsageContext
 
         args = vllm_args.for_installed(plan, self.settings, cpu=cpu)
+        vllm_models.register()
+        vllm_attention.register()
         self._watched = args.get("worker_extension_cls") == vllm_args.FORCED["worker_extension_cls"]
         try:
             config = EngineArgs(**args).create_engine_config(UsageContext.LLM_CLASS)
@@ -133,10 +135,13 @@ class VllmEngine(Engine):
                 f"vLLM {version} rejects the model or an engine argument: {cause}; "
                 f"model {args['model']}, arguments {sorted(plan.vllm)}"
             ) from error
-        if plan.step_log:
+        self._step_log = plan.step_log or plan.step_time_ms is not None
+        if self._step_log:
             name = "AsyncSteps" if config.scheduler_config.async_scheduling else "Steps"
             config.scheduler_config.scheduler_cls = f"sut.engines.vllm_steps.{name}"
-        self._step_log = plan.step_log
+        os.environ.pop(vllm_step_log.STEP_TIME, None)
+        if plan.step_time_ms is not None:
+            os.environ[vllm_step_log.STEP_TIME] = str(plan.step_time_ms)
         return config
 
     def _start(self, config: Any, *, version: str) -> None:
@@ -303,17 +308,13 @@ class VllmEngine(Engine):
             grown = {k: n - self._baseline.get(k, 0) for k, n in now.items() if n > self._baseline.get(k, 0)}
             facts = {"compilations_after_warm_up": sum(grown.values()), "compiled_after_warm_up": grown}
         if self._step_log:
-            from sut.engines import vllm_steps
-
-            facts["steps"] = vllm_steps.summary(self._steps(), self._first_steps)
+            facts |= vllm_step_log.facts(self._steps(), self._first_steps)
         return facts
 
-    def _steps(self) -> dict[str, list[float]]:
+    def _steps(self) -> vllm_step_log.StepLog:
         if not self._step_log or self._state is None:
-            return {}
-        from sut.engines import vllm_steps
-
-        return vllm_steps.read(self._state)
+            return vllm_step_log.StepLog()
+        return vllm_step_log.read(self._state)
 
     def _compilations(self, newer_than: float | None = None) -> dict[str, int]:
         """Add up the counters of vLLM's processes, once they were all written after ``newer_than`` (Unix time)."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlperf_llama_base.errors import UserError
-from sut.engines import shapes, vllm_release
+from sut.engines import shapes, vllm_attention, vllm_models, vllm_release
 from sut.messages import EngineSettings
 
 OLDEST, NEWEST = (0, 26), (0, 33)
@@ -39,6 +39,12 @@ CPU_DEFAULTS: dict[str, Any] = {"max_num_seqs": 64}
 # Who multiplies FP8 matrices: see vllm_gemm.py.
 FP8_GEMM = ("vllm", "torch")
 
+# Which rows the last layer computes: see vllm_last_layer.py.
+LAST_LAYER = ("all", "needed")
+
+# One attention call for a step's prompts and decoding sequences, or two: see vllm_attention.py.
+MIXED_ATTENTION = ("together", "apart")
+
 # vLLM captures CUDA graphs for steps of up to 512 tokens. Launching a larger step kernel by kernel takes its process 30
 # to 40 ms (32 layers), more than an H100 needs for it until it has about 2,000 tokens. See docs/performance.md.
 OWN_GRAPHS = 512
@@ -53,7 +59,17 @@ ENVIRONMENT = {
 CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB; vLLM itself takes nearly half of the machine
 
 
-OWN = ("env", "fp8_gemm", "ignore_eos", "multiprocessing", "step_log")  # see split(); the rest is vLLM's
+# See split(); the rest is vLLM's.
+OWN = (
+    "env",
+    "fp8_gemm",
+    "ignore_eos",
+    "last_layer",
+    "mixed_attention",
+    "multiprocessing",
+    "step_log",
+    "step_time_ms",
+)
 
 
 @dataclasses.dataclass
@@ -63,6 +79,9 @@ class Plan:
     vllm: dict[str, Any]
     ignore_eos: bool = False
     step_log: bool = False
+    step_time_ms: float | None = None
+    last_layer: str = "all"
+    mixed_attention: str = "together"
     multiprocessing: bool | None = None
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     dropped: list[str] = dataclasses.field(default_factory=list)
@@ -72,7 +91,8 @@ class Plan:
 
 
 def split(settings: EngineSettings, *, look_at_model: bool = True) -> Plan:
-    """Separate our own arguments (``ignore_eos``, ``multiprocessing``, ``step_log``, ``fp8_gemm``, ``env``).
+    """Separate our own arguments (``ignore_eos``, ``multiprocessing``, ``env``, ``step_log``, ``step_time_ms``,
+    ``fp8_gemm``, ``last_layer``, ``mixed_attention``).
 
     ``look_at_model``: check its folder too. Needs no vLLM. Raises ``UserError`` for a wrong type or a model folder
     without a model.
@@ -84,18 +104,24 @@ def split(settings: EngineSettings, *, look_at_model: bool = True) -> Plan:
     plan = Plan({}, environment={str(k): str(v) for k, v in environment.items()})
     plan.ignore_eos = _flag(args, "ignore_eos") or False
     plan.step_log = _flag(args, "step_log") or False
-    if plan.step_log and args.get("scheduler_cls"):
-        raise UserError("engine.args.step_log takes the place of vLLM's scheduler: leave engine.args.scheduler_cls out")
+    plan.step_time_ms = _positive(args, "step_time_ms")
+    if (plan.step_log or plan.step_time_ms) and args.get("scheduler_cls"):
+        name = "step_log" if plan.step_log else "step_time_ms"
+        raise UserError(f"engine.args.{name} takes the place of vLLM's scheduler: leave engine.args.scheduler_cls out")
     plan.multiprocessing = _flag(args, "multiprocessing")
-    if (gemm := args.pop("fp8_gemm", "vllm")) not in FP8_GEMM:
-        raise UserError(f"engine.args.fp8_gemm must be one of {', '.join(FP8_GEMM)} (got {gemm!r})")
+    gemm = _choice(args, "fp8_gemm", FP8_GEMM)
     if gemm != "vllm":
         args["additional_config"] = {**(args.get("additional_config") or {}), "fp8_gemm": gemm}
+    plan.last_layer = _choice(args, "last_layer", LAST_LAYER)
+    plan.mixed_attention = _choice(args, "mixed_attention", MIXED_ATTENTION)
     if shapes.is_shape(settings.model):
         args["load_format"] = "dummy"
     args["model"] = shapes.resolve(settings.model)
     if look_at_model:
         check_model(args["model"], dummy=args.get("load_format") == "dummy")
+    if plan.last_layer == "needed":
+        own = {"architectures": [vllm_models.LAST_LAYER]}
+        args["hf_overrides"] = {**(args.get("hf_overrides") or {}), **own}
     plan.vllm = args
     if plan.ignore_eos:
         plan.not_submittable.append("ignore_eos: answers continue past the end-of-sequence token")
@@ -140,6 +166,7 @@ def set_environment(plan: Plan) -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.update(plan.environment)
+    os.environ[vllm_attention.VARIABLE] = plan.mixed_attention
 
 
 def own_process(plan: Plan, *, cpu: bool) -> bool:
@@ -210,6 +237,20 @@ def _flag(args: dict[str, Any], name: str) -> bool | None:
     value = args.pop(name, None)
     if value is not None and not isinstance(value, bool):
         raise UserError(f"engine.args.{name} must be true or false (got {value!r})")
+    return value
+
+
+def _choice(args: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
+    """Take one of ``choices``; the first is the default."""
+    if (value := args.pop(name, choices[0])) not in choices:
+        raise UserError(f"engine.args.{name} must be one of {', '.join(choices)} (got {value!r})")
+    return str(value)
+
+
+def _positive(args: dict[str, Any], name: str) -> float | None:
+    value = args.pop(name, None)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+        raise UserError(f"engine.args.{name} must be a number above 0 (got {value!r})")
     return value
 
 

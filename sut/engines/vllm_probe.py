@@ -51,6 +51,8 @@ def worker_facts(worker: Any) -> dict[str, Any]:
     runner = getattr(worker, "model_runner", None)
     facts["model_runner"] = f"{type(runner).__module__}.{type(runner).__name__}"
     with suppress(AttributeError, TypeError):
+        facts["model_class"] = type(runner.get_model()).__name__  # type: ignore[union-attr]
+    with suppress(AttributeError, TypeError):
         groups = [group for row in runner.attn_groups for group in row]  # type: ignore[union-attr]
         facts["attention_backend"] = ", ".join(sorted({group.backend.get_name() for group in groups}))
     with suppress(AttributeError, TypeError):
@@ -157,6 +159,11 @@ def _start() -> None:
         from sut.engines import vllm_gemm
 
         vllm_gemm.register()
+    with suppress(ImportError):
+        from sut.engines import vllm_attention, vllm_models
+
+        vllm_models.register()
+        vllm_attention.register()
     owner = int(os.environ.get(OWNER, "0"))
     if owner in (0, os.getpid()):
         return  # the engine runs in its owner's process

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sut.engines import vllm_args
+from sut.engines import vllm_args, vllm_models
 from sut.messages import EngineSettings
 
 
@@ -20,6 +20,7 @@ def generate(
 
     plan = vllm_args.split(settings)
     vllm_args.set_environment(plan)
+    vllm_models.register()
     cpu = current_platform.is_cpu()
     vllm_args.own_process(plan, cpu=cpu)
     llm = LLM(**vllm_args.for_installed(plan, settings, cpu=cpu))

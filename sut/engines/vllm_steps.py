@@ -1,13 +1,17 @@
-"""How long the engine's steps take, by what is in them: ``engine.args.step_log=true``.
+"""How long the engine's steps take, by what is in them, and steps that are held to a length.
 
-A step that decodes only should take what memory bandwidth allows, a step with prompts what the products take; one that
-takes much longer waits for its launches (no CUDA graph of that size) or for the scheduler. The counts are in
-``engine_live_facts`` of result.json. Off by default: it puts a class of ours in the place of vLLM's scheduler.
+``engine.args.step_log=true`` records: a step that decodes only should take what memory bandwidth allows, a step with
+prompts what the products take; one that takes much longer waits for its launches (no CUDA graph of that size) or for
+the scheduler. ``engine.args.step_time_ms=28.5`` holds: prompts wait where reading them would make a step longer, so
+that a burst of arrivals does not slow down every sequence that decodes. Either puts a class of ours in the place of
+vLLM's scheduler. What was found is in ``engine_live_facts`` of result.json.
+
+vLLM copies ``max_num_scheduled_tokens`` into a step's budget at the head of each ``schedule()`` and serves the running
+requests first, so the length of a step is set by writing that attribute before.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -17,18 +21,12 @@ from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
 from sut.engines.vllm_probe import STATE, publish
+from sut.engines.vllm_step_log import FILE, STEP_TIME, kind
+from sut.steps import Regression
 
-FILE = "steps"
 INTERVAL_S = 0.5
-# Upper ends of the classes, in tokens of a step. Steps in which every request decodes are a class of their own.
-EDGES = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-
-
-def kind(tokens: int, requests: int) -> str:
-    """Name the class of a step: ``decode``, or the largest number of tokens of its class."""
-    if tokens == requests:
-        return "decode"
-    return f"<={next((edge for edge in EDGES if tokens <= edge), tokens)}"
+# Prompt tokens that any step may have: an engine full of decoding sequences must not stop reading.
+FEWEST_PROMPT_TOKENS = 256
 
 
 class _Steps:
@@ -39,27 +37,52 @@ class _Steps:
         self._began: dict[int, float] = {}
         self._ended = self._published = 0.0
         self._kinds: dict[str, list[float]] = {}
+        self._regression = Regression()
+        # not in additional_config, which vLLM hashes into the names of its compiled graphs
+        self.step_time_ms = float(os.environ[STEP_TIME]) if STEP_TIME in os.environ else None
+        self._largest = self.max_num_scheduled_tokens
 
     def schedule(self, *args: Any, **kwargs: Any) -> Any:
+        self.max_num_scheduled_tokens = self._budget()
         step = super().schedule(*args, **kwargs)  # type: ignore[misc]
         self._began[id(step)] = time.perf_counter()
         return step
+
+    def _budget(self) -> int:
+        """Tokens of the next step: one for each sequence that decodes, and the prompts that the time has room for."""
+        times = self._regression.times
+        if self.step_time_ms is None or times is None:
+            return self._largest
+        decoding = sum(r.num_computed_tokens >= r.num_prompt_tokens for r in self.running)  # type: ignore[attr-defined]
+        room = times.prompt_tokens(within_ms=self.step_time_ms / self._regression.drift, decoding=decoding)
+        return min(decoding + max(int(room), FEWEST_PROMPT_TOKENS), self._largest)
 
     def update_from_output(self, scheduler_output: Any, model_runner_output: Any) -> Any:
         now = time.perf_counter()
         # with async scheduling a step is planned while the one before it runs: it begins when that one ends
         began = max(self._ended, self._began.pop(id(scheduler_output), now))
         self._ended = now
-        if tokens := scheduler_output.total_num_scheduled_tokens:
-            requests = len(scheduler_output.num_scheduled_tokens)
-            sums = self._kinds.setdefault(kind(tokens, requests), [0, 0.0, 0, 0])
-            for i, value in enumerate((1, now - began, tokens, requests)):
-                sums[i] += value
+        if scheduler_output.total_num_scheduled_tokens:
+            self._count(now - began, scheduler_output.num_scheduled_tokens)
         outputs = super().update_from_output(scheduler_output, model_runner_output)  # type: ignore[misc]
         if now - self._published > INTERVAL_S or not self.has_unfinished_requests():  # type: ignore[attr-defined]
-            publish(Path(os.environ[STATE]) / FILE, self._kinds)
+            found = {
+                "kinds": self._kinds,
+                "sums": self._regression.sums.values.tolist(),
+                "ignored": self._regression.sums.ignored,
+            }
+            publish(Path(os.environ[STATE]) / FILE, found)
             self._published = now
         return outputs
+
+    def _count(self, seconds: float, scheduled: dict[str, int]) -> None:
+        """``scheduled``: tokens of each request in the step; one is a decoding sequence's, more are a prompt's."""
+        tokens, requests = sum(scheduled.values()), len(scheduled)
+        sums = self._kinds.setdefault(kind(tokens, requests), [0, 0.0, 0, 0])
+        for i, value in enumerate((1, seconds, tokens, requests)):
+            sums[i] += value
+        decoding = sum(n == 1 for n in scheduled.values())
+        self._regression.add(1e3 * seconds, decoding=decoding, prompt_tokens=tokens - decoding)
 
 
 class Steps(_Steps, Scheduler):  # type: ignore[misc]
@@ -68,27 +91,3 @@ class Steps(_Steps, Scheduler):  # type: ignore[misc]
 
 class AsyncSteps(_Steps, AsyncScheduler):  # type: ignore[misc]
     """vLLM's asynchronous scheduler, with a record of its steps."""
-
-
-def read(folder: Path) -> dict[str, list[float]]:
-    """Return the sums of each class of steps: count, seconds, tokens, requests; empty before the first step."""
-    try:
-        sums: dict[str, list[float]] = json.loads((folder / FILE).read_text())
-    except (OSError, json.JSONDecodeError):
-        return {}
-    return sums
-
-
-def summary(sums: dict[str, list[float]], before: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Return count and means of each class of steps since ``before``."""
-    found = {}
-    for name, now in sums.items():
-        count, seconds, tokens, requests = (a - b for a, b in zip(now, before.get(name, [0.0] * 4), strict=True))
-        if count:
-            found[name] = {
-                "count": int(count),
-                "mean_ms": round(1e3 * seconds / count, 3),
-                "mean_tokens": round(tokens / count, 3),
-                "mean_requests": round(requests / count, 3),
-            }
-    return found

@@ -278,3 +278,26 @@ def test_a_record_of_the_steps_leaves_no_room_for_another_scheduler() -> None:
     assert vllm_args.split(settings(step_log=True)).step_log
     with pytest.raises(UserError, match=r"leave engine\.args\.scheduler_cls out"):
         completed(step_log=True, scheduler_cls="some.Scheduler")
+
+
+def test_a_step_time_needs_the_place_of_the_scheduler_too() -> None:
+    assert vllm_args.split(settings(step_time_ms=28.5)).step_time_ms == 28.5
+    with pytest.raises(UserError, match=r"step_time_ms takes the place"):
+        vllm_args.split(settings(step_time_ms=28.5, scheduler_cls="some.Scheduler"))
+    for wrong in (0, -1, "28", True):
+        with pytest.raises(UserError, match=r"step_time_ms must be a number above 0"):
+            vllm_args.split(settings(step_time_ms=wrong))
+
+
+@pytest.mark.parametrize(("name", "other"), [("last_layer", "needed"), ("mixed_attention", "apart")])
+def test_less_work_is_asked_for_by_name(name: str, other: str) -> None:
+    assert getattr(vllm_args.split(settings()), name) != other
+    chosen: dict[str, Any] = {name: other}
+    assert getattr(vllm_args.split(settings(**chosen)), name) == other
+    with pytest.raises(UserError, match=rf"engine\.args\.{name} must be one of"):
+        vllm_args.split(settings(**{**chosen, name: "some"}))
+
+
+def test_the_last_layer_needs_a_model_class_of_ours() -> None:
+    overrides = vllm_args.split(settings(last_layer="needed", hf_overrides={"head_dim": 32})).vllm["hf_overrides"]
+    assert overrides == {"head_dim": 32, "architectures": ["LastLayerLlamaForCausalLM"]}

@@ -1,0 +1,59 @@
+"""Long runs in virtual time: the same latencies as the null engine's, and what holding a step's time is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.tune.playback import Played, Player, arrivals, play
+from qsl.synthetic import lengths
+from sut.steps import StepTimes
+
+H100 = StepTimes(a_ms=4.8, c_us=31, p_us=13.6)
+SIZES = lengths(13_368, seed=0)
+
+
+def played(player: Player, *, rate: float, seconds: float = 300, seed: int = 0) -> Played:
+    count = int(rate * seconds)
+    order = np.random.default_rng(seed).integers(0, len(SIZES), count)
+    return play(player, arrival_ms=arrivals(rate, count=count, seed=seed), lengths=SIZES[order])
+
+
+def test_one_query_alone_takes_its_prompt_and_its_tokens() -> None:
+    found = play(Player(times=H100), arrival_ms=np.array([100.0]), lengths=np.array([1000], np.int32))
+    assert found.ttft_ms == pytest.approx([4.8 + 13.6])
+    assert found.tpot_ms == pytest.approx([4.8 + 0.031])
+    assert found.seconds == pytest.approx((100 + 4.8 + 13.6 + 127 * 4.831) / 1e3)
+
+
+def test_a_prompt_longer_than_a_step_is_read_in_chunks() -> None:
+    player = Player(times=H100, max_num_batched_tokens=512)
+    found = play(player, arrival_ms=np.array([0.0]), lengths=np.array([1200], np.int32))
+    assert found.ttft_ms == pytest.approx([3 * 4.8 + 1.2 * 13.6])
+
+
+def test_all_at_once_take_what_the_three_numbers_say() -> None:
+    found = play(Player(times=H100), arrival_ms=np.zeros(13_368), lengths=SIZES)
+    rate = 13_368 / found.seconds
+    mean = float(SIZES.mean())
+    assert rate == pytest.approx(
+        H100.samples_per_second(sequences=512, prompt_tokens=mean, output_tokens=128), rel=0.02
+    )
+
+
+def test_a_single_token_ends_with_its_prompt() -> None:
+    found = play(Player(times=H100, output_tokens=1), arrival_ms=np.array([0.0]), lengths=np.array([10], np.int32))
+    assert found.tpot_ms.tolist() == [0.0]
+
+
+def test_steps_held_to_a_length_keep_a_burst_from_those_that_decode() -> None:
+    free, held = (played(Player(times=H100, held_ms=ms), rate=53) for ms in (None, 29.0))
+    over = [float((p.tpot_ms > 30).mean()) for p in (free, held)]
+    assert over[0] > 0.01 > over[1]
+    assert float((held.ttft_ms > 500).mean()) < 0.01
+
+
+def test_holding_costs_an_engine_that_is_not_bound_by_its_steps_nothing() -> None:
+    free, held = (played(Player(times=H100, held_ms=ms), rate=30) for ms in (None, 29.0))
+    assert np.quantile(held.tpot_ms, 0.99) == pytest.approx(np.quantile(free.tpot_ms, 0.99), rel=0.05)
+    assert held.seconds == pytest.approx(free.seconds, rel=0.01)

@@ -1,0 +1,110 @@
+"""The three numbers of a step: found again in steps made from them, and no claim where they cannot be told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sut.steps import BLOCK, Regression, StepSums, StepTimes
+
+H100 = StepTimes(a_ms=4.8, c_us=31, p_us=13.6)
+
+
+def steps(count: int, *, seed: int = 0, noise: float = 0.03) -> list[tuple[float, int, int]]:
+    """(ms, decoding, prompt tokens) of steps as an engine at an Interactive rate makes them."""
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        decoding = int(random.integers(50, 250))
+        prompt = int(random.integers(70, 2000)) if random.random() < 1 / 3 else 0
+        ms = H100.step_ms(decoding=decoding, prompt_tokens=prompt)
+        found.append((ms * float(np.exp(random.normal(0, noise))), decoding, prompt))
+    return found
+
+
+def summed(found: list[tuple[float, int, int]]) -> StepSums:
+    sums = StepSums()
+    for ms, decoding, prompt in found:
+        sums.add(ms, decoding=decoding, prompt_tokens=prompt)
+    return sums
+
+
+def test_the_numbers_are_found_within_their_errors() -> None:
+    misses = []
+    for seed in range(20):
+        fit = summed(steps(3000, seed=seed)).fit()
+        assert fit is not None
+        assert fit.steps == 3000
+        assert fit.a_ms == pytest.approx(4.8, rel=0.03)
+        assert fit.c_us == pytest.approx(31, rel=0.03)
+        assert fit.p_us == pytest.approx(13.6, rel=0.01)
+        misses += [(fit.a_ms - 4.8) / fit.a_error, (fit.c_us - 31) / fit.c_error, (fit.p_us - 13.6) / fit.p_error]
+    assert 0.5 < float(np.std(misses)) < 2.0  # an error is neither a boast nor an excuse
+
+
+def test_sums_of_workers_add_up_and_those_before_are_taken_off() -> None:
+    found = steps(900)
+    parts = [summed(found[:300]), summed(found[300:])]
+    assert (parts[0] + parts[1]).values == pytest.approx(summed(found).values)
+    later = (summed(found) - parts[0]).fit()
+    alone = parts[1].fit()
+    assert later is not None
+    assert alone is not None
+    assert later.p_us == pytest.approx(alone.p_us)
+    assert StepSums(summed(found).values.tolist()).fit() is not None
+
+
+@pytest.mark.parametrize("decoding", [[1], [7]], ids=["one query at a time", "always the same batch"])
+def test_steps_that_are_all_alike_tell_nothing(decoding: list[int]) -> None:
+    sums = StepSums()
+    for number in range(500):
+        prompt = 0 if number % 100 else 700
+        sums.add(4.4 + 0.0136 * prompt, decoding=decoding[0], prompt_tokens=prompt)
+    assert sums.fit() is None
+    assert StepSums().fit() is None
+
+
+def test_steps_that_waited_for_something_else_are_left_out() -> None:
+    regression = Regression()
+    for number, (ms, decoding, prompt) in enumerate(steps(2000)):
+        regression.add(ms + (900 if number % 500 == 499 else 0), decoding=decoding, prompt_tokens=prompt)
+    assert regression.sums.ignored == 4 * BLOCK
+    assert regression.times is not None
+    assert regression.times.a_ms == pytest.approx(4.8, rel=0.1)
+
+
+def test_time_that_neighbours_lend_each_other_leans_on_nothing() -> None:
+    """As on an H100: the launches of a step with prompts delay the output of the step before it."""
+    regression, single = Regression(), StepSums()
+    found = steps(20_000)
+    lent = [4.0 if prompt else 0.0 for _, _, prompt in found[1:]] + [0.0]
+    for number, (ms, decoding, prompt) in enumerate(found):
+        ms += lent[number] - (lent[number - 1] if number else 0.0)
+        regression.add(ms, decoding=decoding, prompt_tokens=prompt)
+        single.add(ms, decoding=decoding, prompt_tokens=prompt)
+    alone = single.fit()
+    assert alone is not None
+    assert alone.p_us < 12.5  # what single steps say
+    assert regression.times is not None
+    assert regression.times.p_us == pytest.approx(13.6, rel=0.03)
+    assert regression.times.a_ms == pytest.approx(4.8, rel=0.06)
+
+
+def test_a_card_that_slows_down_is_noticed_within_seconds() -> None:
+    regression = Regression()
+    for ms, decoding, prompt in steps(2000):
+        regression.add(ms, decoding=decoding, prompt_tokens=prompt)
+    assert regression.drift == pytest.approx(1.0, abs=0.02)
+    for ms, decoding, prompt in steps(600, seed=1):
+        regression.add(1.2 * ms, decoding=decoding, prompt_tokens=prompt)
+    assert 1.1 < regression.drift < 1.25
+
+
+def test_room_for_prompts_is_what_is_left_of_a_step() -> None:
+    room = H100.prompt_tokens(within_ms=28.5, decoding=200)
+    assert H100.step_ms(decoding=200, prompt_tokens=room) == pytest.approx(28.5)
+    assert H100.prompt_tokens(within_ms=10, decoding=400) < 0
+
+
+def test_offline_speed_follows() -> None:
+    assert H100.samples_per_second(sequences=512, prompt_tokens=775, output_tokens=128) == pytest.approx(63.8, abs=0.1)
