@@ -2,43 +2,97 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.rundir.record import Evidence
+    from harness.rundir.result import Result
+
 
 def summarize(
-    run_dirs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold some")],
+    run_dirs: Annotated[
+        list[Path], typer.Argument(help="Run directories, or folders that hold some at any depth; LoadGen's logs do")
+    ],
 ) -> None:
-    """Print a row for each run, with the reasons why it is not valid, and the first why it cannot be submitted."""
-    from harness import terminal
-    from harness.verdict.result import build_result
+    """Print a row for each run, with the reasons why it is not valid, and the first why it cannot be submitted.
 
-    results = [(run, build_result(run)) for run in find_runs(run_dirs)]
+    Another harness's LoadGen logs are judged by the same rules; what only our own runs record is not recorded there.
+    """
+    from harness import terminal
+    from harness.rundir.foreign import find_runs
+    from harness.rundir.record import Evidence
+    from mlperf_llama_base.errors import UserError
+
+    runs, unread = [], []
+    found = find_runs(run_dirs)
+    common = _common(found)
+    for path in found:
+        name = str(path.relative_to(common)) if common else str(path)
+        try:
+            runs.append(_row(Evidence.load(path), name))
+        except UserError as error:
+            if len(found) == 1:
+                raise
+            unread.append(str(error))
     console = terminal.console()
-    rows = [("run", "scenario", "mode", "valid", "submittable", *(head for head, _ in FIGURES))]
-    for run, result in results:
-        cells = [_cell(value(result)) for _, value in FIGURES]
-        rows.append(
-            (run.name, result["scenario"], result["mode"], _yes(result["valid"]), _yes(result["submittable"]), *cells)
-        )
-    print_table(console, rows)
-    for run, result in results:
-        for reason in result["invalid_reasons"]:
-            console.print(f"{run.name}: not valid: {reason}", highlight=False, markup=False)
-        others = result["not_submittable_reasons"]
-        if others:
-            where = " in result.json" if (run / "result.json").is_file() else ""
-            more = f" (and {len(others) - 1} more reasons{where})" if len(others) > 1 else ""
-            console.print(f"{run.name}: not submittable: {others[0]}{more}", highlight=False, markup=False)
-        for remark in result["remarks"]:
-            console.print(f"{run.name}: to be explained: {remark['text']}", highlight=False, markup=False)
-    if not all(result["valid"] for _, result in results):
+    if common:
+        console.print(f"in {common}:", highlight=False, markup=False, soft_wrap=True)
+    if runs:
+        print_table(console, [HEADS, *(row.cells for row in runs)])
+    for text in [*(line for row in runs for line in row.lines), *unread]:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    if any(row.foreign for row in runs):
+        console.print(NOT_RECORDED, highlight=False, markup=False, soft_wrap=True)
+    if unread or not all(row.valid for row in runs):
         raise typer.Exit(1)
+
+
+def _common(paths: list[Path]) -> Path | None:
+    """The folder that all lie in, which need not be said in every row; None where that says nothing."""
+    if len(paths) < 2 or len({path.is_absolute() for path in paths}) > 1:
+        return None
+    common = Path(os.path.commonpath(paths))
+    return None if common == Path() else common
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """A run in the table, and the lines about it below."""
+
+    cells: tuple[str, ...]
+    lines: list[str]
+    valid: bool
+    foreign: bool
+
+
+def _row(run: Evidence, name: str) -> _Row:
+    from harness.verdict.result import result_from
+
+    result, foreign = result_from(run), run.is_foreign
+    cells = (
+        name,
+        result.scenario,
+        result.mode,
+        (result.loadgen.validity or "") if foreign else "",
+        _yes(result.valid),
+        "not recorded" if foreign else _yes(result.submittable),
+        *(_cell(value(result)) for _, value in FIGURES),
+    )
+    lines = [f"{name}: not valid: {text}" for text in result.invalid_reasons]
+    against = [r.text for r in result.reasons if r.breaks == "submission" and r.rule != FOREIGN_RULE]
+    if against:
+        where = f" (and {len(against) - 1} more reasons: mlperf-llama report {run.run_dir})" if len(against) > 1 else ""
+        lines.append(f"{name}: not submittable: {against[0]}{where}")
+    lines += [f"{name}: to be explained: {remark.text}" for remark in result.remarks]
+    return _Row(cells=cells, lines=lines, valid=result.valid, foreign=foreign)
 
 
 def print_table(console: Console, rows: list[tuple[str, ...]]) -> None:
@@ -64,21 +118,6 @@ def _width(rows: list[list[str]]) -> int:
     return sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True)) + 1
 
 
-def find_runs(given: list[Path]) -> list[Path]:
-    """The run directories among ``given`` and one level below. Raises ``UserError`` for one that holds none."""
-    from harness.rundir.record import is_run_dir
-    from mlperf_llama_base.errors import UserError
-
-    runs: list[Path] = []
-    for path in given:
-        below = sorted(child for child in path.iterdir() if is_run_dir(child)) if path.is_dir() else []
-        found = [path] if is_run_dir(path) else below
-        if not found:
-            raise UserError(f"{path} holds no run: give directories that mlperf-llama run wrote")
-        runs += found
-    return runs
-
-
 def _yes(value: bool) -> str:
     return "yes" if value else "NO"
 
@@ -87,13 +126,13 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:,.2f}"
 
 
-def _part(section: str, key: str) -> Any:
-    return lambda result: (result[section] or {}).get(key)
+def _part(section: str, key: str) -> Callable[[Result], float | None]:
+    return lambda result: getattr(getattr(result, section), key, None)
 
 
-FIGURES: tuple[tuple[str, Any], ...] = (
-    ("samples/s", lambda result: result["samples_per_second"]),
-    ("tokens/s", lambda result: result["tokens_per_second"]),
+FIGURES: tuple[tuple[str, Callable[[Result], float | None]], ...] = (
+    ("samples/s", lambda result: result.samples_per_second),
+    ("tokens/s", lambda result: result.tokens_per_second),
     ("TTFT p99 ms", _part("ttft_ms", "p99")),
     ("TPOT p99 ms", _part("tpot_ms", "p99")),
     ("latency p90 ms", _part("latency_ms", "p90")),
@@ -101,4 +140,10 @@ FIGURES: tuple[tuple[str, Any], ...] = (
     ("ROUGE-2", _part("accuracy", "rouge2")),
     ("ROUGE-L", _part("accuracy", "rougeL")),
     ("ROUGE-Lsum", _part("accuracy", "rougeLsum")),
+)
+HEADS = ("run", "scenario", "mode", "LoadGen says", "valid", "submittable", *(head for head, _ in FIGURES))
+FOREIGN_RULE = "record.foreign"
+NOT_RECORDED = (
+    "not recorded: LoadGen's logs of another harness do not tell model, data set and engine; a whole submission "
+    "tree is judged by mlperf-llama submission check"
 )

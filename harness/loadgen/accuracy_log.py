@@ -93,7 +93,7 @@ def _read_lines(path: Path, lines: Iterator[str]) -> Iterator[Entry]:
 
 
 def _damage(path: Path, *, where: str, read: int, text: str, error: Exception) -> str:
-    if text == "..." or "\n...\n" in text or _shortened(path):
+    if text == "..." or "\n...\n" in text or is_shortened(path):
         return (
             f"accuracy log {path} was shortened by the submission's truncation tool: score the complete log that the "
             "tool backed up"
@@ -106,9 +106,9 @@ def _damage(path: Path, *, where: str, read: int, text: str, error: Exception) -
     return f"accuracy log {path} is not LoadGen's: {where} is not readable ({error})"
 
 
-def _shortened(path: Path) -> bool:
+def is_shortened(path: Path) -> bool:
     """truncate_accuracy_log.py of mlcommons/inference keeps both ends and puts ``...`` between them."""
-    return path.stat().st_size < 20_000 and "\n...\n" in path.read_text(errors="replace")
+    return path.is_file() and path.stat().st_size < 20_000 and "\n...\n" in path.read_text(errors="replace")
 
 
 def tokens_of(entry: Entry, path: Path) -> IntArray:

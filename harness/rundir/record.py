@@ -10,11 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from harness.config import Benchmark, Mode, Scenario
 from harness.loadgen.log import DetailLog, SummaryLog, parse_detail, parse_summary
 from harness.loadgen.test06 import LLAMA_3_1_EOS, ComplianceResult, verify
 from harness.rounds import ROUND
-from harness.rundir import names
+from harness.rundir import foreign, names
 from harness.rundir.events import Events, read_columns, read_events
 from harness.rundir.files import damaged, read_mapping, read_record
 from harness.rundir.preflight import PreflightRecord
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from harness.rundir.energy import Energy
 
 Choice = TypeVar("Choice", Scenario, Mode, Benchmark)
+Record = TypeVar("Record", bound=msgspec.Struct)
 SETTINGS: dict[tuple[str, ...], type] = {  # those of config.yaml that a reader relies on
     ("dataset", "path"): str,
     ("dataset", "limit"): int,
@@ -59,7 +62,7 @@ class RunRecord:
     @cached_property
     def config(self) -> dict[str, Any]:
         """config.yaml as plain data: what was asked, which another release may have asked in other words."""
-        return read_mapping(self.run_dir / names.CONFIG) or {}
+        return {} if self.is_foreign else read_mapping(self.run_dir / names.CONFIG) or {}
 
     def setting(self, *path: str) -> Any:
         """A value of config.yaml, None if it is not there."""
@@ -72,36 +75,44 @@ class RunRecord:
             raise damaged(self.run_dir / names.CONFIG, what)
         return node
 
+    def _read(self, name: str, kind: type[Record]) -> Record | None:
+        """A file of ours. What another harness calls by the same name is none."""
+        return None if self.is_foreign else read_record(self.run_dir / name, kind)
+
     @cached_property
     def session(self) -> SessionRecord | None:
-        return read_record(self.run_dir / names.SESSION, SessionRecord)
+        return self._read(names.SESSION, SessionRecord)
 
     @cached_property
     def status(self) -> Status | None:
-        return read_record(self.run_dir / names.STATUS, Status)
+        return self._read(names.STATUS, Status)
 
     @cached_property
     def result(self) -> Result | None:
         """As it was written; the verdict is made anew from the other files (``harness.verdict``)."""
-        return read_record(self.run_dir / names.RESULT, Result)
+        return self._read(names.RESULT, Result)
 
     @cached_property
     def tune(self) -> TuneRecord | None:
         """Of the directory of a search for the rate."""
-        return read_record(self.run_dir / names.TUNE, TuneRecord)
+        return self._read(names.TUNE, TuneRecord)
 
     @cached_property
     def scaling(self) -> ScalingRecord | None:
         """Of the directory of a scaling or coordinated benchmark."""
-        return read_record(self.run_dir / names.SCALING, ScalingRecord)
+        return self._read(names.SCALING, ScalingRecord)
 
     @cached_property
     def preflight(self) -> PreflightRecord | None:
-        return read_record(self.run_dir / names.PREFLIGHT, PreflightRecord)
+        return self._read(names.PREFLIGHT, PreflightRecord)
 
     @cached_property
     def accuracy(self) -> Accuracy | None:
-        """The scores saved by ``harness.accuracy``."""
+        """The scores saved by ``harness.accuracy``; of a foreign run those of its accuracy.txt."""
+        if self.is_foreign:
+            samples = ROUND.benchmarks[self.benchmark].samples
+            issued = self.detail.integer("effective_accuracy_sample_count")
+            return foreign.foreign_scores(self.run_dir, official=samples, issued=issued)
         try:
             return read_record(self.run_dir / names.ACCURACY_JSON, Accuracy)
         except UserError as error:
@@ -110,7 +121,7 @@ class RunRecord:
     @cached_property
     def system(self) -> SystemRecord | None:
         """What machine it ran on."""
-        return read_record(self.run_dir / names.SYSTEM, SystemRecord)
+        return self._read(names.SYSTEM, SystemRecord)
 
     @cached_property
     def detail(self) -> DetailLog:
@@ -177,11 +188,15 @@ class RunRecord:
     def scenario(self) -> Scenario:
         """What was asked for; without any record of that, what LoadGen ran."""
         named = self._named("scenario")
+        if named is None and self.is_foreign:
+            raise UserError(f"{self.run_dir / names.DETAIL_LOG} names no scenario: it is no whole log of LoadGen's")
         return Scenario.OFFLINE if named is None else self._choice(Scenario, named, "scenario")
 
     @cached_property
     def mode(self) -> Mode:
         named = self._named("mode")
+        if named is None and self.is_foreign and self.detail.audit_config_used:
+            return Mode.COMPLIANCE
         if named is None:
             return Mode.ACCURACY if self.detail.text("effective_test_mode") == "AccuracyOnly" else Mode.PERFORMANCE
         return self._choice(Mode, named, "mode")
@@ -220,14 +235,17 @@ class RunRecord:
             return Scenario.INTERACTIVE
         return found
 
-    @property
+    @cached_property
     def is_foreign(self) -> bool:
-        """Nothing but LoadGen's logs is here: another harness ran the test."""
-        ours = (names.CONFIG, names.SESSION, names.STATUS, names.RESULT)
-        return self.detail.exists and not any((self.run_dir / name).is_file() for name in ours)
+        """Another harness ran the test: nothing that only our runs record is here."""
+        return foreign.is_foreign(self.run_dir)
 
     def _choice(self, kind: type[Choice], named: object, what: str) -> Choice:
         text = str(named).lower()
+        if text not in list(kind) and self.is_foreign:
+            shown = " ".join(str(named).split())[:60]
+            has = ", ".join(scenario.directory for scenario in Scenario)
+            raise UserError(f"{self.run_dir}: LoadGen ran {shown}, which this benchmark does not have (it has {has})")
         if text not in list(kind):
             known = nearest(text, [str(one) for one in kind]) or f"; known: {', '.join(kind)}"
             raise UserError(f"{self.run_dir} is of {what} {' '.join(str(named).split())[:60]!r}, which is none{known}")
@@ -240,10 +258,8 @@ class Evidence(RunRecord):
     @classmethod
     def load(cls, run_dir: Path) -> Evidence:
         """The evidence in ``run_dir``. Raises ``UserError`` if it is no run directory at all."""
-        if not is_run_dir(run_dir):
-            raise UserError(
-                f"{run_dir} is not a run directory: it has no {names.CONFIG}, {names.SESSION} or {names.DETAIL_LOG}"
-            )
+        if not foreign.is_run_dir(run_dir):
+            raise foreign.no_run(run_dir)
         return cls(run_dir)
 
     @cached_property
@@ -252,8 +268,3 @@ class Evidence(RunRecord):
         if self.mode is not Mode.COMPLIANCE:
             return None
         return verify(self.run_dir, self.eos_token_ids or LLAMA_3_1_EOS, detail=self.detail)
-
-
-def is_run_dir(path: Path) -> bool:
-    """A run left something here that can be judged."""
-    return any((path / name).is_file() for name in (names.CONFIG, names.SESSION, names.DETAIL_LOG))

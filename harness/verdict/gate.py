@@ -73,10 +73,10 @@ def _reason(rule: Rule[Evidence, str] | Rule[Logs, str], text: str) -> Iterator[
 
 def logs_of(run: Evidence) -> Logs:
     """LoadGen's logs of a run, as the rule book looks at them. The targets bind whole scores of the benchmark's model
-    only.
+    only; a foreign run is filed as one of it.
     """
     scores = run.accuracy if run.mode is Mode.ACCURACY else None
-    bound = scores is not None and scores.partial is None and run.is_the_model
+    bound = scores is not None and scores.partial is None and (run.is_the_model or run.is_foreign)
     return Logs(
         mode=run.mode,
         scenario=run.scenario,

@@ -57,7 +57,11 @@ def write_result(run_dir: Path) -> dict[str, Any]:
 
 def result_of(run_dir: Path) -> Result:
     """As ``build_result``, typed."""
-    run = Evidence.load(run_dir)
+    return result_from(Evidence.load(run_dir))
+
+
+def result_from(run: Evidence) -> Result:
+    """As ``result_of``, for a run that is being read already."""
     return _result(run, judge(run))
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.loadgen.accuracy_text import HASH, PATTERNS, read_count, read_scores
 from harness.loadgen.log import ACCURACY
 from harness.loadgen.rules import Weight
 from harness.loadgen.rules.sources import CHECKER, RULES
@@ -19,10 +20,6 @@ from harness.submission.rules import MAX_ACCURACY_LOG_BYTES, TRUNCATION_MARK
 accuracy_checks: Checks[ScenarioDirectory] = Checks()
 SOURCE = f"{CHECKER}/checks/accuracy_check.py"
 TRUNCATION = "mlcommons/inference tools/submission/truncate_accuracy_log.py"
-# constants.py, ACC_PATTERN: single quotes, and gen_len as a bare number
-ROUGE = {name: re.compile(rf".*'{name}':\s+'?([\d.]+)'?") for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
-PATTERNS = ROUGE | {"gen_len": re.compile(r".*'gen_len':\s([\d.]+)")}
-HASH = re.compile(r"^hash=(\w+)$", re.MULTILINE)
 
 
 def text_path(scenario: ScenarioDirectory) -> Path:
@@ -38,16 +35,6 @@ def read_text(scenario: ScenarioDirectory) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def read_scores(text: str) -> dict[str, list[float]]:
-    """Every value of each metric in accuracy.txt, line by line, as the official checker's patterns find them."""
-    scores: dict[str, list[float]] = {}
-    for line in text.splitlines():
-        for name, pattern in PATTERNS.items():
-            if found := pattern.match(line):
-                scores.setdefault(name, []).append(float(found[1].rstrip(".")))
-    return scores
-
-
 def whole_scores(scenario: ScenarioDirectory) -> Iterator[dict[str, float]]:
     """Each line of accuracy.txt that holds all scores."""
     scores = read_scores(read_text(scenario))
@@ -57,8 +44,7 @@ def whole_scores(scenario: ScenarioDirectory) -> Iterator[dict[str, float]]:
 
 def scored_samples(scenario: ScenarioDirectory) -> int | None:
     """``gen_num`` of accuracy.txt."""
-    found = re.search(r"'gen_num':\s*(\d+)", read_text(scenario))
-    return int(found[1]) if found else None
+    return read_count(read_text(scenario))
 
 
 @accuracy_checks.rule("accuracy.scores", source=f"{SOURCE} (accuracy_result_check); constants.py, ACC_PATTERN")

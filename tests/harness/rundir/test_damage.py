@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.cli.summarize import find_runs
 from harness.cli.watch import gone
 from harness.config import Benchmark, Mode, Scenario
 from harness.progress import Progress, line, read_status
 from harness.report import build_document, html
 from harness.report.compare import compare
 from harness.rundir import names, ours
+from harness.rundir.foreign import find_runs
 from harness.scaling.figures import run_figures
 from harness.submission.runs import find_system
 from harness.verdict.result import build_result
