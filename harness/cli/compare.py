@@ -41,7 +41,7 @@ def compare(
                 number(figure.a),
                 number(figure.b),
                 f"{100 * figure.change:+.2f} %",
-                f"{100 * figure.low:+.2f} to {100 * figure.high:+.2f} %",
+                figure.interval,
                 Text(figure.verdict, style=_STYLES.get(figure.verdict, "")),
             )
         console.print(table)

@@ -9,8 +9,13 @@ import typer
 
 
 def report(
-    run_dirs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run directories; several are compared")],
-    output: Annotated[Path | None, typer.Option(help="The HTML file [default: report.html in the first DIR]")] = None,
+    run_dirs: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Run directories, or folders of them; several are compared")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The HTML file [default: report.html in the first DIR, or here for another harness's logs]"),
+    ] = None,
 ) -> None:
     """Write a report of one run, or of several beside each other, as HTML and Markdown."""
     from harness.report import write_report

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.report.document import Document, Part
+from harness.report.document import Document, Items, Part, Section
 from harness.rundir import names
 from harness.rundir.ours import REPORT_MARK as MARK
 from mlperf_llama_base.errors import UserError
@@ -21,14 +21,17 @@ def build_document(run_dirs: Sequence[Path]) -> Document:
     Raises ``UserError`` if a directory holds no run or a damaged file.
     """
     from harness.report import sections
-    from harness.report.load import load
+    from harness.report.load import load_all
     from harness.report.sections import comparison
 
-    runs = [load(path) for path in run_dirs]
+    runs, unread = load_all(run_dirs)
     parts = [Part(title=f"{run.name}: {_what(run)}", sections=sections.of(run)) for run in runs]
     if len(runs) > 1:
         parts.insert(0, Part(title="Comparison", sections=comparison.sections(runs)))
-    named = ", ".join(run.name for run in runs)
+    if unread:
+        lines = Items(items=[(text, "warn") for text in unread])
+        parts.append(Part(title="Not read", sections=[Section(title="Not read", blocks=[lines])]))
+    named = ", ".join(run.name for run in runs) if len(runs) < 5 else f"{len(runs)} runs"
     title = (
         f"MLPerf Inference llama3.1-8b, {_what(runs[0])}: {named}"
         if len(runs) == 1
@@ -38,6 +41,8 @@ def build_document(run_dirs: Sequence[Path]) -> Document:
 
 
 def _what(run: RunData) -> str:
+    if run.tune and not run.result:
+        return f"search for the rate of {run.tune.scenario}"
     if run.scaling and not run.result:
         return f"{run.scaling.kind} benchmark"
     return f"{run.scenario} {run.mode}"
@@ -47,14 +52,15 @@ def write_report(run_dirs: Sequence[Path], output: Path | None = None) -> tuple[
     """Write the HTML file and its Markdown twin, and return both paths.
 
     ``output``: the HTML file; the twin lies beside it. None: ``report.html`` in the first run's directory, in that of
-    a scaling or coordinated benchmark ``scaling.html``, since its ``report.md`` is the benchmark's own.
+    a scaling or coordinated benchmark ``scaling.html``, since its ``report.md`` is the benchmark's own. In directories
+    of others nothing is written: for another harness's logs it is the working directory.
 
     Raises ``UserError`` if one of the two is there already and was not written here.
     """
     from harness.report import html, markdown
 
     document = build_document(run_dirs)
-    page = output or run_dirs[0] / f"{_default_name(run_dirs[0])}.html"
+    page = output or _default_page(run_dirs[0])
     twin = page.with_suffix(".md")
     for path in (page, twin):
         if path.exists() and not _is_ours(path):
@@ -65,9 +71,13 @@ def write_report(run_dirs: Sequence[Path], output: Path | None = None) -> tuple[
     return page, twin
 
 
-def _default_name(directory: Path) -> str:
-    whole_benchmark = (directory / names.SCALING).is_file() and not (directory / names.RESULT).is_file()
-    return "scaling" if whole_benchmark else "report"
+def _default_page(directory: Path) -> Path:
+    from harness.rundir.foreign import find_runs, is_foreign
+
+    if (directory / names.SCALING).is_file() and not (directory / names.RESULT).is_file():
+        return directory / "scaling.html"
+    is_theirs = directory.is_dir() and all(is_foreign(run) for run in find_runs([directory]))
+    return (Path() if is_theirs else directory) / names.REPORT_HTML
 
 
 def _is_ours(path: Path) -> bool:

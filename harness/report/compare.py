@@ -6,6 +6,7 @@ single runs needs repeats.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.report.flat import flatten, flatten_record
-from harness.report.load import Events, Floats, RunData, load
+from harness.report.load import Events, Floats, RunData, load_all
+from harness.report.logged import logged_figures, logged_settings
 from harness.report.noise import bounds, percentile_draws, rate_draws
+from harness.text import UNKNOWN
+from mlperf_llama_base.errors import UserError
 
 PERCENTS = (50, 90, 99)
 EQUAL = 0.001  # of the mean: smaller differences are never called one
@@ -26,7 +30,10 @@ _NOT_SETTINGS = ("output", "overwrite", "skip_preflight", "monitor.metrics_port"
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One figure. ``change``: (b - a) / a; ``low``/``high``: its 95 % interval. ``beyond_noise``: it excludes 0."""
+    """One figure. ``change``: (b - a) / a; ``low``/``high``: its 95 % interval. ``beyond_noise``: it excludes 0.
+
+    Of LoadGen's logs alone the noise is not recorded: the interval is NaN.
+    """
 
     name: str
     unit: str
@@ -40,9 +47,18 @@ class Difference:
 
     @property
     def verdict(self) -> str:
+        if math.isnan(self.low):
+            return "noise not recorded"
         if not self.beyond_noise:
             return "within noise"
         return "better" if (self.change > 0) == self.higher_is_better else "worse"
+
+    @property
+    def interval(self) -> str:
+        """``low`` and ``high`` for people."""
+        if math.isnan(self.low):
+            return UNKNOWN
+        return f"{100 * self.low:+.2f} to {100 * self.high:+.2f} %"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +73,16 @@ class Comparison:
 
 
 def compare(a: Path, b: Path) -> Comparison:
-    """Compare two run directories. Raises ``UserError`` if one of them holds no run."""
-    return compare_runs(load(a), load(b))
+    """Compare two run directories, or folders with one run each. Raises ``UserError`` if one of them holds none."""
+    return compare_runs(_only(a), _only(b))
+
+
+def _only(directory: Path) -> RunData:
+    runs, unread = load_all([directory])
+    if len(runs) + len(unread) > 1:
+        found = ", ".join(str(run.directory) for run in runs[:4])
+        raise UserError(f"{directory} holds {len(runs)} runs; give one of them: {found}{', ...' * (len(runs) > 4)}")
+    return runs[0]
 
 
 def compare_runs(a: RunData, b: RunData) -> Comparison:
@@ -66,14 +90,19 @@ def compare_runs(a: RunData, b: RunData) -> Comparison:
     figures = []
     if (a.scenario, a.mode) != (b.scenario, b.mode):
         return Comparison(a=a, b=b, settings=differing_settings(a, b), figures=[], notes=_notes(a, b))
-    if a.events is not None and b.events is not None and len(a.events.complete) and len(b.events.complete):
+    if a.is_foreign or b.is_foreign:
+        figures = [_by_logs(*figure) for figure in logged_figures(a, b)]
+    elif a.events is not None and b.events is not None and len(a.events.complete) and len(b.events.complete):
         figures = _figures(a, b, a.events, b.events)
     return Comparison(a=a, b=b, settings=differing_settings(a, b), figures=figures, notes=_notes(a, b))
 
 
 def differing_settings(a: RunData, b: RunData) -> list[tuple[str, Any, Any]]:
     """Return what was set or installed differently."""
-    ours, theirs = _settings(a), _settings(b)
+    if a.is_foreign or b.is_foreign:  # the rest is not recorded of one of them
+        ours, theirs = logged_settings(a), logged_settings(b)
+    else:
+        ours, theirs = _settings(a), _settings(b)
     keys = dict.fromkeys([*ours, *theirs])
     return [(key, ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)]
 
@@ -101,6 +130,20 @@ def _figures(a: RunData, b: RunData, ours: Events, theirs: Events) -> list[Diffe
     for name, values in figures:
         found += _percentiles(name, values(ours), values(theirs), ours, theirs)
     return found
+
+
+def _by_logs(name: str, unit: str, a: float, b: float, higher_is_better: bool) -> Difference:
+    return Difference(
+        name=name,
+        unit=unit,
+        a=a,
+        b=b,
+        change=b / a - 1 if a else float("nan"),
+        low=math.nan,
+        high=math.nan,
+        beyond_noise=False,
+        higher_is_better=higher_is_better,
+    )
 
 
 def _rate(name: str, unit: str, ours: Events, theirs: Events, weigh: Callable[[Events], Floats]) -> Difference:
@@ -169,10 +212,16 @@ def _notes(a: RunData, b: RunData) -> list[str]:
             "In this scenario the offered rate sets the throughput; compare the latencies"
             + (f" (target_qps {rates[0]:g} and {rates[1]:g})." if all(rates) else ".")
         )
+    by_logs = a.is_foreign or b.is_foreign
     for label, run in (("A", a), ("B", b)):
         if not run.valid:
             notes.append(f"{label} is not a valid run.")
-        if run.events is None:
+        if run.is_foreign:
+            notes.append(f"{label} is LoadGen's logs alone: engine, model, data set and the like are not recorded.")
+        elif run.events is None and not by_logs:
             notes.append(f"{label} has no events.parquet: no figures to compare.")
+    if by_logs:
+        notes.append("All figures are LoadGen's own; their noise is not recorded, and needs repeats.")
+        return notes
     notes.append("Intervals come from stretches within each run; what differs between whole runs needs repeats.")
     return notes

@@ -6,6 +6,7 @@ A run that broke or is still going leaves only some of the files; whatever is mi
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ import numpy.typing as npt
 
 from harness.config import Benchmark, Mode, Scenario
 from harness.rounds import ROUND
+from harness.rundir import names
 from harness.rundir.events import Events, Floats
+from harness.rundir.foreign import find_runs, is_endpoints, is_run_dir, no_run
 from harness.rundir.record import RunRecord
 from harness.rundir.result import Result
 from harness.rundir.scaling import ScalingRecord
@@ -43,9 +46,18 @@ class RunData:
         return self.record.config
 
     @property
+    def is_foreign(self) -> bool:
+        """Another harness's: LoadGen's logs are all there is."""
+        return self.record.is_foreign
+
+    @cached_property
     def result(self) -> Result | None:
-        """result.json as it was written."""
-        return self.record.result
+        """result.json as it was written; of another harness's logs, what they come to."""
+        if not self.is_foreign:
+            return self.record.result
+        from harness.verdict.result import result_of
+
+        return result_of(self.directory)
 
     @cached_property
     def session(self) -> SessionRecord:
@@ -133,7 +145,7 @@ class RunData:
 
     @property
     def name(self) -> str:
-        return self.directory.resolve().name
+        return str(self.directory) if self.is_foreign else self.directory.resolve().name
 
     @property
     def limits_ms(self) -> dict[str, float | None]:
@@ -164,6 +176,42 @@ def load(directory: Path) -> RunData:
         raise UserError(f"{directory} is not a directory; give the --output of a run")
     run = RunData(directory)
     record = run.record
-    if not any((run.config, run.result, record.session, run.status, record.accuracy, run.tune, run.scaling)):
+    if run.is_foreign or record.scaling or record.tune:
+        return run
+    if is_endpoints(directory):
+        raise no_run(directory)
+    if not any((run.config, run.result, record.session, run.status, record.accuracy)):
         raise UserError(f"{directory} holds no run: it has no result.json, session.json, status.json or config.yaml")
     return run
+
+
+def load_all(directories: Sequence[Path]) -> tuple[list[RunData], list[str]]:
+    """The runs in ``directories``, or below those that are no run's themselves; and why others there are not read.
+
+    Raises ``UserError`` for a directory that is not there, holds no run, or holds none that can be read.
+    """
+    runs: list[RunData] = []
+    unread: list[str] = []
+    for directory in directories:
+        if not directory.is_dir() or _is_one(directory):
+            runs.append(load(directory))
+            continue
+        found = find_runs([directory])
+        for path in found:
+            try:
+                runs.append(load(path))
+                _ = runs[-1].scenario  # of another benchmark, perhaps
+            except UserError as error:
+                if len(found) == 1:
+                    raise
+                runs = [run for run in runs if run.directory != path]
+                unread.append(str(error))
+    if not runs:
+        raise UserError(unread[0])
+    return runs, unread
+
+
+def _is_one(directory: Path) -> bool:
+    """A directory that :func:`load` has something to say about."""
+    ours = (names.RESULT, names.STATUS, names.ACCURACY_JSON, names.TUNE, names.SCALING)
+    return is_run_dir(directory) or is_endpoints(directory) or any((directory / name).is_file() for name in ours)

@@ -36,7 +36,7 @@ def blocks(found: Comparison) -> list[Block]:
                         number(f.a),
                         number(f.b),
                         f"{100 * f.change:+.2f} %",
-                        f"{100 * f.low:+.2f} to {100 * f.high:+.2f} %",
+                        f.interval,
                         f.verdict,
                     ]
                     for f in found.figures

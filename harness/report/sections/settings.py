@@ -7,6 +7,7 @@ from typing import Any
 from harness.report.document import Block, Folded, Section, Table
 from harness.report.flat import flatten, flatten_record, value_text
 from harness.report.load import RunData
+from harness.report.logged import logged_settings
 
 
 def sections(run: RunData) -> list[Section]:
@@ -21,7 +22,7 @@ def sections(run: RunData) -> list[Section]:
         ("Compliance", flatten_record(result.compliance if result else None)),
         ("Hardware", flatten((result.hardware if result else None) or {})),
         ("Configuration", flatten(run.config)),
-        ("LoadGen settings in effect", flatten(session.settings)),
+        ("LoadGen settings in effect", flatten(session.settings) or (logged_settings(run) if run.is_foreign else {})),
     ]
     blocks: list[Block] = []
     for title, group in groups:

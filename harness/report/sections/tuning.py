@@ -7,23 +7,49 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.report.charts import Limit, Line, line_chart
-from harness.report.document import Block, Chart, Charts, Section, Table, Text
+from harness.report.document import Block, Chart, Charts, Items, Section, Table, Tone
 from harness.report.flat import value_text
 from harness.report.load import RunData
-from harness.rundir.tuning import Probe
+from harness.rundir.tuning import Probe, TuneRecord
 
 COLUMNS = ("target_qps", "valid", "ttft_p99_ms", "tpot_p99_ms", "samples_per_second", "duration_s", "reason")
 
 
 def sections(run: RunData) -> list[Section]:
-    """The probes of ``tune.json``: a rate, whether it was valid, its latencies."""
-    if run.tune is None or not run.tune.probes:
+    """What ``tune.json`` has found, and its probes: a rate, whether it was valid, its latencies."""
+    if run.tune is None:
         return []
     probes = sorted(run.tune.probes, key=lambda probe: probe.target_qps)
-    best = run.tune.best_qps
-    blocks: list[Block] = [Text(text=f"Highest valid rate found: {best:g} samples/s.")] if best else []
+    found = list(_found(run.tune))
+    blocks: list[Block] = [Items(items=found)] if found else []
+    if not probes:
+        return [Section(title="Search for the rate", blocks=blocks)] if blocks else []
     charts = [chart for name in ("ttft", "tpot") for chart in _chart(run, probes, name)]
     return [Section(title="Search for the rate", blocks=[*blocks, Charts(charts=charts), _table(probes)])]
+
+
+def _found(tune: TuneRecord) -> Iterator[tuple[str, Tone]]:
+    """The rate to run at, what it follows from, what LoadGen said of it, and the lines for user.conf."""
+    if tune.best_qps:
+        yield f"Rate to run at: {tune.best_qps:g} samples/s ({tune.confidence or 'confidence not recorded'}).", "good"
+    if tune.target_latency_ms:
+        yield f"Mean latency to give LoadGen: {tune.target_latency_ms:g} ms.", "good"
+    if tune.knee_qps:
+        limit = f", limited by {tune.bracket.limited_by}" if tune.bracket and tune.bracket.limited_by else ""
+        yield f"Knee: {tune.knee_qps:g} samples/s{limit}.", ""
+    if tune.capacity:
+        full = tune.capacity
+        yield f"Kept full with {full.outstanding:,} samples: {full.samples_per_second:g} samples/s.", ""
+    if tune.engine_settings:
+        chosen = ", ".join(f"{key} {value_text(value)}" for key, value in tune.engine_settings.items())
+        yield f"Engine settings that were best: {chosen}.", ""
+    for run in tune.confirmations:
+        rate = f"{run.target_qps:g} samples/s" if run.target_qps else f"{run.target_latency_ms or 0:g} ms"
+        word = "valid" if run.valid else "not valid: " + "; ".join(run.reasons)
+        yield f"Confirmed by LoadGen at {rate} ({run.directory}): {word}.", "good" if run.valid else "bad"
+    for line in (tune.user_conf or "").splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield f"user.conf: {line.strip()}", ""
 
 
 def _chart(run: RunData, probes: list[Probe], name: str) -> Iterator[Chart]:

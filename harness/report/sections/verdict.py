@@ -5,24 +5,45 @@ from __future__ import annotations
 from harness.report.document import Block, Card, Cards, Items, Section, Text, Tone
 from harness.report.insights import insights
 from harness.report.load import RunData
+from harness.rundir.tuning import TuneRecord
 from harness.text import duration, number
+
+AGAINST = "Why it may not be submitted:"
 
 
 def verdict(run: RunData) -> tuple[str, Tone]:
     """Return the verdict in a word or two."""
+    if run.result is None and run.tune is not None:
+        return _search(run.tune)
     if run.result is None:
         phase = run.session.outcome or (run.status.phase if run.status else None) or "unknown"
         return f"NO RESULT ({phase})", "bad"
     return ("VALID", "good") if run.valid else ("INVALID", "bad")
 
 
+def _search(tune: TuneRecord) -> tuple[str, Tone]:
+    """What a search for the rate has found."""
+    if tune.state != "done":
+        return f"SEARCH NOT ENDED ({tune.state})", "warn"
+    if tune.best_qps is not None:
+        return f"FOUND {tune.best_qps:g} samples/s", "good"
+    if tune.target_latency_ms is not None:
+        return f"FOUND {tune.target_latency_ms:g} ms", "good"
+    return "NO VALID RATE FOUND", "bad"
+
+
 def sections(run: RunData) -> list[Section]:
     word, tone = verdict(run)
     result = run.result
     submittable = result is not None and result.submittable
-    cards = [
-        Card(label="Verdict", value=word, tone=tone, note="may be submitted" if submittable else "may not be submitted")
-    ]
+    note = "may be submitted" if submittable else "may not be submitted"
+    if run.is_foreign:
+        note = "whether it may be submitted is not recorded in LoadGen's logs"
+    elif run.tune and not result:
+        note = "a search, not a result"
+    cards = [Card(label="Verdict", value=word, tone=tone, note=note)]
+    if run.is_foreign and result and result.loadgen.validity:
+        cards.append(Card(label="LoadGen's own verdict", value=result.loadgen.validity))
     cards += _rates(run) + _latencies(run) + _accuracy(run) + _cost(run)
     blocks: list[Block] = [Cards(cards=cards)]
     reasons = result.invalid_reasons if result else []
@@ -32,7 +53,7 @@ def sections(run: RunData) -> list[Section]:
         blocks.append(Items(items=[(reason, "bad") for reason in reasons]))
     against = [reason for reason in result.not_submittable_reasons if reason not in reasons] if result else []
     if against:
-        blocks.append(Text(text="Why it may not be submitted:"))
+        blocks.append(Text(text="What stands against a submission, or is not known:" if run.is_foreign else AGAINST))
         blocks.append(Items(items=[(reason, "warn") for reason in against]))
     if result and result.remarks:
         blocks.append(Text(text="What looks wrong and needs explaining:"))

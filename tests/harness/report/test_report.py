@@ -248,6 +248,28 @@ def test_the_tuning_curve(tmp_path: Path) -> None:
     assert shown["50"][0] == "no" and "queue grows" in shown["50"]
 
 
+@pytest.mark.parametrize(
+    ("record", "head", "said"),
+    [
+        (
+            {"state": "done", "best_qps": 44.5, "confidence": "confirmed"},
+            "FOUND 44.5 samples/s",
+            "Rate to run at: 44.5",
+        ),
+        ({"state": "done", "target_latency_ms": 812.0}, "FOUND 812 ms", "Mean latency to give LoadGen: 812 ms"),
+        ({"state": "done", "user_conf": "# found\n*.Server.x = 44.5"}, "NO VALID RATE FOUND", "*.Server.x = 44.5"),
+        ({"state": "confirming", "knee_qps": 46.0}, "SEARCH NOT ENDED (confirming)", "Knee: 46 samples/s"),
+    ],
+)
+def test_a_search_s_own_directory(tmp_path: Path, record: dict[str, Any], head: str, said: str) -> None:
+    """It has no result of a run, and says what the search has found."""
+    write_record(tmp_path / "tune.json", TuneRecord(scenario="server", options={}, **record))
+    document = build_document([tmp_path])
+    text = markdown.render(document)
+    assert "NO RESULT" not in text and "search for the rate of server" in document.title
+    assert head in text and markdown.escape(said) in text
+
+
 def test_accuracy_against_the_targets(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
