@@ -20,10 +20,11 @@ from rich.console import Console
 
 from harness import terminal
 from harness.config import Mode, RunConfig, Scenario
-from harness.inventory.system import collect
 from harness.preflight.sources import given_file
 from harness.rundir import names
 from harness.rundir.directory import Claim, claimed
+from harness.rundir.files import write_record
+from harness.rundir.system import this_system
 from harness.workers import check_engine
 from mlperf_llama_base import child, files, interrupt
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError, remedy
@@ -47,7 +48,7 @@ def execute(config: RunConfig, *, console: Console | None = None) -> int:
         run_dir = claim.path
         with writing(run_dir):
             config.save(run_dir / names.CONFIG)
-            files.write_json(run_dir / names.SYSTEM, collect())
+            write_record(run_dir / names.SYSTEM, this_system())
         if not config.skip_preflight:
             with _interruptible("interrupted during the pre-flight; nothing has run, the same command begins again"):
                 check_environment(config, run_dir, console)

@@ -12,11 +12,11 @@ import re
 import subprocess
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from harness.inventory.gpu import GpuInventory, read_gpus
+from harness.inventory.machine import Cpu, Disk, GpuCard, Gpus, Machine, Memory, NetworkCard, OperatingSystem
 from mlperf_llama_base.source import ROOT
 
 CPU = Path("/sys/devices/system/cpu")
@@ -46,22 +46,22 @@ SOFTWARE = (
 )
 
 
-def collect() -> dict[str, Any]:
-    """Describe this machine: ``cpu, memory, storage, network, os, gpu, software, git_revision``, in under 1 s."""
-    return {
-        "cpu": cpu(),
-        "memory": memory(),
-        "storage": storage(),
-        "network": network(),
-        "os": operating_system(),
-        "gpu": gpu(read_gpus()),
-        "software": software(),
-        "git_revision": git_revision(),
-    }
+def collect() -> Machine:
+    """Describe this machine, in under 1 s."""
+    return Machine(
+        cpu=cpu(),
+        memory=memory(),
+        storage=storage(),
+        network=network(),
+        os=operating_system(),
+        gpu=gpu(read_gpus()),
+        software=software(),
+        git_revision=git_revision(),
+    )
 
 
-def cpu() -> dict[str, Any]:
-    """Model, ``sockets``, ``cores`` (physical, all sockets), ``threads``, ``max_mhz``, ``caches``."""
+def cpu() -> Cpu:
+    """The processors, from /proc, /sys and psutil."""
     info = _read(CPU_INFO)
     fields = re.findall(r"^(model name|physical id)\s*:\s*(.+)$", info, re.MULTILINE)
     models = Counter(value.strip() for key, value in fields if key == "model name")
@@ -69,16 +69,16 @@ def cpu() -> dict[str, Any]:
     maximum = [int(text) for path in CPU.glob("cpu*/cpufreq/cpuinfo_max_freq") if (text := _read(path)).isdigit()]
     frequency = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
     now = frequency.max or frequency.current if frequency else None
-    return {
-        "model": models.most_common(1)[0][0] if models else platform.processor() or None,
-        "architecture": platform.machine(),
-        "sockets": len(sockets) or None,
-        "cores": psutil.cpu_count(logical=False),
-        "threads": psutil.cpu_count(),
-        "max_mhz": max(maximum) / 1000 if maximum else now,
-        "caches": caches(),
-        "numa_nodes": len(list((CPU.parent / "node").glob("node[0-9]*"))) or None,
-    }
+    return Cpu(
+        model=models.most_common(1)[0][0] if models else platform.processor() or None,
+        architecture=platform.machine(),
+        sockets=len(sockets) or None,
+        cores=psutil.cpu_count(logical=False),
+        threads=psutil.cpu_count(),
+        max_mhz=max(maximum) / 1000 if maximum else now,
+        caches=caches(),
+        numa_nodes=len(list((CPU.parent / "node").glob("node[0-9]*"))) or None,
+    )
 
 
 def caches() -> dict[str, str]:
@@ -91,12 +91,11 @@ def caches() -> dict[str, str]:
     return found
 
 
-def memory() -> dict[str, Any]:
-    """Capacity in bytes; ``configuration`` as ``"8 x 64 GB DDR5 4800 MT/s"`` where dmidecode may be read (root)."""
-    return {
-        "bytes": psutil.virtual_memory().total,
-        "configuration": memory_configuration(_run("dmidecode", "-t", "17")),
-    }
+def memory() -> Memory:
+    """The memory; its modules where dmidecode may be read (root)."""
+    return Memory(
+        bytes=psutil.virtual_memory().total, configuration=memory_configuration(_run("dmidecode", "-t", "17"))
+    )
 
 
 def memory_configuration(dmidecode: str) -> str | None:
@@ -110,8 +109,8 @@ def memory_configuration(dmidecode: str) -> str | None:
     return " + ".join(f"{count} x {what}" for what, count in modules.items()) or None
 
 
-def storage() -> list[dict[str, Any]]:
-    """Disks: ``type`` (NVMe, SSD, HDD, or virtual: those claim to rotate), ``bytes``, ``model``."""
+def storage() -> list[Disk]:
+    """The disks. Virtual ones claim to rotate: they are told by their names."""
     disks = []
     for device in sorted(BLOCK.glob("*")):
         size = _read(device / "size")
@@ -121,12 +120,12 @@ def storage() -> list[dict[str, Any]]:
         kind = "NVMe" if device.name.startswith("nvme") else "HDD" if rotating else "SSD"
         if device.name.startswith(("vd", "xvd")):
             kind = "virtual"
-        disks.append({"type": kind, "bytes": int(size) * 512, "model": _read(device / "device" / "model") or None})
+        disks.append(Disk(type=kind, bytes=int(size) * 512, model=_read(device / "device" / "model") or None))
     return disks
 
 
-def network() -> list[dict[str, Any]]:
-    """Physical network cards: ``type``, ``mbit_s`` (None if down), ``driver``. No names, no addresses."""
+def network() -> list[NetworkCard]:
+    """The physical network cards."""
     cards = []
     for device in sorted(NET.glob("*")):
         if not (device / "device").exists():
@@ -134,47 +133,49 @@ def network() -> list[dict[str, Any]]:
         speed = _read(device / "speed")
         driver = (device / "device" / "driver").resolve().name
         cards.append(
-            {
-                "type": "InfiniBand" if _read(device / "type") == "32" else "Ethernet",
-                "mbit_s": int(speed) if speed.isdigit() else None,
-                "driver": driver if driver != "driver" else None,
-            }
+            NetworkCard(
+                type="InfiniBand" if _read(device / "type") == "32" else "Ethernet",
+                mbit_s=int(speed) if speed.isdigit() else None,
+                driver=driver if driver != "driver" else None,
+            )
         )
     return cards
 
 
-def operating_system() -> dict[str, Any]:
-    """``name`` of the distribution and ``kernel``'s release."""
+def operating_system() -> OperatingSystem:
+    """The distribution and the kernel."""
     name = re.search(r'^PRETTY_NAME="?([^"\n]+)"?$', _read(OS_RELEASE), re.MULTILINE)
-    return {"name": name[1] if name else platform.system(), "kernel": f"{platform.system()} {platform.release()}"}
+    return OperatingSystem(
+        name=name[1] if name else platform.system(), kernel=f"{platform.system()} {platform.release()}"
+    )
 
 
-def gpu(inventory: GpuInventory) -> dict[str, Any]:
-    """``count``, ``driver``, ``cuda``, ``interconnect`` and for each GPU ``name, memory_bytes, power_limit_w, ...``."""
+def gpu(inventory: GpuInventory) -> Gpus:
+    """What NVML found."""
     first = inventory.gpus[0] if inventory.gpus else None
-    return {
-        "count": len(inventory.gpus),
-        "driver": inventory.driver,
-        "cuda": inventory.cuda,
-        "interconnect": (f"NVLink ({first.nvlinks} links)" if first.nvlinks else "PCIe") if first else None,
-        "devices": [
-            {
-                "name": g.name,
-                "memory_bytes": g.memory_total,
-                "power_limit_w": g.power_limit_w,
-                "max_sm_clock_mhz": g.sm_clock_max_mhz,
-                "ecc": g.ecc,
-                "pcie": g.pcie,
-                "compute_capability": g.compute_capability,
-            }
+    return Gpus(
+        count=len(inventory.gpus),
+        driver=inventory.driver,
+        cuda=inventory.cuda,
+        interconnect=(f"NVLink ({first.nvlinks} links)" if first.nvlinks else "PCIe") if first else None,
+        devices=[
+            GpuCard(
+                name=g.name,
+                memory_bytes=g.memory_total,
+                power_limit_w=g.power_limit_w,
+                max_sm_clock_mhz=g.sm_clock_max_mhz,
+                ecc=g.ecc,
+                pcie=g.pcie,
+                compute_capability=g.compute_capability,
+            )
             for g in inventory.gpus
         ],
-    }
+    )
 
 
-def software() -> dict[str, str]:
+def software() -> dict[str, str | None]:
     """Versions of what is installed of the software that can matter to a result."""
-    found = {"python": platform.python_version()}
+    found: dict[str, str | None] = {"python": platform.python_version()}
     for name in SOFTWARE:
         try:
             found[name] = metadata.version(name)

@@ -174,7 +174,7 @@ class RunRecord:
 
     @property
     def eos_token_ids(self) -> list[int] | None:
-        """Those of the model, as its engine told; None where that was not recorded."""
+        """Those of the model, as its engine reported them; None where that was not recorded."""
         return (self.ran.engine and self.ran.engine.eos_token_ids) or None
 
     @property
@@ -248,7 +248,7 @@ class RunRecord:
             raise UserError(f"{self.run_dir}: LoadGen ran {shown}, which this benchmark does not have (it has {has})")
         if text not in list(kind):
             known = nearest(text, [str(one) for one in kind]) or f"; known: {', '.join(kind)}"
-            raise UserError(f"{self.run_dir} is of {what} {' '.join(str(named).split())[:60]!r}, which is none{known}")
+            raise UserError(f"{self.run_dir}: {what} {' '.join(str(named).split())[:60]!r} is not known{known}")
         return kind(text)
 
 

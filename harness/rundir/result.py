@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.inventory.machine import Hardware
 from harness.rundir import names
 from harness.rundir.files import read_record
 from harness.rundir.scores import RougeScores
@@ -165,7 +166,7 @@ class Result(msgspec.Struct, kw_only=True):
     engine_live_facts: dict[str, dict[str, Any]] = {}
     model: Model | None = None
     dataset: Dataset | None = None
-    hardware: dict[str, Any] | None = None
+    hardware: Hardware | None = None
     metrics: dict[str, Reading] | None = None
     energy: EnergyResult | None = None
     notes: list[str] = []

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+SCHEMA_VERSION = 1
 METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
@@ -30,6 +31,7 @@ class Accuracy(RougeScores, kw_only=True):
     ``expected``: samples that a complete log of this run has.
     """
 
+    schema_version: int = SCHEMA_VERSION
     expected: int
     repeated: int = 0
     tokens_mean: float | None = None

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec.structs import asdict
 
 from harness.config import Mode
+from harness.inventory.machine import Machine
 from harness.inventory.system import collect, git_revision
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 from harness.loadgen.test06 import verify, write_test06
@@ -123,7 +125,7 @@ def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
     run = system.all[0]
     if not order.system_yaml.exists():
         described = draft(
-            hardware=_machine(run),
+            machine=_machine(run),
             engine=run.result.engine or Engine(),
             nodes=max(1, len(run.nodes)),
             accelerators=_accelerators(run),
@@ -142,13 +144,13 @@ def system_fields(system: SystemRuns, order: Order) -> dict[str, str]:
     return fields
 
 
-def _machine(run: Run) -> dict[str, Any]:
-    """The machine as the run recorded it, in the form of ``inventory.system.collect``; this one if it recorded none."""
+def _machine(run: Run) -> Machine:
+    """The machine as the run recorded it; this one if it recorded none."""
     hardware, versions = run.result.hardware, run.result.versions
-    if hardware is None or "cpu" not in hardware:
+    if hardware is None or hardware.cpu is None:
         return collect()
     software = {k: v for k, v in versions.items() if k not in ("git_revision", "loadgen") and " " not in k}
-    return hardware | {"software": software, "git_revision": versions.get("git_revision")}
+    return Machine(**asdict(hardware), software=software, git_revision=versions.get("git_revision"))
 
 
 def _accelerators(run: Run) -> int | None:

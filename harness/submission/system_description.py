@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from harness.inventory.machine import Cpu, Gpus, Machine, Memory, NetworkCard, OperatingSystem
 from harness.rundir.session import Engine
 from harness.submission.rules import STATUSES, SYSTEM_FIELDS
 from mlperf_llama_base.errors import UserError, nearest
@@ -34,15 +34,15 @@ HEADER = """\
 """
 
 
-def draft(*, hardware: dict[str, Any], engine: Engine, nodes: int, accelerators: int | None) -> dict[str, str]:
-    """Return the fields of a description, blanks included. ``hardware``: what ``inventory.system.collect`` gives.
+def draft(*, machine: Machine, engine: Engine, nodes: int, accelerators: int | None) -> dict[str, str]:
+    """Return the fields of a description, blanks included.
 
     ``accelerators``: GPUs per node that worked; None: all that are there.
     """
     fields = dict.fromkeys(SYSTEM_FIELDS, "")
     fields |= {name: f"{BLANK}: {question}" for name, question in ASKED.items()}
     fields["number_of_nodes"] = str(nodes)
-    fields |= _host(hardware) | _accelerator(hardware.get("gpu") or {}, accelerators) | _software(hardware, engine)
+    fields |= _host(machine) | _accelerator(machine.gpu or Gpus(), accelerators) | _software(machine, engine)
     if nodes == 1:
         fields["host_networking_topology"] = "N/A"
     for name, meaningful in SYSTEM_FIELDS.items():
@@ -51,55 +51,55 @@ def draft(*, hardware: dict[str, Any], engine: Engine, nodes: int, accelerators:
     return {name: text for name, text in fields.items() if name not in GIVEN}
 
 
-def _host(hardware: dict[str, Any]) -> dict[str, str]:
-    cpu, memory = hardware.get("cpu") or {}, hardware.get("memory") or {}
-    sockets = cpu.get("sockets") or 1
+def _host(machine: Machine) -> dict[str, str]:
+    cpu, memory = machine.cpu or Cpu(), machine.memory or Memory()
+    sockets = cpu.sockets or 1
     fields = {
-        "host_processor_model_name": cpu.get("model") or "",
+        "host_processor_model_name": cpu.model or "",
         "host_processors_per_node": str(sockets),
-        "host_processor_core_count": str(cpu["cores"] // sockets) if cpu.get("cores") else "",
-        "host_processor_frequency": f"{cpu['max_mhz']:.0f} MHz" if cpu.get("max_mhz") else "",
-        "host_processor_caches": ", ".join(f"{level}: {size}" for level, size in (cpu.get("caches") or {}).items()),
-        "host_memory_capacity": _gib(memory.get("bytes")),
+        "host_processor_core_count": str(cpu.cores // sockets) if cpu.cores else "",
+        "host_processor_frequency": f"{cpu.max_mhz:.0f} MHz" if cpu.max_mhz else "",
+        "host_processor_caches": ", ".join(f"{level}: {size}" for level, size in cpu.caches.items()),
+        "host_memory_capacity": _gib(memory.bytes),
     }
-    if memory.get("configuration"):
-        fields["host_memory_configuration"] = memory["configuration"]
-    if disks := hardware.get("storage") or []:
-        sizes = Counter(f"{disk['bytes'] / 1e9:.0f} GB" for disk in disks)
+    if memory.configuration:
+        fields["host_memory_configuration"] = memory.configuration
+    if disks := machine.storage:
+        sizes = Counter(f"{disk.bytes / 1e9:.0f} GB" for disk in disks)
         fields["host_storage_capacity"] = " + ".join(f"{count} x {size}" for size, count in sizes.items())
-        fields["host_storage_type"] = " + ".join(sorted({disk["type"] for disk in disks}))
-    if cards := hardware.get("network") or []:
+        fields["host_storage_type"] = " + ".join(sorted({disk.type for disk in disks}))
+    if cards := machine.network:
         kinds = Counter(_card(card) for card in cards)
         fields["host_networking"] = " + ".join(kinds)
         fields["host_network_card_count"] = " + ".join(f"{count} x {kind}" for kind, count in kinds.items())
     return fields
 
 
-def _card(card: dict[str, Any]) -> str:
-    speed = card.get("mbit_s")
-    return str(card["type"]) + (f" {speed / 1000:g} Gbit/s" if speed and speed > 0 else "")
+def _card(card: NetworkCard) -> str:
+    speed = card.mbit_s
+    return card.type + (f" {speed / 1000:g} Gbit/s" if speed and speed > 0 else "")
 
 
 def _gib(number: int | None) -> str:
     return f"{number / 2**30:.0f} GiB" if number else ""
 
 
-def _accelerator(gpu: dict[str, Any], count: int | None) -> dict[str, str]:
-    devices = gpu.get("devices") or []
+def _accelerator(gpu: Gpus, count: int | None) -> dict[str, str]:
+    devices = gpu.devices
     if not devices or count == 0:
         names = [name for name in SYSTEM_FIELDS if name.startswith("accelerator")]
         return dict.fromkeys(names, "N/A") | {"accelerators_per_node": "0"}  # integer 0 would count as empty
     first = devices[0]
-    ecc = {device.get("ecc") for device in devices}
+    ecc = {device.ecc for device in devices}
     fields = {
         "accelerators_per_node": str(count or len(devices)),
-        "accelerator_model_name": " + ".join(sorted({device["name"] for device in devices})),
-        "accelerator_memory_capacity": _gib(first.get("memory_bytes")),
-        "accelerator_host_interconnect": first.get("pcie") or "",
-        "accelerator_interconnect": gpu.get("interconnect") or "",
-        "accelerator_frequency": f"{first['max_sm_clock_mhz']} MHz" if first.get("max_sm_clock_mhz") else "",
+        "accelerator_model_name": " + ".join(sorted({device.name for device in devices})),
+        "accelerator_memory_capacity": _gib(first.memory_bytes),
+        "accelerator_host_interconnect": first.pcie or "",
+        "accelerator_interconnect": gpu.interconnect or "",
+        "accelerator_frequency": f"{first.max_sm_clock_mhz} MHz" if first.max_sm_clock_mhz else "",
     }
-    if power := first.get("power_limit_w"):
+    if power := first.power_limit_w:
         fields["hw_notes"] = f"Power limit {power:.0f} W per accelerator"
     if None not in ecc:
         state = "ECC on" if ecc == {True} else "ECC off"
@@ -107,16 +107,16 @@ def _accelerator(gpu: dict[str, Any], count: int | None) -> dict[str, str]:
     return fields
 
 
-def _software(hardware: dict[str, Any], engine: Engine) -> dict[str, str]:
-    software, gpu, system = (hardware.get(name) or {} for name in ("software", "gpu", "os"))
-    named = [f"{word} {gpu[key]}" for word, key in (("driver", "driver"), ("CUDA", "cuda")) if gpu.get(key)]
+def _software(machine: Machine, engine: Engine) -> dict[str, str]:
+    gpu, system = machine.gpu or Gpus(), machine.os or OperatingSystem()
+    named = [f"{word} {version}" for word, version in (("driver", gpu.driver), ("CUDA", gpu.cuda)) if version]
     skip = {engine.name, "msgspec", "pyzmq", "evaluate", "rouge-score", "rouge-score-rs", "nltk"}
-    named += [f"{name} {version}" for name, version in software.items() if name not in skip]
-    revision = hardware.get("git_revision")
+    named += [f"{name} {version}" for name, version in machine.software.items() if name not in skip]
+    revision = machine.git_revision
     return {
         "framework": f"{engine.name} {engine.version}" if engine.name else "",
         "other_software_stack": ", ".join(named),
-        "operating_system": f"{system.get('name') or ''} ({system.get('kernel') or 'kernel unknown'})".strip(),
+        "operating_system": f"{system.name or ''} ({system.kernel or 'kernel unknown'})".strip(),
         "sw_notes": f"mlperf-llama at {revision[:12]}" if revision else "mlperf-llama",
     }
 

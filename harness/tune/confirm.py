@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from harness.config import RunConfig, Scenario
-from harness.inventory.system import collect
 from harness.loadgen.early_stopping import allowed_over_limit
 from harness.rounds import ROUND
 from harness.rundir import names
+from harness.rundir.files import write_record
+from harness.rundir.system import this_system
 from harness.rundir.tuning import Confirmation
 from harness.session.session import Session
 from harness.tune.search import clean
 from harness.tune.state import Options, State
 from harness.verdict.result import write_result
-from mlperf_llama_base import files
 from mlperf_llama_base.errors import RunError
 
 START_AGAIN = 75
@@ -74,7 +74,7 @@ def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> Co
     run_dir.mkdir(parents=True, exist_ok=True)
     config = config.model_copy(update={"output": str(run_dir)})
     config.save(run_dir / names.CONFIG)
-    files.write_json(run_dir / names.SYSTEM, collect())
+    write_record(run_dir / names.SYSTEM, this_system())
     began = time.monotonic()
     done = Confirmation(
         directory=run_dir.name,

@@ -20,7 +20,7 @@ def sections(run: RunData) -> list[Section]:
         ("Data set", flatten_record(session.dataset)),
         ("Engine", flatten_record(session.engine)),
         ("Compliance", flatten_record(result.compliance if result else None)),
-        ("Hardware", flatten((result.hardware if result else None) or {})),
+        ("Hardware", flatten_record(result.hardware if result else None)),
         ("Configuration", flatten(run.config)),
         ("LoadGen settings in effect", flatten(session.settings) or (logged_settings(run) if run.is_foreign else {})),
     ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import getpass
-import json
 import re
 import socket
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -39,14 +39,14 @@ Memory Device
 
 def test_this_machine() -> None:
     found = system.collect()
-    assert found["cpu"]["threads"] == psutil.cpu_count()
-    assert found["memory"]["bytes"] == psutil.virtual_memory().total
-    assert found["software"]["mlcommons-loadgen"]
-    assert found["os"]["kernel"]
+    assert found.cpu and found.cpu.threads == psutil.cpu_count()
+    assert found.memory and found.memory.bytes == psutil.virtual_memory().total
+    assert found.software["mlcommons-loadgen"]
+    assert found.os and found.os.kernel
 
 
 def test_nothing_secret_is_in_it() -> None:
-    text = json.dumps(system.collect())
+    text = msgspec.json.encode(system.collect()).decode()
     addresses = [a for cards in psutil.net_if_addrs().values() for a in cards]
     secrets = {socket.gethostname(), str(Path.home()), *(a.address for a in addresses)} - {"localhost", "/", ""}
     assert not [secret for secret in secrets if len(secret) > 3 and secret in text]
@@ -75,7 +75,7 @@ def test_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / name / "size").write_text(size)
         (tmp_path / name / "queue" / "rotational").write_text(rotating)
     found = system.storage()
-    assert [(d["type"], d["bytes"]) for d in found] == [
+    assert [(d.type, d.bytes) for d in found] == [
         ("NVMe", 512000),
         ("HDD", 1024000),
         ("SSD", 5120),
@@ -90,7 +90,7 @@ def test_network_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / name / "type").write_text(kind)
         (tmp_path / name / "speed").write_text(speed)
     (tmp_path / "lo").mkdir()
-    assert [(c["type"], c["mbit_s"]) for c in system.network()] == [
+    assert [(c.type, c.mbit_s) for c in system.network()] == [
         ("Ethernet", 100000),
         ("Ethernet", None),
         ("InfiniBand", 400000),
@@ -100,12 +100,12 @@ def test_network_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gpus() -> None:
     one = Gpu(index=0, name="NVIDIA H100", memory_total=80, nvlinks=18, pcie="PCIe Gen5 x16")
     found = system.gpu(GpuInventory(gpus=(one,), driver="580.1", cuda="13.0"))
-    assert (found["count"], found["interconnect"], found["devices"][0]["name"]) == (
+    assert (found.count, found.interconnect, found.devices[0].name) == (
         1,
         "NVLink (18 links)",
         "NVIDIA H100",
     )
-    assert system.gpu(GpuInventory(problem="none"))["interconnect"] is None
+    assert system.gpu(GpuInventory(problem="none")).interconnect is None
 
 
 def test_outside_a_checkout_there_is_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,16 +15,15 @@ import yaml
 
 from harness.cli import dispatch
 from harness.config import Benchmark, Mode, Scenario
-from harness.inventory.system import collect
 from harness.preflight.report import Report
 from harness.report.load import load
 from harness.rundir import names, schemas
-from harness.rundir.files import read_mapping, read_record
+from harness.rundir.files import read_mapping, read_record, write_record
 from harness.rundir.record import RunRecord
 from harness.rundir.session import SessionRecord
+from harness.rundir.system import this_system
 from harness.verdict.result import build_result
 from mlperf_llama_base.errors import UserError
-from mlperf_llama_base.files import write_json
 from tests.harness.fake_run import write_run
 from tests.harness.submission.runs import make_run
 
@@ -107,7 +106,7 @@ def test_an_unknown_scenario_has_one_answer(tmp_path: Path, what: str) -> None:
     tree = yaml.safe_load((run / names.CONFIG).read_text()) | {what: named}
     (run / names.CONFIG).write_text(yaml.safe_dump(tree))
     for command in ("summarize", "report"):
-        with pytest.raises(UserError, match=f"is of {what} '{named}', which is none; did you mean"):
+        with pytest.raises(UserError, match=f"{what} '{named}' is not known; did you mean"):
             dispatch([command, str(run)])
     assert not (run / names.REPORT_HTML).exists()
 
@@ -174,6 +173,8 @@ def test_no_schema_is_left_over() -> None:
 def test_what_is_written_fits_its_schema(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", Scenario.OFFLINE, Mode.ACCURACY, Benchmark.DATACENTER)
     Report(findings=[], facts={"loadgen": "6.0"}, seconds=1.25, time="now").save(run / names.PREFLIGHT)
-    write_json(run / names.SYSTEM, collect())
+    write_record(run / names.SYSTEM, this_system())
     for name in (names.RESULT, names.ACCURACY_JSON, names.PREFLIGHT, names.SYSTEM):
-        jsonschema.validate(json.loads((run / name).read_text()), schemas.schema_of(schemas.RECORDS[name]))
+        written = json.loads((run / name).read_text())
+        jsonschema.validate(written, schemas.schema_of(schemas.RECORDS[name]))
+        assert written["schema_version"] >= 1

@@ -18,7 +18,7 @@ from harness.verdict.result import write_result
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import SYSTEM, order
 from tests.harness.submission.runs import agree, copy, edit_log
-from tests.harness.submission.test_system_description import HARDWARE
+from tests.harness.submission.test_system_description import MACHINE
 
 BENCHMARK = "closed/ACME/results/acme_8x/llama3.1-8b"
 
@@ -344,7 +344,7 @@ def test_code_other_than_that_of_the_runs_is_told(campaign: Path, tmp_path: Path
 
 def test_the_description_is_of_the_machine_that_ran(campaign: Path, tmp_path: Path) -> None:
     for run in campaign.glob("*/*"):
-        (run / "system.json").write_text(json.dumps(HARDWARE))
+        (run / "system.json").write_text(json.dumps(MACHINE))
         write_result(run)
     path = tmp_path / "mine.yaml"
     with pytest.raises(UserError, match="fill in its blanks"):

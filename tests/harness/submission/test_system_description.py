@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from harness.inventory import system
+from harness.inventory.machine import Machine
 from harness.rundir.session import Engine
 from harness.submission.rules import SYSTEM_FIELDS
 from harness.submission.system_description import BLANK, GIVEN, draft, finish, read_yaml, write_yaml
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import SYSTEM
 
-HARDWARE: dict[str, Any] = {
+MACHINE: dict[str, Any] = {
     "cpu": {
         "model": "Example 9000",
         "sockets": 2,
@@ -50,8 +52,9 @@ ENGINE = Engine(name="vllm", version="0.26.0")
 
 
 def described(**changes: Any) -> dict[str, str]:
-    choices: dict[str, Any] = {"hardware": HARDWARE, "engine": ENGINE, "nodes": 1, "accelerators": None}
-    return draft(**(choices | changes))
+    choices: dict[str, Any] = {"machine": MACHINE, "engine": ENGINE, "nodes": 1, "accelerators": None}
+    choices |= changes
+    return draft(**(choices | {"machine": msgspec.convert(choices["machine"], Machine)}))
 
 
 def test_what_the_machine_tells_is_filled_in() -> None:
@@ -82,18 +85,18 @@ def test_what_nobody_can_detect_is_marked() -> None:
 
 
 def test_ecc_off_is_told() -> None:
-    gpu = HARDWARE["gpu"] | {"devices": [HARDWARE["gpu"]["devices"][0] | {"ecc": False}]}
-    assert described(hardware=HARDWARE | {"gpu": gpu})["hw_notes"].endswith("ECC off")
+    gpu = MACHINE["gpu"] | {"devices": [MACHINE["gpu"]["devices"][0] | {"ecc": False}]}
+    assert described(machine=MACHINE | {"gpu": gpu})["hw_notes"].endswith("ECC off")
 
 
 def test_a_machine_without_gpu_says_zero_as_text() -> None:
-    fields = described(hardware=HARDWARE | {"gpu": {"devices": []}})
+    fields = described(machine=MACHINE | {"gpu": {"devices": []}})
     assert fields["accelerators_per_node"] == "0"
     assert fields["accelerator_model_name"] == "N/A"
 
 
 def test_this_machine_can_be_described() -> None:
-    fields = draft(hardware=system.collect(), engine=ENGINE, nodes=1, accelerators=None)
+    fields = draft(machine=system.collect(), engine=ENGINE, nodes=1, accelerators=None)
     assert set(fields) | set(GIVEN) == set(SYSTEM_FIELDS)
     assert all(text for name, text in fields.items() if SYSTEM_FIELDS[name])
 
