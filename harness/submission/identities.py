@@ -20,7 +20,7 @@ HOME = re.compile(
     r"(?<![\w.:~-])(?:/[\w.-]+)*?/(?:home|homes|Users|users)/(?!(?:\$|<|%|USER\b|NAME\b|user/))[A-Za-z0-9._-]+"
     r"|(?<!\w)[A-Za-z]:\\{1,2}(?:Users|Documents and Settings)\\{1,2}(?!<|%)[^\\/\s\"'<>|:]+"
 )
-HOME_HINTS = ("/home/", "/homes/", "/users/", "\\users\\", "settings\\")
+HOME_HINTS = re.compile(r"/homes?/|[/\\]users[/\\]|settings\\", re.IGNORECASE)
 QUAD = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?![\w]|\.\d)")
 # What stands before a version such as cuBLAS 10.2.0.163, which looks like an address
 VERSION = re.compile(
@@ -39,19 +39,20 @@ PUBLIC_EMAIL = re.compile(
     r"^git@|no-?reply@|@(?:[\w-]+\.)*(?:example\.(?:com|org|net)|users\.noreply\.github\.com)$", re.IGNORECASE
 )
 LABELS, TAIL = r"(?:[a-z0-9][\w-]*\.)+", r"\b(?![\w(=\[-]|\.\w)"
-HOSTS = (  # a word that the text must hold, and the pattern
+AT = re.compile("@")
+HOSTS = (  # what the line must hold, and the pattern
     (
-        (".intranet", ".lan", ".corp", ".localdomain", ".home.arpa", ".cluster.local"),
+        r"\.(?:intranet|lan|corp|localdomain|home\.arpa|cluster\.local)",
         rf"(?<![\w.@/-]){LABELS}(?:intranet|lan|corp|localdomain|home\.arpa|cluster\.local){TAIL}",
     ),
     # "sut.workers.local" is a module: where the domain is a word of programs, a digit or a hyphen makes the host
-    ((".local", ".intra", ".internal"), rf"(?<![\w.@/-])(?=[\w.]*[\d-]){LABELS}(?:local|internal|intra){TAIL}"),
-    (("://", "@"), rf"(?:(?<=://)|(?<=@)){LABELS}(?:local|internal|intra|intranet|lan|corp|localdomain){TAIL}"),
-    (("://",), r"(?<=://)[a-z][\w-]*\d[\w-]*(?=:\d{2,5}\b|/)"),  # http://gpu17:8000: no such name is public
-    ((":",), r"(?<![\w./:-])[a-z](?=[\w-]*\d:)[\w-]*(?=:\d{4,5}\b)"),
-    (("ssh ",), r"(?<=\bssh )(?:[\w.-]+@)?[a-z][\w.-]*\d[\w.-]*\b"),
+    (r"\.(?:local|internal|intra)", rf"(?<![\w.@/-])(?=[\w.]*[\d-]){LABELS}(?:local|internal|intra){TAIL}"),
+    ("://|@", rf"(?:(?<=://)|(?<=@)){LABELS}(?:local|internal|intra|intranet|lan|corp|localdomain){TAIL}"),
+    ("://", r"(?<=://)[a-z][\w-]*\d[\w-]*(?=:\d{2,5}\b|/)"),  # http://gpu17:8000: no such name is public
+    (r":\d{4,5}\b", r"(?<![\w./:-])[a-z](?=[\w-]*\d:)[\w-]*(?=:\d{4,5}\b)"),
+    ("ssh ", r"(?<=\bssh )(?:[\w.-]+@)?[a-z][\w.-]*\d[\w.-]*\b"),
 )
-HOST = tuple((hints, re.compile(pattern, re.IGNORECASE)) for hints, pattern in HOSTS)
+HOST = tuple((re.compile(hint, re.IGNORECASE), re.compile(pattern, re.IGNORECASE)) for hint, pattern in HOSTS)
 COMMON_NAMES = frozenset({"root", "user", "users", "ubuntu", "admin", "nobody", "runner", "docker", "test", "home"})
 COMMON_HOSTS = frozenset({"localhost", "host", "node", "server", "worker", "gpu", "local", "linux", "ubuntu", "debian"})
 NO_HOST = re.compile(
@@ -127,12 +128,12 @@ def identities(text: str) -> Iterator[Find]:
     for match in DEVICE.finditer(text):
         if len(set(match[0].lower()) & set("0123456789abcdef")) > 4:
             yield "device id", *match.span()
-    for start, end in lines_with(text, ("@",)):
+    for start, end in lines_with(text, AT):
         for match in EMAIL.finditer(text, start, end):
             if not PUBLIC_EMAIL.search(match[0]):
                 yield "e-mail", *match.span()
-    for words, pattern in HOST:
-        for start, end in lines_with(text, words):
+    for hint, pattern in HOST:
+        for start, end in lines_with(text, hint):
             for match in pattern.finditer(text, start, end):
                 if not NO_HOST.search(match[0]):
                     yield "host name", *match.span()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol
 
 from mlperf_llama_base.errors import EnvironmentFault
@@ -83,7 +83,8 @@ ASSIGNED = (
     ),
 )
 PHRASE = re.compile(r"\bpass[_-]?(?:phrase|word)[\"']?\s*[:=]\s*(?P<value>[a-z]{3,}(?: [a-z]{3,}){3,7})[ \t]*$", re.M)
-HINTS = ("pass", "pwd", "secret", "key", "token", "credential", "auth", "@", "sig", "bearer")
+# not "key" alone: every line of LoadGen's detail log has one
+HINTS = re.compile(r"pass|pwd|secret|[\w-]key|token|credential|auth|@|sig(?:nature)?=|bearer", re.IGNORECASE)
 PLACEHOLDER = re.compile(
     r"^(?:[<$%{*(\[]|x{3,})|\*{3}|…|\.\.\.|\{[\w.]*\}|\$\(|token-abc123|example|placeholder|change.?me|replace|redacted|removed"
     r"|dummy|insert|your[_-]?|\byour\b|my[_-]?(?:secret|password|key|token|pass)|abc-?123$|123456$|^foo|^bar$|not[_-]a"
@@ -136,14 +137,15 @@ def secret_spans(text: str) -> Iterator[Span]:
         yield from _in_line(text, start, end)
 
 
-def lines_with(text: str, words: Sequence[str]) -> Iterator[Span]:
-    """Start and end of the lines that hold one of ``words`` (in lower case): slow patterns are tried there alone."""
-    start = 0
-    for line in text.split("\n"):
-        end, lower = start + len(line), line.lower()
-        if any(word in lower for word in words):
+def lines_with(text: str, words: re.Pattern[str]) -> Iterator[Span]:
+    """Start and end of the lines in which ``words`` are found: slow patterns are tried there alone."""
+    end = -1
+    for match in words.finditer(text):
+        if match.start() > end:
+            start = text.rfind("\n", 0, match.start()) + 1
+            end = text.find("\n", match.end())
+            end = len(text) if end < 0 else end
             yield start, end
-        start = end + 1
 
 
 def _in_line(text: str, start: int, end: int) -> Iterator[Span]:
