@@ -23,12 +23,16 @@ def score_run(
     dataset: str | None = None,
     tokenizer: str | None = None,
     log: Path | None = None,
+    output: Path | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Accuracy:
     """Score a run and write accuracy.txt, accuracy.json and accuracy_samples.parquet into it.
 
-    What is not given is taken from the run's own record. Raises ``UserError`` if the log is missing, cut off, of a
-    performance run, or of another data set; ``EnvironmentFault`` if a package is missing.
+    ``output``: another directory for them. Without it nothing is written for another harness's run: the directory is
+    somebody else's. What is not given is taken from the run's own record.
+
+    Raises ``UserError`` if the log is missing, cut off, of a performance run, or of another data set;
+    ``EnvironmentFault`` if a package is missing.
     """
     run = Evidence.load(run_dir)
     data_path, (tokenizer_path, revision) = _dataset(run, dataset), _tokenizer(run, tokenizer)
@@ -57,7 +61,10 @@ def score_run(
         tokenizer=tokenizer_path,
         log_sha256=sha256_of(log_path),
     )
-    scoring.save_scores(run_dir, accuracy, scored)
+    where = output or (None if run.is_foreign else run_dir)
+    if where is not None:
+        where.mkdir(parents=True, exist_ok=True)
+        scoring.save_scores(where, accuracy, scored)
     return accuracy
 
 

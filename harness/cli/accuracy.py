@@ -1,26 +1,39 @@
-"""``mlperf-llama accuracy RUN_DIR``: score an accuracy run, offline, and bring its result.json up to date."""
+"""``mlperf-llama accuracy RUN_DIR``: score an accuracy run, offline, and bring its result.json up to date.
+
+In another harness's directory nothing is written.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 
 def accuracy(
-    run_dir: Annotated[Path, typer.Argument(help="Directory of a run with --mode accuracy")],
+    run_dir: Annotated[Path, typer.Argument(help="Directory of an accuracy run, or of another harness's LoadGen logs")],
     scorer: Annotated[
         str | None, typer.Option(help="fast, rouge-score or evaluate; none: the run's own choice")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set that ran, if it is not where the run found it")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Folder or hub id of the model's tokenizer")] = None,
     log: Annotated[Path | None, typer.Option(help="Accuracy log, if it is not in RUN_DIR")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the scores there [default: RUN_DIR; nowhere for another harness's run]")
+    ] = None,
 ) -> None:
-    """Score LoadGen's accuracy log with ROUGE as the reference does; writes accuracy.txt and updates result.json."""
+    """Score LoadGen's accuracy log with ROUGE as the reference does; writes accuracy.txt and updates result.json.
+
+    Nothing is written into another harness's directory: its scores are printed, and go to --output.
+    """
     from harness import terminal
     from harness.accuracy.score_run import score_run
-    from harness.verdict.result import write_result
+    from harness.loadgen.log import ACCURACY
+    from harness.rundir.foreign import is_foreign
+    from harness.rundir.record import Evidence
+    from harness.verdict.result import result_from, write_result
 
     console = terminal.console()
     with console.status("scoring") as status:
@@ -30,13 +43,21 @@ def accuracy(
             dataset=dataset,
             tokenizer=tokenizer,
             log=log,
+            output=output,
             on_step=lambda step: status.update(step),
         )
-    result = write_result(run_dir)
+    if output is None and not is_foreign(run_dir):
+        result: dict[str, Any] = write_result(run_dir)
+    else:
+        run = Evidence.load(run_dir)
+        run.accuracy = scores
+        run.digests[ACCURACY] = scores.log_sha256 or ""
+        result = msgspec.to_builtins(result_from(run))
     console.print(_table(result["accuracy"]))
     if scores.partial:
         console.print(f"partial: {scores.partial}; the targets do not apply", highlight=False)
-    console.print(f"{run_dir / 'accuracy.txt'}: {scores.gen_num:,} samples, scorer {scores.scorer}", highlight=False)
+    written = f"{(output or run_dir) / 'accuracy.txt'}: " if output or not is_foreign(run_dir) else ""
+    console.print(f"{written}{scores.gen_num:,} samples, scorer {scores.scorer}", highlight=False)
     for reason in result["invalid_reasons"]:
         console.print(f"not valid: {reason}", highlight=False)
     if not result["valid"]:

@@ -165,6 +165,35 @@ def test_scorers_write_the_same_file(run: Path, name: str) -> None:
     assert (run / "accuracy.txt").read_text() == text
 
 
+def test_another_harness_s_directory_stays_as_it_is(run: Path, tokenizer: Path, tmp_path: Path) -> None:
+    """LoadGen's logs alone: the scores are printed, and written where --output says."""
+    import typer
+
+    from harness.cli.accuracy import accuracy
+
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for log in run.glob("mlperf_log_*"):
+        shutil.copy(log, theirs)
+    data = json.loads((run / "session.json").read_text())["dataset"]["path"]
+    app = typer.Typer()
+    app.command()(accuracy)
+    before = {path: path.read_bytes() for path in theirs.iterdir()}
+    arguments = [str(theirs), "--dataset", data, "--tokenizer", str(tokenizer)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "does not apply" in done.output and "accuracy.txt" not in done.output
+    assert {path: path.read_bytes() for path in theirs.iterdir()} == before
+    done = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "mine")], env={"COLUMNS": "300"})
+    assert done.exit_code == 0 and f"{tmp_path / 'mine' / 'accuracy.txt'}: {COUNT}" in done.output
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
+        *("accuracy.json", "accuracy.txt", "accuracy_samples.parquet")
+    ]
+    assert {path: path.read_bytes() for path in theirs.iterdir()} == before
+    done = CliRunner().invoke(app, [str(theirs)])
+    assert isinstance(done.exception, UserError) and "give it with --dataset" in str(done.exception)
+
+
 def test_a_log_of_a_larger_data_set_is_refused(run: Path, tmp_path: Path) -> None:
     session = json.loads((run / "session.json").read_text())
     del session["dataset"]["sha256"]
