@@ -7,6 +7,8 @@ from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 SUMMARY_LOG, DETAIL_LOG, ACCURACY_LOG = LOADGEN_LOGS = (SUMMARY, DETAIL, ACCURACY)
 CONFIG = "config.yaml"
 USER_CONF = "user.conf"
+SIGNED = (*LOADGEN_LOGS, USER_CONF)
+"""What a test leaves and nobody may change: session.json has their digests."""
 AUDIT_CONF = "audit.config"
 LOCK = ".mlperf-llama.lock"
 STATUS = "status.json"

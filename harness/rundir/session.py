@@ -125,8 +125,9 @@ class SessionRecord(msgspec.Struct, kw_only=True):
     """``outcome``: completed, failed or interrupted. ``settings``: LoadGen's TestSettings in effect.
 
     ``smoke_overrides``: of them, what was set past user.conf; ``smoke``: the same in words. ``violations``: completions
-    against a property of TEST06 or LoadGen, by kind. ``notes``: what could not be written and is needed for no
-    verdict. Null where the test did not get so far.
+    against a property of TEST06 or LoadGen, by kind. ``log_sha256``: SHA-256 of LoadGen's logs, its outputs among
+    them, and of user.conf as they were when the test ended, by file name. ``notes``: what could not be written and is
+    needed for no verdict. Null where the test did not get so far.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -145,6 +146,7 @@ class SessionRecord(msgspec.Struct, kw_only=True):
     test_started: str | None = None
     test_ended: str | None = None
     wall_s: float | None = None
+    log_sha256: dict[str, str] | None = None
     process: Process | None = None
     samples: Samples = msgspec.field(default_factory=Samples)
     violations: dict[str, int] = {}

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
+from harness.rundir.names import SIGNED
 from harness.rundir.session import Dataset, Model
 from harness.session.outcome import Outcome
 from harness.session.status import StatusWriter
 from mlperf_llama_base.errors import EnvironmentFault
+from mlperf_llama_base.files import sha256_of
 from sut.hub import Hub
 
 
@@ -96,12 +98,18 @@ class Journal:
             self._outcome.error = "interrupted by the user" if interrupted else str(error)
             self._status.phase, self._status.message = "failed", self._outcome.error
         try:
+            self._outcome.log_sha256 = digests(out_dir) if self._outcome.outcome == "completed" else None
             self._outcome.save(out_dir, self._hub)
         except OSError as problem:
             raise EnvironmentFault(
                 f"cannot write into {out_dir} ({problem.strerror or problem}): free space there"
             ) from problem
         self._status.write()
+
+
+def digests(out_dir: Path) -> dict[str, str]:
+    """SHA-256 by name of what the test left and nobody may change from now on. Raises ``OSError``."""
+    return {name: sha256_of(out_dir / name) for name in SIGNED if (out_dir / name).is_file()}
 
 
 def _now() -> str:

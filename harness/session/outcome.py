@@ -47,6 +47,7 @@ class Outcome:
     test_started: str | None = None
     test_ended: str | None = None
     wall_s: float | None = None
+    log_sha256: dict[str, str] | None = None
 
     def record(self, hub: Hub | None) -> SessionRecord:
         """What session.json holds; without a ``hub`` no worker was ever started."""
@@ -67,6 +68,7 @@ class Outcome:
             test_started=self.test_started,
             test_ended=self.test_ended,
             wall_s=self.wall_s,
+            log_sha256=self.log_sha256,
             process=_process(),
             samples=Samples(issued=0, completed=0, lost=0, retried=0, duplicates=0, failed=0),
             restarts=0,

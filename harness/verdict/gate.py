@@ -19,7 +19,7 @@ from harness.loadgen.rules import BOOK, Breaks, Logs, Rule, Weight
 from harness.loadgen.test06 import LLAMA_3_1_EOS
 from harness.rundir.record import Evidence
 from harness.rundir.result import Reason
-from harness.verdict import record, scale  # noqa: F401  they fill the book
+from harness.verdict import evidence, record, scale  # noqa: F401  they fill the book
 from harness.verdict.book import RECORD
 
 

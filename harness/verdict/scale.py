@@ -77,8 +77,8 @@ def engine(run: Evidence) -> Iterator[str]:
 def generation_lengths(run: Evidence) -> Iterator[str]:
     for key, wanted in (("max_new_tokens", ROUND.max_new_tokens), ("min_new_tokens", ROUND.min_new_tokens)):
         found = run.setting("engine", key)
-        if found is not None and found != wanted:
-            yield f"engine.{key} was {found}; the rules ask for {wanted}"
+        if found != wanted and run.config:
+            yield f"engine.{key} was {'not recorded' if found is None else found}; the rules ask for {wanted}"
 
 
 @RECORD.rule("record.preflight", source=OURS)

@@ -20,7 +20,7 @@ from harness.config import RunConfig
 from harness.rundir import names
 from harness.session.session import Interrupted, Journal, Session, started
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
-from mlperf_llama_base.files import read_json
+from mlperf_llama_base.files import read_json, sha256_of
 from tests.helpers.rows import rows, write_rows
 from tests.helpers.waiting import until
 
@@ -169,3 +169,5 @@ def test_two_tests_on_one_system_count_for_themselves(tmp_path: Path) -> None:
         assert samples["issued"] == samples["completed"] == sum(w["samples"] for w in record["workers"])
         assert (tmp_path / "run" / name / "mlperf_log_summary.txt").is_file()
         assert (tmp_path / "run" / name / names.EVENTS).is_file()
+        left = {child: sha256_of(tmp_path / "run" / name / child) for child in names.SIGNED}
+        assert record["log_sha256"] == left

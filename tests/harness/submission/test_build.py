@@ -17,7 +17,7 @@ from harness.submission.runs import SystemRuns, find_system
 from harness.verdict.result import write_result
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import SYSTEM, order
-from tests.harness.submission.runs import agree, copy, edit_log
+from tests.harness.submission.runs import agree, copy, edit_log, sign
 from tests.harness.submission.test_system_description import MACHINE
 
 BENCHMARK = "closed/ACME/results/acme_8x/llama3.1-8b"
@@ -316,6 +316,7 @@ def test_private_data_in_a_loadgen_log_stops_the_build(campaign: Path, tmp_path:
     for name in ("mlperf_log_detail.txt", "mlperf_log_summary.txt"):
         path = campaign / "offline" / "performance" / name
         path.write_text(path.read_text().replace("PySUT", "vLLM on 10.20.30.40"))
+    sign(campaign / "offline" / "performance")
     write_result(campaign / "offline" / "performance")
     with pytest.raises(UserError, match=r"private data \(address\); LoadGen's logs must not be edited"):
         build_tree(find_system([campaign]), order(tmp_path))

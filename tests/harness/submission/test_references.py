@@ -22,7 +22,7 @@ from harness.submission.runs import find_system
 from harness.verdict.result import build_result, write_result
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import order
-from tests.harness.submission.runs import copy
+from tests.harness.submission.runs import copy, sign
 from tests.harness.submission.spoil import ids
 from tests.helpers.rows import row, write_rows
 from tests.helpers.tokenizers import write_words
@@ -48,7 +48,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answer(run: Path, texts: list[str]) -> None:
-    """Replace every output of an accuracy log by the ids of ``texts[qsl_idx]``."""
+    """The workers answered with the ids of ``texts[qsl_idx]``, in the accuracy log and as long in the other runs."""
     index = {word: i for i, word in enumerate([*WORDS, "."])}
     lines = []
     for line in (run / "mlperf_log_accuracy.json").read_text().splitlines():
@@ -59,6 +59,11 @@ def answer(run: Path, texts: list[str]) -> None:
             line = re.sub(r'"token_count" : \d+', f'"token_count" : {len(tokens)}', line)
         lines.append(line)
     (run / "mlperf_log_accuracy.json").write_text("\n".join(lines) + "\n")
+    for path in run.parent.glob("*/session.json"):
+        session = json.loads(path.read_text())
+        session["tokens"]["output_mean"] = sum(len(text.split()) for text in texts) / len(texts)
+        path.write_text(json.dumps(session))
+    sign(run)
 
 
 def score(campaign: Path, material: Path, *, scenarios: str = "*") -> None:

@@ -8,15 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from harness.config import Benchmark, Mode, Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 from harness.loadgen.test06 import write_audit_config
+from harness.rundir.scores import Accuracy
 from harness.verdict.result import build_result
+from mlperf_llama_base.files import sha256_of
 from tests.harness.loadgen.real_runs import run_loadgen
-from tests.harness.submission.runs import add_message, agree, edit_log, make_run
+from tests.harness.submission.runs import add_message, agree, edit_log, make_run, sign
 
 DATACENTER, EDGE = Benchmark.DATACENTER, Benchmark.EDGE
 Kind = tuple[Scenario, Mode, Benchmark]
@@ -108,6 +111,33 @@ def both(*traps: Trap) -> Trap:
             one(run)
 
     return trap
+
+
+def without(name: str) -> Trap:
+    return lambda run: (run / name).unlink()
+
+
+def rescored(**changes: Any) -> Trap:
+    """accuracy.json and accuracy.txt edited alike; the log and the samples' scores are as they were."""
+
+    def trap(run: Path) -> None:
+        scores(**changes)(run)
+        (run / "accuracy.txt").write_text(
+            msgspec.json.decode((run / "accuracy.json").read_bytes(), type=Accuracy).text()
+        )
+
+    return trap
+
+
+def rewritten(run: Path) -> None:
+    """Other outputs in the accuracy log, with scores of that log."""
+    log_path = run / ACCURACY
+    log_path.write_text(log_path.read_text().replace('"data" : "', '"data" : "00000000', 1))
+    scores(log_sha256=sha256_of(log_path))(run)
+
+
+def changed(name: str) -> Trap:
+    return lambda run: (run / name).write_text((run / name).read_text() + "\n")
 
 
 def issued(count: int) -> Trap:
@@ -219,6 +249,16 @@ INVALID: dict[str, tuple[Kind, Trap, str]] = {
     "rouge1 below target": (ACCURATE, scores(rouge1=38.3914), "rouge1 38.3914 is below the target 38.391408"),
     "rougeLsum below target": (ACCURATE, scores(rougeLsum=35.0), "rougeLsum 35 is below"),
     "too little text": (ACCURATE, scores(gen_len=7_350_879), "gen_len 7,350,879 is below"),
+    "the accuracy log rewritten and scored again": (
+        ACCURATE,
+        rewritten,
+        f"{ACCURACY} is not the file that the test left",
+    ),
+    "outputs longer than the rules let them be": (ACCURATE, scores(tokens_mean=223.0), "at most 128 are generated"),
+    "outputs shorter than the workers' answers": (ACCURATE, scores(tokens_mean=8.9), "the workers returned 9.00"),
+    "a summary line added": (SERVER, changed(SUMMARY), f"{SUMMARY} is not the file that the test left"),
+    "another user.conf since": (SERVER, changed("user.conf"), "user.conf is not the file that the test left"),
+    "the outputs removed": (SERVER, without(ACCURACY), f"{ACCURACY} was removed since the test ended"),
     "too much text": (ACCURATE, scores(gen_len=8_984_409), "gen_len 8,984,409 is above the upper limit"),
 }
 
@@ -267,6 +307,30 @@ SMALLER: dict[str, tuple[Kind, Trap, str]] = {
     "no minimum": (OFFLINE, configured(engine__min_new_tokens=0), "engine.min_new_tokens was 0"),
     "Server on the edge": (SINGLE, configured(benchmark="datacenter"), "has no SingleStream scenario"),
     "preflight": (SERVER, preflight, "preflight gpu: ECC is off"),
+    "no configuration": (SERVER, without("config.yaml"), "config.yaml is missing"),
+    "a setting deleted": (SERVER, configured(engine={"name": "vllm"}), "engine.max_new_tokens was not recorded"),
+    "no preflight": (SERVER, without("preflight.json"), "--skip-preflight?): whether ECC was on"),
+    "ECC never looked at": (
+        SERVER,
+        lambda run: (run / "preflight.json").write_text('{"status": "pass", "findings": []}'),
+        "says nothing of ECC",
+    ),
+    "ECC could not be asked": (
+        SERVER,
+        lambda run: (run / "preflight.json").write_text(
+            '{"findings": [{"check": "node-3: gpu ecc", "status": "fail", "found": "cannot be checked: no driver"}]}'
+        ),
+        "preflight node-3: gpu ecc: cannot be checked: no driver",
+    ),
+    "no digests": (SERVER, session(log_sha256=None), "has no digests of the logs"),
+    "no samples' scores": (ACCURATE, without("accuracy_samples.parquet"), "accuracy_samples.parquet is missing"),
+    "no accuracy.txt": (ACCURATE, without("accuracy.txt"), "accuracy.txt is missing"),
+    "accuracy.txt edited": (
+        ACCURATE,
+        lambda run: (run / "accuracy.txt").write_text((run / "accuracy.txt").read_text().replace("38.8", "48.8")),
+        "accuracy.txt does not say what accuracy.json says",
+    ),
+    "rouge1 + 10 in both": (ACCURATE, rescored(rouge1=48.8), "has rouge1 48.8, the samples have 38.8"),
     "partial accuracy": (ACCURATE, scores(partial="13000 of 13368 samples"), "accuracy is partial"),
     "accuracy of a part": (
         ACCURATE,
@@ -312,7 +376,7 @@ def test_a_short_run_that_loadgen_calls_valid_is_valid(tmp_path: Path, good: Cal
     for name in ("session.json", "config.yaml"):
         shutil.copy(good(OFFLINE) / name, run)
     smaller = session(dataset__is_official_count=False, dataset__count=40, smoke=["min_duration_ms set to 0"])
-    both(issued(40), smaller)(run)
+    both(issued(40), smaller, sign)(run)
     result = build_result(run)
     assert (result["valid"], result["submittable"], result["invalid_reasons"]) == (True, False, [])
     assert len(result["not_submittable_reasons"]) >= 4
@@ -333,7 +397,7 @@ def test_compliance_checks_what_was_logged(tmp_path: Path, good: Callable[[Kind]
     )
     for name in ("session.json", "config.yaml"):
         shutil.copy(good(COMPLIANT) / name, run)
-    issued(100)(run)
+    both(issued(100), sign)(run)
     result = build_result(run)
     assert not result["valid"] and result["compliance"]["eos"] is False and not result["compliance"]["passed"]
     assert any(text.startswith("TEST06: EOS") for text in result["invalid_reasons"])
@@ -352,7 +416,7 @@ def test_another_percentile_and_target_latency_do_not_pass(tmp_path: Path, good:
     )
     for name in ("session.json", "config.yaml"):
         shutil.copy(good(SERVER) / name, run)
-    issued(64)(run)
+    both(issued(64), sign)(run)
     result = build_result(run)
     assert result["loadgen"]["validity"] == "VALID"
     assert not result["valid"]
