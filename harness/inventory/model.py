@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from mlperf_llama_base.files import expanded
 from sut.engines.eos import eos_ids
 
 HUB_ID = "meta-llama/Llama-3.1-8B-Instruct"
@@ -73,7 +74,7 @@ def inspect_model(path: str | os.PathLike[str], *, revision: str | None = None) 
     cannot be fetched.
     """
     name = os.fspath(path)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     sizes: dict[str, int]
     if folder.is_dir():
         commit = revision or _recorded_commit(folder)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.monitor.node import NodeProbe, NodeSample
 from harness.rundir.status import Status, WorkerStatus, read_status
+from mlperf_llama_base.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     from harness.monitor.exporter import Exporter
@@ -74,9 +75,16 @@ class Monitor:
         self._thread = threading.Thread(target=self._work, name="monitor", daemon=True)
 
     def start(self) -> Monitor:
-        """Open the file and the endpoint, and begin. Raises ``EnvironmentFault`` if the port is taken."""
+        """Open the file and the endpoint, and begin. Raises ``EnvironmentFault`` if the port is taken or its
+        library is missing.
+        """
         if self._address is not None:
-            from harness.monitor.exporter import Exporter
+            try:
+                from harness.monitor.exporter import Exporter
+            except ImportError as error:
+                raise EnvironmentFault(
+                    "--metrics-port needs prometheus_client: pip install 'mlperf-llama[metrics]'"
+                ) from error
 
             self._exporter = Exporter(*self._address)
         from harness.monitor.store import MetricsWriter

@@ -97,7 +97,7 @@ def _joules(readings: dict[str, tuple[Floats, Floats]], start: float, end: float
     at, value = readings.get("energy_j") or readings.get("power_w") or (np.empty(0), np.empty(0))
     if len(at) < 2:
         return None, 0.0
-    first, last = max(start, at[0]), min(end, at[-1])
+    first, last = max(start, float(at[0])), min(end, float(at[-1]))
     if last <= first:
         return None, 0.0
     if "energy_j" in readings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import ipaddress
 import re
@@ -100,14 +101,15 @@ def local_identity() -> Identity:
         if entry.family in (socket.AF_INET, socket.AF_INET6)
     }
     loopback = {a for a in addresses if ipaddress.ip_address(a).is_loopback}
-    try:
+    user = home = ""  # they stay so in a container without a passwd entry
+    with contextlib.suppress(KeyError, OSError):
         user = getpass.getuser()
-    except (KeyError, OSError):
-        user = ""  # a container without a passwd entry
+    with contextlib.suppress(RuntimeError):
+        home = str(Path.home())
     return Identity(
         hosts=(socket.gethostname().partition(".")[0],),  # not getfqdn, which may wait for a name server
         users=(user,) if user else (),
-        paths=(str(Path.home()),),
+        paths=(home,) if home else (),
         addresses=tuple(sorted(addresses - loopback)),
     )
 

@@ -6,7 +6,6 @@ model would be worthless, so it is an error here.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from mlperf_llama_base.files import expanded
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json")
@@ -91,7 +91,7 @@ def load_model(
 
 
 def _check_folder(path: str) -> None:
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if not folder.is_dir():
         if folder.exists() or path.startswith((".", "/", "~")) or path.count("/") != 1:
             raise UserError(f"model {path}: not a folder of a Hugging Face model and not a hub id like ORG/NAME")
@@ -116,7 +116,7 @@ def _check_causal(path: str, config: Any) -> None:
 
 
 def _unreadable(path: str, error: OSError) -> Exception:
-    if Path(path).expanduser().is_dir():
+    if expanded(path).is_dir():
         return UserError(f"model {path}: cannot be read: {_first_line(error)}")
     return EnvironmentFault(
         f"model {path}: cannot be fetched from the Hugging Face hub ({_first_line(error)}): check the "

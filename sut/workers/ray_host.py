@@ -6,12 +6,13 @@ import contextlib
 import os
 import platform
 from collections import Counter
-from pathlib import Path
 
 import msgspec
 import ray
 
 from mlperf_llama_base import child
+from mlperf_llama_base.errors import EnvironmentFault
+from mlperf_llama_base.files import expanded
 from mlperf_llama_base.scratch import ScratchFolder
 from sut.messages import WorkerSpec
 from sut.workers.local import launch
@@ -62,7 +63,8 @@ class Host:
         spec.env = spec.env | {NODE_VARIABLE: node_name()}
         if spec.gpus:
             names = "-".join(spec.gpus)
-            spec.cache_dir = str(Path.home() / ".cache" / "mlperf-llama" / "engine" / f"gpu-{names}")
+            with contextlib.suppress(EnvironmentFault):  # without a home there is no cache that outlives the worker
+                spec.cache_dir = str(expanded("~/.cache/mlperf-llama/engine") / f"gpu-{names}")
         if self._stopped:
             return -9, child.exit_in_words(-9)
         self._process = launch(spec)

@@ -11,6 +11,7 @@ import pytest
 
 from harness import demo
 from mlperf_llama_base.errors import EnvironmentFault
+from tests.helpers.nobody import without_home
 
 
 @pytest.fixture
@@ -32,6 +33,15 @@ def test_where_things_live(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
     assert demo.home() == tmp_path / "cache" / "mlperf-llama"
     (tmp_path / "site-packages" / ".git").mkdir(parents=True)
     assert demo.home() == tmp_path / "site-packages"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (demo.HOME_VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(demo, "ROOT", tmp_path)
+    without_home(monkeypatch)
+    with pytest.raises(EnvironmentFault, match=demo.HOME_VARIABLE):
+        demo.home()
 
 
 def test_two_at_once_prepare_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,10 +146,23 @@ def test_prometheus_endpoint() -> None:
         exporter.close()
 
 
+def test_an_endpoint_without_its_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "harness.monitor.exporter")
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(EnvironmentFault, match="prometheus_client: pip install"):
+        Monitor(tmp_path, metrics_port=9999).start()
+
+
 def test_sample_node_travels_as_plain_data() -> None:
     sample = sample_node("n7")
     assert json.loads(json.dumps(sample)) == sample
     assert sample["node"] == "n7"
+
+
+def test_energy_of_a_run_whose_times_are_lost_is_that_of_the_whole_record(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, samples=60)
+    (run_dir / "session.json").unlink()
+    assert build_result(run_dir)["energy"]["seconds"] > 0
 
 
 def test_energy_reaches_the_result(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from harness.submission.identities import Identity, local_identity
 from harness.submission.scrub import Scrubber, text_of_file
 from harness.submission.sources import copy_sources
+from tests.helpers.nobody import without_home
 
 HERE = Identity(
     hosts=("gpu-rack-17", "server"), users=("erika", "root"), paths=("/srv/people/erika",), addresses=("203.0.113.9",)
@@ -95,6 +96,13 @@ def test_this_machine_has_an_identity_that_can_be_scrubbed() -> None:
     assert not any(address.startswith("127.") or address == "::1" for address in identity.addresses)
     for address in identity.addresses:
         assert Scrubber(identity).scrub(f"at {address}.") == "at <address>."
+
+
+def test_a_user_without_a_name_and_a_home_has_none_to_scrub(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_home(monkeypatch)
+    identity = local_identity()
+    assert identity.hosts
+    assert not identity.users and not identity.paths
 
 
 def test_the_project_s_own_code_holds_nothing_private(tmp_path: Path) -> None:
