@@ -6,8 +6,9 @@ import math
 import re
 
 UNKNOWN = "–"
-# Control characters but tab and line end, and those that turn the direction of text around
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Control characters but tab and line end, those that turn the direction of text around, and half characters of UTF-16,
+# which JSON may escape and no file can hold
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _DISPLAY = re.compile("(\x1b\\[[0-9;]*m|\r)")
 
 

@@ -45,6 +45,7 @@ def test_an_estimate_has_no_seconds_from_90_on(seconds: float | None, shown: str
         ("\x9b2J", "�2J"),
         ("over\rwritten", "over�written"),
         ("abc\u202efdp.exe", "abc�fdp.exe"),
+        ("half \ud800 a pair", "half � a pair"),
     ],
 )
 def test_foreign_text_does_nothing(foreign: str, shown: str) -> None:

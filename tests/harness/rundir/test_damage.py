@@ -25,6 +25,7 @@ from harness.verdict.result import build_result
 from mlperf_llama_base.errors import HarnessError
 from tests.harness.fake_run import write_run
 from tests.harness.submission.runs import make_run
+from tests.helpers.damage import EXAMPLES
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -83,8 +84,8 @@ def replaced(tree: Any, path: tuple[str | int, ...], value: Any) -> Any:
     return copy
 
 
-@pytest.mark.timeout(240)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@pytest.mark.timeout(3600 if EXAMPLES else 240)
+@settings(max_examples=EXAMPLES or 60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 def test_a_value_of_another_kind(good: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     run = tmp_path_factory.mktemp("copy") / "run"
@@ -109,8 +110,8 @@ def test_sections_that_are_none(good: Path, tmp_path: Path, name: str, key: str,
     read_all(run)
 
 
-@pytest.mark.timeout(240)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@pytest.mark.timeout(3600 if EXAMPLES else 240)
+@settings(max_examples=EXAMPLES or 40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 def test_bytes_of_another_kind(good: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     run = tmp_path_factory.mktemp("copy") / "run"
