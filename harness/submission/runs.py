@@ -13,14 +13,13 @@ import yaml
 from harness.config import Benchmark, Mode, Scenario
 from harness.rundir import names
 from harness.rundir.result import Result, read_result
+from harness.submission import same
 from harness.submission.rules import DATACENTER, EDGE, Rules
 from harness.verdict.result import result_of
 from mlperf_llama_base.errors import UserError
 from mlperf_llama_base.files import sha256_of
 
-SAME_CODE = ("model", "engine", "dispatch", "workers")  # of config.yaml: what accuracy and performance must share
 LENGTHS_ASK, LENGTHS_DIFFER = 0.01, 0.05  # of the mean: what is asked about, and what no sampling explains
-SAME_FACTS = (("engine", "version"), ("engine", "weight_dtype"), ("model", "digest"), ("dataset", "sha256"))
 
 
 @dataclass(frozen=True)
@@ -137,8 +136,8 @@ def refusals(system: SystemRuns, *, closed: bool, allow_invalid: bool = False, r
     for text, runs in found.items():
         reasons.append(f"{text} [{'every run' if len(runs) == len(system.all) > 1 else ', '.join(runs)}]")
     for scenario in system.scenarios.values():
-        reasons += [*_differences(scenario), *_lengths(scenario, above=LENGTHS_DIFFER)]
-    return reasons
+        reasons += [*same.within(scenario.runs.values()), *_lengths(scenario, above=LENGTHS_DIFFER)]
+    return [*reasons, *same.across(system.all), *same.times(system.all)]
 
 
 def remarks(system: SystemRuns) -> Iterator[str]:
@@ -173,17 +172,3 @@ def _missing(system: SystemRuns, *, closed: bool) -> Iterator[str]:
         for mode in modes:
             if mode not in runs.runs:
                 yield f"no {scenario} {mode} run"
-
-
-def _differences(scenario: ScenarioRuns) -> Iterator[str]:
-    """Accuracy, performance and compliance must be runs of the same code (inference_rules.adoc, LoadGen Operation)."""
-    first, *others = scenario.runs.values()
-    for other in others:
-        for part in SAME_CODE:
-            if first.config.get(part) != other.config.get(part):
-                pair = f"{first.name} and {other.name}"
-                yield f"{pair} ran with different {part} settings: the rules ask for the same code"
-        for part, key in SAME_FACTS:
-            ours, theirs = (getattr(getattr(run.result, part), key, None) for run in (first, other))
-            if ours != theirs:
-                yield f"{first.name} and {other.name} ran with different {part} {key}: {ours} and {theirs}"

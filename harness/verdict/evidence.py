@@ -6,6 +6,7 @@ Whoever edits a log and its digest in session.json together is not found here; w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import numpy as np
 
@@ -18,10 +19,12 @@ from harness.rundir.files import damaged
 from harness.rundir.preflight import PreflightFinding, PreflightRecord
 from harness.rundir.record import Evidence
 from harness.rundir.scores import METRICS
+from harness.rundir.session import SessionRecord
 from harness.verdict.book import OURS, RECORD
 from mlperf_llama_base.files import sha256_of
 
 ECC = "gpu ecc"
+CLOCK_S, CLOCK_SHARE = 2.0, 0.001  # the clock may be set while a test runs; its duration is that of another clock
 SAME = 5e-4  # of scores and of mean lengths that are the same, but for their rounding
 
 
@@ -45,6 +48,31 @@ def nothing_is_missing(run: Evidence) -> Iterator[str]:
     for name in (names.CONFIG, names.USER_CONF):
         if not (run.run_dir / name).is_file():
             yield f"{name} is missing: with what settings the test ran is not shown"
+
+
+@RECORD.rule("evidence.time", source=OURS)
+def time_went_on_as_it_does(run: Evidence) -> Iterator[str]:
+    """Begin, end and duration are there and agree, with each other and with LoadGen's log."""
+    if run.session is None or run.session.outcome != "completed":
+        return
+    wall_s, logged = run.session.wall_s, run.detail.duration_s if run.mode is Mode.PERFORMANCE else None
+    span = _span_s(run.session)
+    if span is None or wall_s is None:
+        yield f"{names.SESSION} does not say when the test began and ended"
+    elif span < 0:
+        yield f"the test ended ({run.session.test_ended}) before it began ({run.session.test_started})"
+    elif abs(span - wall_s) > CLOCK_S + CLOCK_SHARE * wall_s:
+        yield f"the test took {wall_s:,.1f} s, but {span:,.1f} s lie between its begin and its end"
+    if wall_s is not None and logged is not None and logged > wall_s + CLOCK_S:
+        yield f"LoadGen's log is of {logged:,.1f} s, the test took {wall_s:,.1f} s"
+
+
+def _span_s(session: SessionRecord) -> float | None:
+    try:
+        begin, end = (datetime.fromisoformat(str(at)) for at in (session.test_started, session.test_ended))
+        return (end - begin).total_seconds()
+    except (ValueError, TypeError):  # no time, or one with a time zone and one without
+        return None
 
 
 @RECORD.rule("evidence.preflight", source=f"{RULES}, Minimum requirements of a datacenter system: ECC")

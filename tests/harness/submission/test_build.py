@@ -323,11 +323,54 @@ def test_private_data_in_a_loadgen_log_stops_the_build(campaign: Path, tmp_path:
     assert not (tmp_path / "tree" / "closed").exists()
 
 
+GPU = [{"id": i, "node": "blade1", "gpu": "NVIDIA H100", "gpus": [i]} for i in range(8)]
+DIFFERENT: dict[str, tuple[dict[str, Any] | str, str]] = {
+    "eight GPUs and none": ({"workers": GPU}, "different workers: 8 workers, 8 x NVIDIA H100 and 1 workers"),
+    "data set": ({"dataset": {"sha256": "f" * 64}}, "different dataset sha256"),
+    "model digest": ({"model": {"digest": "f" * 64}}, "different model digest"),
+    "KV cache": ({"engine": {"kv_cache_dtype": "bfloat16"}}, "different engine kv_cache_dtype: bfloat16 and fp8"),
+    "at the same time": ("server/accuracy", "ran at the same time on one machine (alpha-node-7)"),
+    "yet to come": (
+        {"test_started": "2099-01-01T00:00:00+00:00", "test_ended": "2099-01-01T00:11:00+00:00"},
+        "ended at 2099-01-01 00:11, which is yet to come",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_runs_of_one_system_share_it_and_take_turns(name: str, campaign: Path, tmp_path: Path) -> None:
+    changes, reason = DIFFERENT[name]
+    path = campaign / "server" / "performance" / "session.json"
+    session = json.loads(path.read_text())
+    if isinstance(changes, str):
+        other = json.loads((campaign / changes / "session.json").read_text())
+        changes = {key: other[key] for key in ("test_started", "test_ended")}
+    for key, value in changes.items():
+        session[key] = session[key] | value if isinstance(value, dict) else value
+    path.write_text(json.dumps(session))
+    write_result(path.parent)
+    reasons = refused(campaign, tmp_path)
+    assert any(reason in one or _turned(reason) in one for one in reasons), reasons
+
+
+def _turned(reason: str) -> str:
+    """The same with the two runs the other way round."""
+    head, colon, values = reason.partition(": ")
+    return f"{head}{colon}{' and '.join(reversed(values.split(' and ')))}"
+
+
+def test_another_loadgen_in_one_run_is_told(campaign: Path, tmp_path: Path) -> None:
+    run = campaign / "server" / "accuracy"
+    edit_log(run / "mlperf_log_detail.txt", {"loadgen_version": "6.0.18 @ abcdef"})
+    write_result(run)
+    assert any("different LoadGen" in reason for reason in refused(campaign, tmp_path))
+
+
 def test_gpus_are_those_that_worked(campaign: Path, tmp_path: Path) -> None:
-    session = campaign / "interactive" / "accuracy" / "session.json"
     workers = [{"id": i, "node": f"blade{i // 2}", "gpus": [0, 1], "samples": 1, "tokens": 2} for i in range(4)]
-    edit_json(session, workers=workers)
-    write_result(session.parent)
+    for session in campaign.glob("interactive/*/session.json"):
+        edit_json(session, workers=workers)
+        write_result(session.parent)
     path = tmp_path / "mine.yaml"
     with pytest.raises(UserError, match="fill in its blanks"):
         build_tree(find_system([campaign / "interactive"]), order(tmp_path, system_yaml=path, division="open"))

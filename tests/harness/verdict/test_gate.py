@@ -309,6 +309,9 @@ SMALLER: dict[str, tuple[Kind, Trap, str]] = {
     "preflight": (SERVER, preflight, "preflight gpu: ECC is off"),
     "no configuration": (SERVER, without("config.yaml"), "config.yaml is missing"),
     "a setting deleted": (SERVER, configured(engine={"name": "vllm"}), "engine.max_new_tokens was not recorded"),
+    "ended before it began": (SERVER, session(test_ended="2020-01-01T00:00:00+00:00"), "before it began"),
+    "five seconds for a log of 650": (SERVER, session(wall_s=5.0), "the test took 5.0 s"),
+    "no times": (SERVER, session(test_started=None), "does not say when the test began"),
     "no preflight": (SERVER, without("preflight.json"), "--skip-preflight?): whether ECC was on"),
     "ECC never looked at": (
         SERVER,
