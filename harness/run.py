@@ -24,6 +24,8 @@ from harness.preflight.sources import given_file
 from harness.rundir import names
 from harness.rundir.directory import Claim, claimed
 from harness.rundir.files import write_record
+from harness.rundir.result import Result
+from harness.rundir.scores import METRICS
 from harness.rundir.system import this_system
 from harness.workers import check_engine
 from mlperf_llama_base import child, files, interrupt
@@ -212,7 +214,7 @@ def conclude(config: RunConfig, run_dir: Path, console: Console) -> int:
         how = f"mlperf-llama accuracy {run_dir} does it"
         raise type(unscored)(f"the run ended well but could not be scored: {unscored} ({how})")
     print_result(result, run_dir, console)
-    return 0 if result["valid"] else 1
+    return 0 if result.valid else 1
 
 
 def score(config: RunConfig, run_dir: Path, console: Console) -> None:
@@ -224,50 +226,46 @@ def score(config: RunConfig, run_dir: Path, console: Console) -> None:
     console.print(f"scored in {time.monotonic() - began:.1f} s", highlight=False)
 
 
-def print_result(result: dict[str, Any], run_dir: Path, console: Console) -> None:
+def print_result(result: Result, run_dir: Path, console: Console) -> None:
     """The verdict first, then the figures of the scenario."""
-    verdict = "[bold green]VALID[/]" if result["valid"] else "[bold red]NOT VALID[/]"
-    console.print(f"{verdict}  {result['scenario']} {result['mode']} ({result['model_name']})", highlight=False)
-    for reason in result["invalid_reasons"]:
+    verdict = "[bold green]VALID[/]" if result.valid else "[bold red]NOT VALID[/]"
+    console.print(f"{verdict}  {result.scenario} {result.mode} ({result.model_name})", highlight=False)
+    for reason in result.invalid_reasons:
         console.print(f"  - {reason}", highlight=False, markup=False)
     for name, value, form in _figures(result):
         if value is not None:
             console.print(f"  {name:<14} {value:{form}}", highlight=False)
-    for text in ((result.get("engine") or {}).get("facts") or {}).get("warnings") or []:
+    for text in (result.engine.facts.get("warnings") if result.engine else None) or []:
         console.print(f"  warning of the engine: {text}", highlight=False, markup=False)
-    samples = result["samples"]
+    samples = result.samples
     console.print(
-        f"  samples        {samples['issued']} issued, {samples['completed']} completed, {samples['lost']} lost, "
-        f"{samples['retried']} retried",
+        f"  samples        {samples.issued} issued, {samples.completed} completed, {samples.lost} lost, "
+        f"{samples.retried} retried",
         highlight=False,
     )
-    if result["valid"] and not result["submittable"]:
+    if result.valid and not result.submittable:
         console.print("  not submittable:", highlight=False)
-        reasons = result.get("not_submittable_reasons", [])
+        reasons = result.not_submittable_reasons
         for reason in reasons[:REASONS_SHOWN]:
             console.print(f"  - {reason}", highlight=False, markup=False)
         if len(reasons) > REASONS_SHOWN:
             console.print(f"  - and {len(reasons) - REASONS_SHOWN} more, in result.json", highlight=False)
-    for remark in result.get("remarks", []):
-        console.print(f"  to be explained: {remark['text']}", highlight=False, markup=False)
+    for remark in result.remarks:
+        console.print(f"  to be explained: {remark.text}", highlight=False, markup=False)
     console.print(f"  everything is in {run_dir}", highlight=False)
 
 
-def _figures(result: dict[str, Any]) -> list[tuple[str, float | None, str]]:
+def _figures(result: Result) -> list[tuple[str, float | None, str]]:
     """Name, value and format of each figure that the scenario and the mode have."""
     rows: list[tuple[str, float | None, str]] = [
-        ("samples/s", result.get("samples_per_second"), ".2f"),
-        ("tokens/s", result.get("tokens_per_second"), ".1f"),
+        ("samples/s", result.samples_per_second, ".2f"),
+        ("tokens/s", result.tokens_per_second, ".1f"),
     ]
-    if result["scenario"] != Scenario.OFFLINE:
-        for name in ("ttft_ms", "tpot_ms", "latency_ms"):
-            figures = result.get(name) or {}
-            percentile = "p90" if result["scenario"] == Scenario.SINGLESTREAM else "p99"
-            rows.append((f"{name[:-3].upper()} {percentile} ms", figures.get(percentile), ".1f"))
-    if result.get("accuracy"):
-        rows += [
-            (k, v, ".4f" if k.startswith("rouge") else "d")
-            for k, v in result["accuracy"].items()
-            if k in ("rouge1", "rouge2", "rougeL", "rougeLsum", "gen_len", "gen_num")
-        ]
+    if result.scenario != Scenario.OFFLINE:
+        percentile = "p90" if result.scenario == Scenario.SINGLESTREAM else "p99"
+        for name, latency in (("TTFT", result.ttft_ms), ("TPOT", result.tpot_ms), ("LATENCY", result.latency_ms)):
+            rows.append((f"{name} {percentile} ms", getattr(latency, percentile, None), ".1f"))
+    if scores := result.accuracy:
+        rows += [(name, getattr(scores, name), ".4f") for name in METRICS]
+        rows += [("gen_len", scores.gen_len, "d"), ("gen_num", scores.gen_num, "d")]
     return rows

@@ -61,7 +61,10 @@ def _measure(
         figures["static_batches"] = _raw(run_dir, static_batches)
     supervise(config, claim, console)
     result = write_result(run_dir)
-    figures["harness"] = {k: result[k] for k in ("tokens_per_second", "samples_per_second")}
+    figures["harness"] = {
+        "tokens_per_second": result.tokens_per_second,
+        "samples_per_second": result.samples_per_second,
+    }
     if raw:
         figures["ratio"] = figures["harness"]["tokens_per_second"] / figures["raw"]["tokens_per_second"]
     files.write_json(run_dir / "bench.json", figures)

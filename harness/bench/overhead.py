@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +12,7 @@ from harness.config import Benchmark, RunConfig, Scenario
 from harness.run import supervise, with_defaults
 from harness.rundir import names
 from harness.rundir.directory import claimed
+from harness.rundir.result import Latency
 from harness.verdict.result import write_result
 from mlperf_llama_base import files
 from qsl.synthetic import synthesize
@@ -65,15 +65,15 @@ def _run(config: RunConfig, workers: int, rate: float | None, console: Console) 
         run_dir = claim.path
         config.save(run_dir / names.CONFIG)
         supervise(config, claim, Console(quiet=True))
-        result: dict[str, Any] = write_result(run_dir)
+        result = write_result(run_dir)
     session = files.read_json(run_dir / names.SESSION)
-    ttft = result.get("ttft_ms") or {}
+    ttft = result.ttft_ms or Latency()
     row = Row(
         workers=workers,
         rate=rate,
-        samples_per_second=result["samples_per_second"],
-        ttft_p50_ms=ttft.get("p50"),
-        ttft_p99_ms=ttft.get("p99"),
+        samples_per_second=result.samples_per_second or 0.0,
+        ttft_p50_ms=ttft.p50,
+        ttft_p99_ms=ttft.p99,
         cpu_us_per_sample=session["process"]["cpu_s"] / session["samples"]["completed"] * 1e6,
         peak_rss_mb=session["process"]["peak_rss_bytes"] / 1e6,
         worker_rss_mb=max(w["rss_bytes"] for w in session["workers"]) / 1e6,

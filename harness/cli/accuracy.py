@@ -6,10 +6,14 @@ In another harness's directory nothing is written.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from harness.rundir.result import AccuracyResult
 
 
 def accuracy(
@@ -47,30 +51,31 @@ def accuracy(
             on_step=lambda step: status.update(step),
         )
     if output is None and not is_foreign(run_dir):
-        result: dict[str, Any] = write_result(run_dir)
+        result = write_result(run_dir)
     else:
         run = Evidence.load(run_dir)
         run.accuracy = scores
         run.digests[ACCURACY] = scores.log_sha256 or ""
-        result = msgspec.to_builtins(result_from(run))
-    console.print(_table(result["accuracy"]))
+        result = result_from(run)
+    if result.accuracy:
+        console.print(_table(result.accuracy))
     if scores.partial:
         console.print(f"partial: {scores.partial}; the targets do not apply", highlight=False)
     written = f"{(output or run_dir) / 'accuracy.txt'}: " if output or not is_foreign(run_dir) else ""
     console.print(f"{written}{scores.gen_num:,} samples, scorer {scores.scorer}", highlight=False)
-    for reason in result["invalid_reasons"]:
+    for reason in result.invalid_reasons:
         console.print(f"not valid: {reason}", highlight=False)
-    if not result["valid"]:
+    if not result.valid:
         raise typer.Exit(1)
 
 
-def _table(scores: dict[str, Any]) -> Any:
+def _table(scores: AccuracyResult) -> Table:
     from rich.table import Table
 
     table = Table("score", "value", "target", "")
-    applies = scores["partial"] is None
-    for name, target in scores["targets"].items():
-        value, low, high = scores[name], target["minimum"], target["maximum"]
+    applies = scores.partial is None
+    for name, target in scores.targets.items():
+        value, low, high = getattr(scores, name), target.minimum, target.maximum
         bounds = f"≥ {low:,.10g}" + (f", ≤ {high:,.10g}" if high is not None else "")
         met = value >= low and (high is None or value <= high)
         table.add_row(name, f"{value:,}", bounds, ("met" if met else "missed") if applies else "does not apply")

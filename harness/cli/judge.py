@@ -23,5 +23,5 @@ def judge(run_dir: Annotated[Path, typer.Argument(help="Directory of a finished 
     with writing(run_dir):
         result = write_result(run_dir)
     print_result(result, run_dir, Console())
-    if not result["valid"]:
+    if not result.valid:
         raise typer.Exit(1)

@@ -94,10 +94,10 @@ def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> Co
         raise
     session.journal.save(run_dir)
     result = write_result(run_dir)
-    done.valid, done.submittable, done.reasons = result["valid"], result["submittable"], result["invalid_reasons"]
-    done.samples_per_second, done.tokens_per_second = result["samples_per_second"], result["tokens_per_second"]
-    done.ttft_p99_ms = (result["ttft_ms"] or {}).get("p99")
-    done.tpot_p99_ms = (result["tpot_ms"] or {}).get("p99")
+    done.valid, done.submittable, done.reasons = result.valid, result.submittable, result.invalid_reasons
+    done.samples_per_second, done.tokens_per_second = result.samples_per_second, result.tokens_per_second
+    done.ttft_p99_ms = result.ttft_ms.p99 if result.ttft_ms else None
+    done.tpot_p99_ms = result.tpot_ms.p99 if result.tpot_ms else None
     done.duration_s = time.monotonic() - began
     state.record.confirmations.append(done)
     state.save()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -38,31 +38,24 @@ T = TypeVar("T")
 FIGURES = ("result_", "early_stopping", "generated_")
 
 
-def build_result(run_dir: Path) -> dict[str, Any]:
-    """Return the contents of result.json for a run directory, whatever state the run left it in.
+def result_of(run_dir: Path) -> Result:
+    """Return what result.json holds for a run directory, whatever state the run left it in.
 
     Raises ``UserError`` if ``run_dir`` is no run directory or a file that this project wrote in it is damaged.
     """
-    built: dict[str, Any] = msgspec.to_builtins(result_of(run_dir))
-    return built
-
-
-def write_result(run_dir: Path) -> dict[str, Any]:
-    """Build result.json, replace it in one step, and return it."""
-    built = result_of(run_dir)
-    write_record(run_dir / RESULT, built)
-    tree: dict[str, Any] = msgspec.to_builtins(built)
-    return tree
-
-
-def result_of(run_dir: Path) -> Result:
-    """As ``build_result``, typed."""
     return result_from(Evidence.load(run_dir))
 
 
 def result_from(run: Evidence) -> Result:
     """As ``result_of``, for a run that is being read already."""
     return _result(run, judge(run))
+
+
+def write_result(run_dir: Path) -> Result:
+    """Build result.json, replace it in one step, and return what it holds."""
+    built = result_of(run_dir)
+    write_record(run_dir / RESULT, built)
+    return built
 
 
 def _result(run: Evidence, verdict: Verdict) -> Result:

@@ -13,6 +13,8 @@ from rich.console import Console
 from harness import config
 from harness.config import RunConfig
 from harness.run import print_result, with_defaults
+from harness.rundir.result import Result
+from harness.rundir.session import Engine
 from harness.workers import check_engine, plan_workers, wants_gpus
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 
@@ -54,16 +56,15 @@ def test_one_worker_a_server() -> None:
 
 def test_a_run_shows_what_the_engine_warned_of() -> None:
     text = "engine.args.old is known to vLLM 0.26, not to the installed release, and has no effect"
-    result = {
-        "valid": True,
-        "submittable": True,
-        "scenario": "offline",
-        "mode": "performance",
-        "model_name": "m",
-        "invalid_reasons": [],
-        "engine": {"facts": {"warnings": [text]}},
-        "samples": {"issued": 1, "completed": 1, "lost": 0, "retried": 0},
-    }
+    result = Result(
+        valid=True,
+        submittable=True,
+        scenario="offline",
+        mode="performance",
+        benchmark="datacenter",
+        model_name="m",
+        engine=Engine(facts={"warnings": [text]}),
+    )
     out = io.StringIO()
     print_result(result, Path("/tmp/x"), Console(file=out, width=200))
     assert f"warning of the engine: {text}" in out.getvalue()

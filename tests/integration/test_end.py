@@ -124,7 +124,7 @@ def test_the_watchdog_ends_a_run_without_progress(tmp_path: Path) -> None:
 
 def test_a_run_that_broke_can_be_judged(tmp_path: Path) -> None:
     """What is left of it is evidence enough to say why it does not count."""
-    from harness.verdict.result import build_result
+    from tests.helpers.results import build_result
 
     with running(tmp_path, "server", {}, "running") as one:
         one.process.send_signal(signal.SIGINT)

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from harness.accuracy.score import what_is_partial
 from harness.accuracy.score_run import score_run
 from harness.loadgen.log import ACCURACY
-from harness.verdict.result import build_result
 from mlperf_llama_base.errors import UserError
 from tests.harness.loadgen.real_runs import run_loadgen
+from tests.helpers.results import build_result
 from tests.helpers.rows import row, write_rows
 from tests.helpers.tokenizers import write_words
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.loadgen.log import DETAIL, SUMMARY, compared, disagreements, parse_detail, parse_summary
-from harness.verdict.result import build_result
 from tests.harness.loadgen.real_runs import run_loadgen, tokens_of
+from tests.helpers.results import build_result
 
 SERVER: dict[str, Any] = {"scenario": "Server", "attributes": {"min_duration_ms": 300, "server_target_qps": 3000}}
 RUNS: dict[str, dict[str, Any]] = {

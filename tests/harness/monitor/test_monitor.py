@@ -18,9 +18,9 @@ from harness.monitor.store import MetricsWriter
 from harness.rundir.energy import series
 from harness.rundir.metrics import read_metrics
 from harness.rundir.record import RunRecord
-from harness.verdict.result import build_result
 from mlperf_llama_base.errors import EnvironmentFault
 from tests.harness.fake_run import write_run
+from tests.helpers.results import build_result
 from tests.helpers.waiting import until
 
 STATUS = {

@@ -21,11 +21,11 @@ from harness.rundir import names, ours
 from harness.rundir.foreign import find_runs
 from harness.scaling.figures import run_figures
 from harness.submission.runs import find_system
-from harness.verdict.result import build_result
 from mlperf_llama_base.errors import HarnessError
 from tests.harness.fake_run import write_run
 from tests.harness.submission.runs import make_run
 from tests.helpers.damage import EXAMPLES
+from tests.helpers.results import build_result
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

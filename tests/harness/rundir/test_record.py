@@ -22,10 +22,10 @@ from harness.rundir.files import read_mapping, read_record, write_record
 from harness.rundir.record import RunRecord
 from harness.rundir.session import SessionRecord
 from harness.rundir.system import this_system
-from harness.verdict.result import build_result
 from mlperf_llama_base.errors import UserError
 from tests.harness.fake_run import write_run
 from tests.harness.submission.runs import make_run
+from tests.helpers.results import build_result
 
 DEEP = b"[" * 100_000
 DAMAGED: dict[str, bytes] = {

@@ -197,7 +197,7 @@ def test_a_run_that_had_to_try_most_samples_again_is_told(campaign: Path, tmp_pa
     run = campaign / "server" / "performance"
     samples = json.loads((run / "session.json").read_text())["samples"]
     edit_json(run / "session.json", samples=samples | {"retried": 12031, "failed": 304}, restarts=24)
-    assert write_result(run)["valid"] is True
+    assert write_result(run).valid
     built = build_tree(find_system([campaign]), order(tmp_path))
     (note,) = [note for note in built.notes if note.startswith("server performance")]
     assert "12,031 of " in note and "304 outputs could not be used" in note and "again 24 times" in note

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.submission.check import Severity, check_submission
-from harness.verdict.result import build_result
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.real_logs import lay, unpack
+from tests.helpers.results import build_result
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 LOGS = ("test06.logs", NOTE)  # none of them has TEST06's own logs

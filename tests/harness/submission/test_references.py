@@ -19,11 +19,12 @@ from harness.rounds import ROUND
 from harness.submission.build import Refused, build_tree
 from harness.submission.check import check_submission
 from harness.submission.runs import find_system
-from harness.verdict.result import build_result, write_result
+from harness.verdict.result import write_result
 from mlperf_llama_base.errors import UserError
 from tests.harness.submission.conftest import order
 from tests.harness.submission.runs import copy, sign
 from tests.harness.submission.spoil import ids
+from tests.helpers.results import build_result
 from tests.helpers.rows import row, write_rows
 from tests.helpers.tokenizers import write_words
 

@@ -16,10 +16,10 @@ from harness.config import Benchmark, Mode, Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 from harness.loadgen.test06 import write_audit_config
 from harness.rundir.scores import Accuracy
-from harness.verdict.result import build_result
 from mlperf_llama_base.files import sha256_of
 from tests.harness.loadgen.real_runs import run_loadgen
 from tests.harness.submission.runs import add_message, agree, edit_log, make_run, sign
+from tests.helpers.results import build_result
 
 DATACENTER, EDGE = Benchmark.DATACENTER, Benchmark.EDGE
 Kind = tuple[Scenario, Mode, Benchmark]
