@@ -147,8 +147,8 @@ class Wire(threading.Thread):
             self.inbox.put(message.requests)
 
     def _heartbeat(self) -> Heartbeat:
-        outstanding = self.engine.outstanding
-        running = self.engine.running
+        engine = self.engine if self.state == "ready" else NoEngine()  # one that loads has nothing to count with yet
+        outstanding, running = engine.outstanding, engine.running
         return Heartbeat(
             state=self.state,
             waiting=max(0, outstanding - running),
@@ -157,5 +157,5 @@ class Wire(threading.Thread):
             tokens=self.tokens,
             progress=self.progress + self.engine.steps,
             rss_bytes=self._process.memory_info().rss,
-            facts=self.engine.live_facts() if self.state == "ready" and isinstance(self.engine, Engine) else {},
+            facts=engine.live_facts() if isinstance(engine, Engine) else {},
         )

@@ -36,6 +36,23 @@ class BreaksTheWire(NullEngine):
         raise ValueError("no such counter")
 
 
+class HasNothingBeforeItIsLoaded(NullEngine):
+    """Makes what it counts its requests with in ``load``, and not at once."""
+
+    _loaded = False
+
+    def load(self) -> EngineInfo:
+        time.sleep(0.5)  # several heartbeats
+        self._loaded = True
+        return super().load()
+
+    @property
+    def outstanding(self) -> int:
+        if not self._loaded:
+            raise AttributeError("no attribute 'waiting'")
+        return super().outstanding
+
+
 class CannotBeBuilt(NullEngine):
     """Raises what no engine should."""
 

@@ -74,6 +74,13 @@ def test_a_wire_that_breaks_says_why(rig: Callable[..., Rig], heartbeat_s: float
         r.until(lambda: False)
 
 
+def test_an_engine_is_not_asked_for_its_load_before_it_is_loaded(rig: Callable[..., Rig]) -> None:
+    r = rig(workers=1, engine=f"{ENGINES}:HasNothingBeforeItIsLoaded", heartbeat_s=0.1)
+    r.start()
+    assert r.hub.workers[0].restarts == 0
+    assert not r.hub.lost
+
+
 def test_an_engine_that_cannot_be_built_is_heard_of(rig: Callable[..., Rig]) -> None:
     r = rig(workers=1, engine=f"{ENGINES}:CannotBeBuilt", options=SupervisorOptions(max_restarts=0))
     with pytest.raises(Exception, match="ZeroDivisionError: an engine of somebody else's"):
