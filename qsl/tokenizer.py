@@ -48,8 +48,8 @@ def load_tokenizer(name: str, *, revision: str | None = None) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(str(path) if path.is_dir() else name, revision=revision)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         if path.is_dir():
             raise UserError(
                 f"tokenizer {name}: the folder holds no tokenizer that transformers reads ({reason}); it "

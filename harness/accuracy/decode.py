@@ -9,33 +9,28 @@ release.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from qsl.tokenizer import load_tokenizer
 
 Decode = Callable[[Sequence[npt.NDArray[np.int32]]], list[str]]
 
 
 def load_decoder(path: str, revision: str | None = None) -> Decode:
-    """Return a function from int32 arrays to texts for the tokenizer at ``path`` (a folder or hub id).
+    """Return a function from int32 arrays to texts for the tokenizer at ``path`` (a folder, hub id, or Meta's
+    tokenizer.model).
 
-    Raises ``UserError`` if there is no tokenizer, ``EnvironmentFault`` if transformers is missing.
+    Raises ``UserError`` if there is no tokenizer, ``EnvironmentFault`` if a package is missing or the hub out of reach.
     """
     try:
-        from transformers import AutoTokenizer
+        tokenizer = load_tokenizer(path, revision=revision)
     except ImportError as error:
         raise EnvironmentFault(f"scoring needs transformers ({error}): pip install transformers") from error
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision or "main")
-    except (OSError, ValueError, KeyError) as error:
-        what = "folder" if Path(path).exists() else "folder or hub id"
-        why = " ".join(str(error).split())[:160]
-        raise UserError(
-            f"no tokenizer in the {what} {path} ({why}): give --tokenizer with the model's tokenizer"
-        ) from error
+    except UserError as error:
+        raise UserError(f"{error}: give --tokenizer with the model's tokenizer") from error
     tidy = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
     size = len(tokenizer)
 

@@ -62,7 +62,7 @@ def edge(output: OutputOption, setup: CampaignSetup) -> None:
 def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
     """Plan, check, run and sum up. Exit code 1 if a run is not valid."""
     from harness import terminal
-    from harness.campaign.plan import choose_scenarios, make_plan, parse_rates
+    from harness.campaign.plan import Kind, choose_scenarios, make_plan, parse_rates
     from harness.campaign.runner import Campaign
     from harness.campaign.summary import plan_table, summary_table
     from harness.run import with_defaults
@@ -89,7 +89,8 @@ def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
     if setup.dry_run:
         return
     if not setup.skip_preflight:
-        check(steps[-len(chosen) :], console)
+        scored = [step for step in steps if step.kind is Kind.ACCURACY][:1]  # what scoring needs is known before it too
+        check([*scored, *steps[-len(chosen) :]], console)
     all_valid = runs.run()
     console.print(summary_table(output, steps))
     if not all_valid:
@@ -100,7 +101,7 @@ def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
 
 
 def check(steps: Sequence[Step], console: Console) -> None:
-    """Check every scenario's long run before anything starts. Raises what the first that would fail is about."""
+    """Check these runs before anything starts. Raises what the first that would fail is about."""
     from harness.preflight import Status, run_preflight
 
     shown = set()
@@ -116,4 +117,5 @@ def check(steps: Sequence[Step], console: Console) -> None:
                     markup=False,
                 )
         report.raise_failure("correct it, or add --skip-preflight", of=step.name)
-    console.print(f"pre-flight: {len(steps)} scenarios checked", highlight=False)
+    scenarios = {step.config.scenario for step in steps}
+    console.print(f"pre-flight: {len(scenarios)} scenarios checked", highlight=False)

@@ -58,6 +58,11 @@ class Setup:
         typer.Option("--model", help="Model folder or hub id (default: the demo model)."),
         Sets("model.path"),
     ] = None
+    tokenizer: Annotated[
+        str | None,
+        typer.Option("--tokenizer", help="Folder, hub id or Meta's tokenizer.model, if it is not with the model."),
+        Sets("model.tokenizer"),
+    ] = None
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Data set file (default: the demo articles)."), Sets("dataset.path")
     ] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.accuracy.decode import load_decoder
 from harness.config import Mode
 from harness.inventory.model import HUB_ID, HUB_REVISION, TOKENIZER_FILES, inspect_model
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
@@ -132,6 +133,10 @@ class ModelTokenizer(Check):
         folder = locate(name)
         if folder is None:
             return skipped(f"{name or 'the demo model'} is not on this machine yet")
-        if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+        if not folder.is_file() and not any((folder / file).is_file() for file in TOKENIZER_FILES):
             return fail(f"no tokenizer in {folder}, which scoring needs", GIVE_TOKENIZER)
-        return passed("there")
+        try:
+            load_decoder(str(folder))  # as the scorer will
+        except HarnessError as error:
+            return fail(f"the tokenizer cannot be loaded to score with: {error}", GIVE_TOKENIZER)
+        return passed("there, and loads")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -234,6 +235,17 @@ def test_a_folder_without_tokenizer_is_refused(run: Path, tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="give --tokenizer"):
         score_run(run, tokenizer=str(tmp_path / "empty"))
+
+
+def test_meta_s_tokenizer_model_scores(run: Path, tmp_path: Path) -> None:
+    """The loader that made the data set is the scorer's; its pieces are bytes here."""
+    pytest.importorskip("tiktoken")
+    folder = tmp_path / "meta"
+    folder.mkdir()
+    pieces = (base64.b64encode(bytes([i])) + b" %d\n" % i for i in range(256))
+    (folder / "tokenizer.model").write_bytes(b"".join(pieces))
+    for name in (folder, folder / "tokenizer.model"):
+        assert score_run(run, tokenizer=str(name)).gen_num == COUNT
 
 
 def test_the_command_scores_and_updates_the_result(run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,25 @@ def test_a_tokenizer_from_elsewhere(tmp_path: Path) -> None:
     tokenizer_file(tmp_path / "other")
     context = make(model__path=str(folder), model__tokenizer=str(tmp_path / "other"))
     assert ModelTokenizer().run(context).status is Status.PASS
+
+
+def test_what_scores_is_loaded_before_an_accuracy_run(tmp_path: Path) -> None:
+    """Meta's tokenizer.model, without tokenizer.json; one that cannot be loaded fails here, not after the run."""
+    pytest.importorskip("tiktoken")
+    folder = model_folder(tmp_path / "model", vocab_size=512)
+    context = make(model__path=str(folder), mode="accuracy")
+    pieces = [base64.b64encode(bytes([i])) + b" %d\n" % i for i in range(256)]
+    (folder / "tokenizer.model").write_bytes(b"".join(pieces))
+    finding = ModelTokenizer().run(context)
+    assert (finding.status, finding.found) == (Status.PASS, "there, and loads")
+    (tmp_path / "notes.txt").write_text("hello there\n")
+    context = make(model__path=str(folder), mode="accuracy", model__tokenizer=str(tmp_path / "notes.txt"))
+    finding = ModelTokenizer().run(context)
+    assert finding.status is Status.FAIL and "cannot be loaded to score with" in finding.found
+    given = make(model__path=str(folder), mode="accuracy", model__tokenizer=str(tmp_path / "one" / "tokenizer.model"))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "tokenizer.model").write_bytes(b"".join(pieces))
+    assert ModelTokenizer().run(given).status is Status.PASS
 
 
 def test_a_broken_config_breaks_nothing_else(tmp_path: Path) -> None:
