@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.campaign.plan import Kind, Step
-from harness.campaign.state import Fingerprints, State, succeeded
+from harness.campaign.state import UNSCORED, Fingerprints, State, not_scored, succeeded
 from harness.rundir import names
 from mlperf_llama_base import interrupt
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
@@ -27,6 +27,7 @@ from mlperf_llama_base.source import python_path
 LOCK = ".campaign.lock"
 LOCK_WAIT_S = 20.0
 Command = Callable[[Path, Path, bool], list[str]]
+ScoreCommand = Callable[[Step, Path], list[str]]
 
 
 class Outcome(StrEnum):
@@ -42,14 +43,23 @@ def run_command(config: Path, output: Path, overwrite: bool) -> list[str]:
     return command + (["--overwrite"] if overwrite else [])
 
 
+def score_command(step: Step, output: Path) -> list[str]:
+    """The command line that scores a run which is there already, by what the configuration says now."""
+    command = [sys.executable, "-m", "harness", "accuracy", str(output)]
+    for option, value in (("--scorer", step.config.scorer), ("--tokenizer", step.config.model.tokenizer)):
+        command += [option, str(value)] if value else []
+    return command
+
+
 @dataclass
 class Campaign:
-    """A directory with a plan. ``command`` can be replaced in tests."""
+    """A directory with a plan. ``command`` and ``score`` can be replaced in tests."""
 
     directory: Path
     steps: Sequence[Step]
     keep_going: bool = False
     command: Command = run_command
+    score: ScoreCommand = score_command
     console: Console = field(default_factory=Console)
     fingerprints: Fingerprints = field(default_factory=Fingerprints)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -78,7 +88,7 @@ class Campaign:
                     self.console.print(f"[bold]{step.name}[/]: skipped, {blocker} is not valid", highlight=False)
                 else:
                     self.console.rule(f"{number}/{len(self.steps)} {step.name} ({reason})")
-                    self.outcomes[step.name] = self._make(step, state, lock)
+                    self.outcomes[step.name] = self._make(step, state, lock, scored=reason == UNSCORED)
         return all(outcome in (Outcome.DONE, Outcome.VALID) for outcome in self.outcomes.values())
 
     def _blocked(self, step: Step) -> str | None:
@@ -91,14 +101,18 @@ class Campaign:
                 return earlier
         return None
 
-    def _make(self, step: Step, state: State, lock: int) -> Outcome:
+    def _make(self, step: Step, state: State, lock: int, *, scored: bool) -> Outcome:
+        """Make a run, or score one that is there (``scored``)."""
         config = self.directory / "plan" / f"{step.name.replace('/', '-')}.yaml"
         config.parent.mkdir(exist_ok=True)
         output = self.directory / step.name
         step.config.model_copy(update={"output": str(output)}).save(config)
         inputs = self.fingerprints.of(step.config)
         began = time.monotonic()
-        code = self._call(self.command(config, output, output.exists() and any(output.iterdir())), lock)
+        again = output.exists() and any(output.iterdir())
+        code = self._call(self.score(step, output) if scored else self.command(config, output, again), lock)
+        if code not in (0, 1) and not scored and step.kind is Kind.ACCURACY and not_scored(output):
+            state.record(step, inputs=inputs, exit_code=code, seconds=time.monotonic() - began)  # it need not run again
         if code in (0, 1):
             state.record(step, inputs=inputs, exit_code=code, seconds=time.monotonic() - began)
             good = succeeded(step, output)

@@ -10,9 +10,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.campaign.plan import Kind, Step
-from harness.config import RunConfig
+from harness.config import Mode, RunConfig
 from harness.rundir import names
 from harness.rundir.campaign import CampaignRecord, CampaignRun
 from harness.rundir.files import read_record, write_record
@@ -23,7 +24,12 @@ from mlperf_llama_base.source import PACKAGES, ROOT
 from sut import engines
 from sut.engines.facts import ModelUse
 
-NOT_INPUTS = {"output", "overwrite", "skip_preflight", "monitor"}  # they change nothing that is measured
+NOT_INPUTS: dict[str, Any] = {  # they change nothing that is measured
+    **dict.fromkeys(("output", "overwrite", "skip_preflight", "monitor", "scorer"), True),
+    "model": {"tokenizer"},
+}
+SCORING = "scoring"
+UNSCORED = "ran, but is not scored"
 
 
 def code_digest(root: Path = ROOT) -> str:
@@ -46,9 +52,10 @@ class Fingerprints:
 
     def of(self, config: RunConfig) -> dict[str, str]:
         """The inputs of a run by name. Raises what reading the model folder raises."""
-        plain = json.dumps(config.model_dump(mode="json", exclude=NOT_INPUTS), sort_keys=True)
+        plain = config.model_dump(mode="json", exclude=NOT_INPUTS)
         return {
-            "configuration": hashlib.sha256(plain.encode()).hexdigest(),
+            "configuration": _digest(plain),
+            SCORING: _digest([config.scorer, config.model.tokenizer]) if config.mode is Mode.ACCURACY else "none",
             "user.conf": self._file(config.loadgen.user_conf),
             "model": self._model(config),
             "data set": self._file(config.dataset.path),
@@ -76,6 +83,10 @@ class Fingerprints:
 
             self.models[path] = inspect_model(path, revision=config.model.revision).digest
         return self.models[path]
+
+
+def _digest(plain: object) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass
@@ -112,12 +123,36 @@ class State:
         if noted is None:
             return "interrupted" if (directory / names.CONFIG).exists() else "new"
         changed = [name for name, digest in inputs.items() if noted.inputs.get(name) != digest]
-        if changed:
+        if changed and changed != [SCORING]:
             return f"{', '.join(changed)} changed"
         config = directory / names.CONFIG
         if not config.is_file() or sha256_of(config) != noted.config_sha256:
             return "its directory was changed"
+        if gone := damaged_logs(directory):
+            return f"{gone} is gone or was changed"
+        if step.kind is Kind.ACCURACY and (changed or not_scored(directory)):
+            return UNSCORED
         return None if succeeded(step, directory) else "was not valid"
+
+
+def damaged_logs(directory: Path) -> str | None:
+    """A log of LoadGen's that the run's result was made from and that is no longer there as it was."""
+    run = RunRecord(directory)
+    try:
+        noted = run.result.loadgen.sha256 if run.result else {}
+    except UserError:
+        return None  # the damaged result itself is reason enough
+    return next((name for name, digest in noted.items() if run.digests.get(name) != digest), None)
+
+
+def not_scored(directory: Path) -> bool:
+    """The test ended well and lost nothing; only its scores are missing. It need not run again."""
+    run = RunRecord(directory)
+    try:
+        ended = run.result is not None and run.ran.outcome == "completed" and run.digests.keys() >= {names.ACCURACY_LOG}
+        return ended and run.accuracy is None
+    except UserError:
+        return False
 
 
 def succeeded(step: Step, directory: Path) -> bool:

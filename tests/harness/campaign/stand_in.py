@@ -1,11 +1,13 @@
 """Stands in for ``mlperf-llama run`` in a campaign: leaves a run directory at once, or fails as it is told.
 
-``behaviour.json`` in the campaign's directory: by the run's name ``invalid``, ``hang``, ``exit N`` or ``signal N``.
+``behaviour.json`` in the campaign's directory: by the run's name ``invalid``, ``hang``, ``exit N``, ``signal N`` or
+``unscored``: the test ends well, its scoring does not.
 Every start is noted in ``starts.log``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -30,16 +32,24 @@ def main(config: str, output: str, overwrite: str) -> int:
         os.kill(os.getpid(), int(number))
     if word == "exit":
         return int(number)
+    logs = {"mlperf_log_detail.txt": ":::MLLOG\n", "mlperf_log_accuracy.json": "[\n]\n"}
+    for log_name, text in logs.items():
+        (run_dir / log_name).write_text(text)
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in logs.items()}
     valid = behaviour != "invalid"
     reasons = [] if valid else ["LoadGen says INVALID"]
     result = {"valid": valid, "submittable": valid, "invalid_reasons": reasons, "samples": {"lost": 0}}
     scores = dict.fromkeys(("rouge1", "rouge2", "rougeL", "rougeLsum", "gen_len", "gen_num"), 38)
     checks = {"test": "TEST06", "passed": valid, "first_token": True, "eos": True, "sample_length": True}
-    result |= {"loadgen": {"errors": 0}, "accuracy": scores | {"rouge1": 38.8}, "compliance": checks}
+    result |= {"loadgen": {"errors": 0, "sha256": digests}, "accuracy": scores | {"rouge1": 38.8}, "compliance": checks}
     result |= {"scenario": "offline", "mode": "performance", "benchmark": "datacenter"}
+    if behaviour == "unscored":
+        result |= {"valid": False, "accuracy": None, "invalid_reasons": ["the accuracy log is not scored yet"]}
+    elif run_dir.name == "accuracy":
+        (run_dir / "accuracy.json").write_text(json.dumps(scores | {"expected": 38}))
     (run_dir / "session.json").write_text(json.dumps({"outcome": "completed" if valid else "failed"}))
     (run_dir / "result.json").write_text(json.dumps(result | {"tokens_per_second": 1234.5}))
-    return 0 if valid else 1
+    return 2 if behaviour == "unscored" else 0 if valid else 1
 
 
 if __name__ == "__main__":

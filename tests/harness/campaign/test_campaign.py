@@ -16,7 +16,7 @@ from harness.campaign.runner import Outcome, locked
 from harness.campaign.state import code_digest
 from harness.campaign.summary import plan_table, summary_table
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
-from tests.harness.campaign.conftest import Stage
+from tests.harness.campaign.conftest import Stage, score
 from tests.helpers.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -95,6 +95,43 @@ def test_a_run_directory_that_was_replaced_does_not_count(stage: Stage) -> None:
     stage.run()
     assert stage.starts() == ["smoke/server", "offline/accuracy again", "server/accuracy again"][1:]
     assert "(its directory was changed)" in stage.output.getvalue()
+
+
+@pytest.mark.parametrize("log", ["mlperf_log_detail.txt", "mlperf_log_accuracy.json"])
+def test_a_run_whose_log_was_deleted_is_not_done(log: str, stage: Stage) -> None:
+    stage.run()
+    stage.starts()
+    (stage.directory / "server" / "accuracy" / log).unlink()
+    stage.run()
+    assert stage.starts() == ["server/accuracy again"]
+    assert f"({log} is gone or was changed)" in stage.output.getvalue()
+
+
+def test_a_scoring_fault_never_costs_the_run(stage: Stage) -> None:
+    """The test itself ended well: the same command scores it, with the tokenizer that it is given now."""
+    stage.behave(server_accuracy="unscored")
+    with pytest.raises(UserError, match="server/accuracy ended with 2"):
+        stage.run()
+    stage.starts()
+    assert stage.run(model={"tokenizer": "/found"})
+    done = stage.starts()
+    assert "score server /found" in done and not any(start.startswith("server/accuracy") for start in done)
+    assert "(ran, but is not scored)" in stage.output.getvalue()
+    assert stage.run(model={"tokenizer": "/found"}) and stage.starts() == []
+
+
+def test_a_run_that_was_scored_afterwards_is_done(stage: Stage) -> None:
+    """By mlperf-llama accuracy, by hand."""
+    stage.behave(server_accuracy="unscored")
+    with pytest.raises(UserError, match="server/accuracy ended with 2"):
+        stage.run()
+    run = stage.directory / "server" / "accuracy"
+    step = next(step for step in stage.campaign.steps if step.name == "server/accuracy")
+    subprocess.run(score(step, run), check=True)
+    stage.starts()
+    assert stage.run()
+    assert not any("server/accuracy" in start or start.startswith("score") for start in stage.starts())
+    assert stage.campaign.outcomes["server/accuracy"] is Outcome.DONE
 
 
 def test_inaccurate_scenarios_are_not_measured(stage: Stage) -> None:
