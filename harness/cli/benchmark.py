@@ -90,7 +90,7 @@ def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
         return
     if not setup.skip_preflight:
         scored = [step for step in steps if step.kind is Kind.ACCURACY][:1]  # what scoring needs is known before it too
-        check([*scored, *steps[-len(chosen) :]], console)
+        check([*steps[-len(chosen) :], *scored], console)
     all_valid = runs.run()
     console.print(summary_table(output, steps))
     if not all_valid:

@@ -11,7 +11,7 @@ from harness.preflight.base import Check, Context, Finding, combine, fail, passe
 from harness.preflight.sources import FastTokenizer, locate, uses_model
 from mlperf_llama_base.errors import HarnessError
 
-GIVE_TOKENIZER = "copy tokenizer.json and tokenizer_config.json, or set model.tokenizer"
+GIVE_TOKENIZER = "copy tokenizer.json and tokenizer_config.json, or give --tokenizer"
 
 
 class ModelFiles(Check):
@@ -129,7 +129,7 @@ class ModelTokenizer(Check):
         model = context.config.model
         name = model.tokenizer or model.path
         if name is None and not uses_model(context.config):
-            return fail("nothing says which tokenizer turns the answers into text", "--set model.tokenizer=FOLDER")
+            return fail("nothing says which tokenizer turns the answers into text", "give --tokenizer FOLDER")
         folder = locate(name)
         if folder is None:
             return skipped(f"{name or 'the demo model'} is not on this machine yet")
