@@ -50,12 +50,11 @@ def truncate(accuracy_dir: Path, *, backup: Path) -> str:
 
 
 def _shorten(log: Path) -> None:
-    """Keep both ends. LoadGen's log is ASCII, so that characters are bytes; one under 4,096 bytes stays whole."""
-    size = log.stat().st_size
-    if size < VIEWABLE_CHARACTERS:
-        return
-    with log.open("rb") as file:
-        start = file.read(VIEWABLE_CHARACTERS)
-        file.seek(size - VIEWABLE_CHARACTERS)
-        end = file.read()
-    log.write_bytes(start + TRUNCATION_MARK.encode() + end)
+    log.write_bytes(shortened(log.read_bytes()))
+
+
+def shortened(log: bytes) -> bytes:
+    """Both ends of a complete log; one under 4,096 bytes stays whole. LoadGen writes ASCII: characters are bytes."""
+    if len(log) < VIEWABLE_CHARACTERS:
+        return log
+    return log[:VIEWABLE_CHARACTERS] + TRUNCATION_MARK.encode() + log[-VIEWABLE_CHARACTERS:]

@@ -10,6 +10,7 @@ from harness.loadgen.rules.logs import BOOK, SCORES, Logs
 from harness.loadgen.rules.sources import CHECKER, RULES
 
 ACCURACY_CHECK = f"{CHECKER}/checks/accuracy_check.py"
+LLAMA_EVALUATION = "mlcommons/inference language/llama3.1-8b/evaluation.py"
 ONLY = frozenset({Mode.ACCURACY})
 
 
@@ -46,3 +47,11 @@ def targets_are_met(logs: Logs) -> Iterator[str]:
     """Only the benchmark's own model is bound to them: for another one no scores are given to this rule."""
     for scores in logs.scores:
         yield from (f"accuracy: {reason}" for reason in logs.rules.shortfalls(scores))
+
+
+@BOOK.rule("accuracy.possible", source=f"{LLAMA_EVALUATION}: ROUGE x 100", about=SCORES, modes=ONLY)
+def scores_are_possible(logs: Logs) -> Iterator[str]:
+    for scores in logs.scores:
+        for name, value in scores.items():
+            if name.startswith("rouge") and not 0 <= value <= 100:
+                yield f"accuracy: {name} cannot be {value:g}: it lies between 0 and 100"

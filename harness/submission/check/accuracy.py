@@ -13,6 +13,7 @@ from harness.loadgen.accuracy_text import HASH, PATTERNS, read_count, read_score
 from harness.loadgen.log import ACCURACY
 from harness.loadgen.rules import Weight
 from harness.loadgen.rules.sources import CHECKER, RULES
+from harness.submission.accuracy_truncation import shortened
 from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import ScenarioDirectory
 from harness.submission.rules import MAX_ACCURACY_LOG_BYTES, TRUNCATION_MARK
@@ -96,6 +97,14 @@ def hash_is_right(scenario: ScenarioDirectory) -> Iterator[Problem]:
             yield path, f"the complete log is not in the backup ({full.relative_to(tree.backup)})"
         elif hashlib.sha256(full.read_bytes()).hexdigest() != given:
             yield path, "the hash is not that of the complete log in the backup"
+        elif outputs.is_file() and not _is_from(outputs.read_bytes(), full.read_bytes()):
+            yield outputs, "is not what shortening the complete log in the backup gives"
+
+
+def _is_from(short: bytes, full: bytes) -> bool:
+    """Whether ``short`` is ``full`` or what shortening it gives, in whatever way lines end."""
+    wanted = {form.replace(b"\r\n", b"\n") for form in (full, shortened(full))}
+    return short.replace(b"\r\n", b"\n") in wanted
 
 
 @accuracy_checks.rule("accuracy.truncated", source=f"{SOURCE} (accuracy_json_check); {TRUNCATION}")

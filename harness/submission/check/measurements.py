@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from harness.loadgen.rules import Weight
 from harness.loadgen.rules.sources import CHECKER, POLICIES, RULES
 from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import ScenarioDirectory, Submitter
@@ -13,6 +15,7 @@ measurement_checks: Checks[ScenarioDirectory] = Checks()
 document_checks: Checks[Submitter] = Checks()
 SOURCE = f"{CHECKER}/checks/measurements_checks.py"
 NONE = ("no", "n/a", "false", "-")
+LLAMA = re.compile(r"llama[-_ ]?v?([1-9](?:[._][0-9])?)(?![0-9b])", re.IGNORECASE)
 UNTRANSFORMED = ("bf16", "bfloat16", "fp16", "float16", "fp32", "float32")
 
 
@@ -50,6 +53,17 @@ def nothing_was_retrained(scenario: ScenarioDirectory) -> Iterator[Problem]:
         if answer and not (str(answer).lower() == "n" or str(answer).lower().startswith(NONE)):
             division = scenario.submitter.division
             yield scenario.measurements_path, f"retraining is {answer!r}: not allowed in the {division} division"
+
+
+@measurement_checks.rule(
+    "measurements.weights", source=f"{RULES}, Benchmarks: Llama-3.1-8B-Instruct", weight=Weight.EXPLAIN
+)
+def weights_are_the_benchmarks(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    """A file may have any name, but not another Llama's."""
+    if scenario.closed and isinstance(scenario.measurements, dict):
+        name = str(scenario.measurements.get("starting_weights_filename", ""))
+        if (found := LLAMA.findall(name)) and "3.1" not in (version.replace("_", ".") for version in found):
+            yield scenario.measurements_path, f"starting_weights_filename is {name!r}: the benchmark is Llama 3.1 8B"
 
 
 @measurement_checks.rule("measurements.readme", source=f"{SOURCE} (required_files_check); {POLICIES}, READMEs")

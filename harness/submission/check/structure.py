@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.loadgen.log import ACCURACY
 from harness.loadgen.rules import Weight
 from harness.loadgen.rules.sources import CHECKER, POLICIES, RULES
 from harness.submission.check.base import Checks, Problem
 from harness.submission.check.tree import BenchmarkDirectory, ScenarioDirectory, Submitter, System, Tree, directories
-from harness.submission.rules import VERSION
+from harness.submission.rules import DIVISIONS, MAX_ACCURACY_LOG_BYTES, VERSION
 
 tree_checks: Checks[Tree] = Checks()
 submitter_checks: Checks[Submitter] = Checks()
@@ -20,6 +21,7 @@ scenario_layout: Checks[ScenarioDirectory] = Checks()
 
 LAYOUT = f"{POLICIES}, directory structure (Inference)"
 REPOSITORY = "mlcommons/inference tools/submission/repository_checks.sh"
+LEFTOVERS = ("nohup.out", "*.swp", "*.bak", "*~", "*.pyc", "core.[0-9]*")
 MAX_FILE_BYTES = 50 * 1024 * 1024
 
 
@@ -40,6 +42,36 @@ def fits_a_repository(tree: Tree) -> Iterator[Problem]:
             yield path, "has a space in its name"
         elif path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
             yield path, f"is larger than 50 MiB ({path.stat().st_size} bytes)"
+
+
+@tree_checks.rule("structure.division", source=f"{CHECKER}/loader.py", weight=Weight.EXPLAIN)
+def divisions_have_their_names(tree: Tree) -> Iterator[Problem]:
+    """Another spelling is passed over without a word, and all that lies there with it."""
+    for path in directories(tree.root):
+        if path.name not in DIVISIONS and path.name.lower() in DIVISIONS:
+            yield path, f"is read by nobody: the directory is called {path.name.lower()}"
+
+
+@tree_checks.rule("structure.leftovers", source=LAYOUT, weight=Weight.EXPLAIN)
+def nothing_was_left_behind(tree: Tree) -> Iterator[Problem]:
+    """What a shell or an editor left, and LoadGen's complete logs of outputs and traces."""
+    for submitter in tree.submitters:
+        for path in sorted(submitter.path.rglob("*")):
+            if any(path.match(pattern) for pattern in LEFTOVERS):
+                yield path, "does not belong in a submission: remove it"
+            elif _is_whole_log(path):
+                yield path, f"is a complete log of {path.stat().st_size} bytes, which is not published: remove it"
+
+
+def _is_whole_log(path: Path) -> bool:
+    """A long log of outputs or traces; those of the accuracy run and of TEST06 have rules of their own."""
+    own = path.parent.name == "accuracy"
+    return (
+        path.name in (ACCURACY, "mlperf_log_trace.json")
+        and not own
+        and path.is_file()
+        and path.stat().st_size > MAX_ACCURACY_LOG_BYTES
+    )
 
 
 @tree_checks.rule("structure.hidden", source=REPOSITORY, weight=Weight.EXPLAIN)

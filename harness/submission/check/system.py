@@ -13,6 +13,8 @@ from harness.submission.system_description import BLANK, REHEARSAL
 
 system_checks: Checks[System] = Checks()
 SOURCE = f"{CHECKER}/checks/system_check.py"
+LATER = ("tbd", "tba", "tbc", "todo", "fixme", "to be determined", "to be announced")
+NO_ACCELERATOR = ("", "n/a", "na", "none", "no", "-", "0", "not applicable")
 
 
 @system_checks.rule("system.file", source=f"{SOURCE} (missing_check); without it the official checker crashes")
@@ -38,8 +40,15 @@ def fields_are_there(system: System) -> Iterator[Problem]:
 @system_checks.rule("system.blanks", source=f"{POLICIES}, system description: meaningful response required")
 def blanks_are_filled(system: System) -> Iterator[Problem]:
     for name, value in system.fields.items():
-        if isinstance(value, str) and BLANK in value:
+        if isinstance(value, str) and (BLANK in value or value.strip().lower() in LATER):
             yield system.description_path, f"field {name} is still a blank to fill in"
+
+
+@system_checks.rule("system.accelerators", source=f"{POLICIES}, system description", weight=Weight.EXPLAIN)
+def accelerators_are_counted(system: System) -> Iterator[Problem]:
+    name = str(system.fields.get("accelerator_model_name", "")).strip()
+    if str(system.fields.get("accelerators_per_node")).strip() == "0" and name.lower() not in NO_ACCELERATOR:
+        yield system.description_path, f"accelerators_per_node is 0, but accelerator_model_name is {name!r}"
 
 
 @system_checks.rule("system.rehearsal", source="this checker: a tree that says that it is none", weight=Weight.EXPLAIN)

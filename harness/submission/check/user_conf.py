@@ -32,6 +32,7 @@ LOGGED = {  # key in user.conf -> key in the detail log
     "max_query_count": "requested_max_query_count",
     "performance_sample_count_override": "requested_performance_sample_count_override",
     "max_async_queries": "requested_server_max_async_queries",
+    "coalesce_queries": "requested_server_coalesce_queries",
 }
 
 
@@ -165,6 +166,8 @@ def differences(
             values[key.name] = (LOGGED[key.name], float(value))
     for name, (logged_key, said) in values.items():
         logged = scenario.performance.number(logged_key)
+        if logged is None and (flag := scenario.performance.flag(logged_key)) is not None:
+            logged, said = float(flag), float(said != 0)
         if logged is not None and not math.isclose(logged, said, rel_tol=1e-4, abs_tol=1e-9):
             yield name, logged, said
     logged = scenario.performance.number(rate_key)

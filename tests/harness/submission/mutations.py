@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 from tests.harness.submission.runs import add_message, edit_log
@@ -72,6 +73,7 @@ USER_CONF = _group(
     ("equal issue off", "user-conf.rules", lambda s: s.add_conf("*.*.sample_concatenate_permutation = 0\n")),
     ("is another run's", "user-conf.same", lambda s: s.conf("*.Server.target_qps = 500\n")),
     ("sets no rate", "user-conf.rate", lambda s: s.conf("*.Server.min_duration = 600000\n")),
+    ("queries coalesced", "user-conf.same", lambda s: s.add_conf("*.Server.coalesce_queries = 1\n")),
     (
         "queries at a time limited",
         "user-conf.same",
@@ -256,6 +258,8 @@ ACCURACY_RUN = _group(
     ),
     ("hashed after shortening", "accuracy.hash", hash_of_short),
     ("rouge2 below the target", "accuracy.targets", lambda s: s.scores(r"'rouge2': '[\d.]+'", "'rouge2': '15.74'")),
+    ("ROUGE of 3,880", "accuracy.possible", lambda s: s.scores(r"'rouge1': '[\d.]+'", "'rouge1': '3880.0'")),
+    ("the shortened outputs are others", "accuracy.hash", lambda s: other_outputs(s.accuracy() / ACCURACY)),
     ("outputs too long", "accuracy.targets", lambda s: s.scores(r"'gen_len': \d+", "'gen_len': 8984500")),
     ("outputs too short", "accuracy.targets", lambda s: s.scores(r"'gen_len': \d+", "'gen_len': 7350000")),
     ("double quotes (json.dumps)", "accuracy.scores", lambda s: s.scores("'", '"')),
@@ -279,6 +283,8 @@ SYSTEM = _group(
     ("a field is missing", "system.fields", lambda s: s.describe({}, drop="cooling")),
     ("a field is empty", "system.fields", lambda s: s.describe({"host_networking": ""})),
     ("a blank is left", "system.blanks", lambda s: s.describe({"cooling": "FILL IN: air-cooled, ..."})),
+    ("an answer is TBD", "system.blanks", lambda s: s.describe({"cooling": "TBD"})),
+    ("no accelerators, but a GPU's name", "system.accelerators", lambda s: s.describe({"accelerators_per_node": "0"})),
     ("accelerators_per_node is the number 0", "system.fields", lambda s: s.describe({"accelerators_per_node": 0})),
     ("number_of_nodes is 'N/A'", "system.counts", lambda s: s.describe({"number_of_nodes": "N/A"})),
     ("is_network 'false'", "system.network", lambda s: s.describe({"is_network": "false"})),
@@ -301,6 +307,11 @@ DESCRIPTION = _group(
     ("weight_data_types is empty", "measurements.fields", lambda s: s.measure({"weight_data_types": ""})),
     ("a field is missing", "measurements.fields", lambda s: s.measure({}, drop="input_data_types")),
     ("the weights were retrained", "measurements.retraining", lambda s: s.measure({"retraining": "Yes, 1 epoch"})),
+    (
+        "Llama 2 as starting weights",
+        "measurements.weights",
+        lambda s: s.measure({"starting_weights_filename": "Llama-2-7b-chat-hf"}),
+    ),
     ("README.md is missing", "measurements.readme", lambda s: (s.scenario("Server") / "README.md").unlink()),
     ("README.md holds nothing", "measurements.readme", lambda s: (s.scenario("Server") / "README.md").write_text("\n")),
     (
@@ -355,6 +366,13 @@ STRUCTURE = _group(
     ),
     ("edge without TEST06", "test06.edge", lambda s: shutil.rmtree(s.test06("edge-Offline"))),
     ("a symbolic link", "structure.repository", lambda s: (s.submitter / "src" / "link").symlink_to("sut.py")),
+    ("a directory Open", "structure.division", lambda s: (s.root / "tree" / "Open" / "ACME").mkdir(parents=True)),
+    ("a file nohup.out", "structure.leftovers", lambda s: (s.submitter / "results" / "nohup.out").write_text("x")),
+    (
+        "the performance run's complete outputs",
+        "structure.leftovers",
+        lambda s: s.log().with_name(ACCURACY).write_text("[\n" + 2000 * "{},\n" + "]\n" + 6000 * " "),
+    ),
     ("a hidden file", "structure.hidden", lambda s: (s.submitter / "src" / ".DS_Store").write_text("x")),
     ("a space in a file name", "structure.repository", lambda s: (s.submitter / "src" / "my notes.md").write_text("x")),
     ("a file of 60 MB", "structure.repository", large),
@@ -457,4 +475,13 @@ PRIVACY = _group(
     ("a home directory", "privacy.identity", lambda s: in_readme(s, "--model /home/erika/models/llama")),
     ("an address of the cluster", "privacy.identity", lambda s: in_readme(s, "--cluster 10.20.30.40:6379")),
 )
+
+
+def other_outputs(path: Path) -> None:
+    """One digit of the shortened log is another; its length and its ends are as they were."""
+    text = path.read_text()
+    at = text.index('"data" : "') + len('"data" : "')
+    path.write_text(text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :])
+
+
 MUTATIONS = USER_CONF + LOADGEN + PERFORMANCE + ACCURACY_RUN + SYSTEM + DESCRIPTION + STRUCTURE + TEST06 + PRIVACY

@@ -167,6 +167,7 @@ EXAMPLES: dict[str, list[tuple[Scenario, Mode, Break]]] = {
     "accuracy.data-set": [(OFFLINE, ACCURATE, log(qsl_reported_total_count=5000))],
     "accuracy.count": [(OFFLINE, ACCURATE, scores(gen_num=13367))],
     "accuracy.targets": [(SERVER, ACCURATE, scores(rouge2=15.74))],
+    "accuracy.possible": [(SERVER, ACCURATE, scores(rouge1=3880.0))],
     "test06.settings": [(SERVER, COMPLIANT, no_audit)],
     "test06.outputs": [(SERVER, COMPLIANT, two_end_tokens)],
     "outputs.length": [(SERVER, COMPLIANT, output(5, *[7] * 128))],
