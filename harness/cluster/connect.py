@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 
 from harness.config import RunConfig
 from harness.workers import wants_gpus
@@ -64,7 +65,9 @@ def _check_reachable(address: str) -> None:
 
 def disconnect() -> None:
     """Leave the cluster, if this process is in one."""
-    import ray
+    ray = sys.modules.get("ray")  # where it could not be imported, nothing was connected
+    if ray is None:
+        return
 
     if ray.is_initialized():
         ray.shutdown()
