@@ -177,3 +177,14 @@ def test_findings_can_be_told_apart(spoilt: Path) -> None:
     assert finding.path == "closed/ACME/results/acme_8x/llama3.1-8b/Server/performance/run_1/mlperf_log_detail.txt"
     assert finding.message == "LoadGen says INVALID: no reason given"
     json.dumps(finding.severity)
+
+
+def test_open_may_report_another_metric_without_a_hash(spoilt: Path) -> None:
+    """The official checker takes it; in closed both are errors."""
+    path = Spoiler(spoilt).accuracy() / "accuracy.txt"
+    path.write_text("{'bertscore': 0.91}\n")
+    rules_of_closed = {rule for rule, _ in found(spoilt)}
+    assert {"accuracy.hash", "accuracy.scores"} <= rules_of_closed
+    (spoilt / "tree" / "closed").rename(spoilt / "tree" / "open")
+    findings = check_submission(spoilt / "tree")
+    assert not [f for f in findings if f.path.endswith("Server/accuracy/accuracy.txt")], findings
