@@ -57,9 +57,7 @@ class Dataset:
         if limit is not None and limit < 1:
             raise UserError(f"data set limit must be at least 1, not {limit}")
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            stamp = _stamp(path)
+            digest, stamp = _digest(path), _stamp(path)
             kind = format_of(path)
             found: Ids = reader(kind).read_ids(path, limit)
         except OSError as error:
@@ -68,8 +66,8 @@ class Dataset:
                 "one with `mlperf-llama data prepare`"
             ) from error
         _check(path, found.flat, found.offsets, vocab_size=vocab_size, max_prompt_tokens=max_prompt_tokens)
-        for shared in (found.flat, found.offsets):
-            shared.setflags(write=False)
+        found.flat.setflags(write=False)
+        found.offsets.setflags(write=False)
         return cls(
             path=path,
             format=kind,
@@ -133,6 +131,11 @@ class Dataset:
         except OSError as error:
             raise UserError(f"data set {self.path} cannot be read again: {error.strerror or error}") from error
         return texts
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

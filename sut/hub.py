@@ -89,8 +89,7 @@ class Hub(threading.Thread):
         self.record = SampleRecord()
         self.engine: EngineInfo | None = None
         self.lost: list[LostWorker] = []
-        self.refused = 0
-        self.refused_peers = 0
+        self.refused = self.refused_peers = 0
         self.failure: HarnessError | None = None
         self.changed = threading.Event()
         self.events = 0

@@ -22,13 +22,27 @@ ACTIVATION_MAX = {"qkv": 6.0, "o_proj": 6.0, "gate_up": 6.0, "down_proj": 30.0}
 INPUTS = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "gate_proj": "gate_up", "up_proj": "gate_up"}
 
 
+def _projections(config: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """Rows and columns of a layer's weights."""
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    q, kv = (config["head_dim"] * config[n] for n in ("num_attention_heads", "num_key_value_heads"))
+    return {
+        "self_attn.q_proj": (q, hidden),
+        "self_attn.k_proj": (kv, hidden),
+        "self_attn.v_proj": (kv, hidden),
+        "self_attn.o_proj": (hidden, q),
+        "mlp.gate_proj": (inner, hidden),
+        "mlp.up_proj": (inner, hidden),
+        "mlp.down_proj": (hidden, inner),
+    }
+
+
 def tensors(config: dict[str, Any], *, seed: int, device: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield ``(file stem, tensors)`` for the embeddings and each layer. FP8 e4m3 weights with float32 scales."""
     import torch
 
     generator = torch.Generator(device=device).manual_seed(seed)
-    hidden, inner = config["hidden_size"], config["intermediate_size"]
-    q, kv = (config["head_dim"] * config[n] for n in ("num_attention_heads", "num_key_value_heads"))
+    hidden = config["hidden_size"]
 
     def normal(*shape: int) -> Any:
         return torch.randn(*shape, generator=generator, device=device, dtype=torch.float32) * WEIGHT_STD
@@ -44,19 +58,10 @@ def tensors(config: dict[str, Any], *, seed: int, device: str) -> Iterator[tuple
             "model.norm.weight": ones(),
         },
     )
-    projections = {
-        "self_attn.q_proj": (q, hidden),
-        "self_attn.k_proj": (kv, hidden),
-        "self_attn.v_proj": (kv, hidden),
-        "self_attn.o_proj": (hidden, q),
-        "mlp.gate_proj": (inner, hidden),
-        "mlp.up_proj": (inner, hidden),
-        "mlp.down_proj": (hidden, inner),
-    }
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
         out = {f"{prefix}{n}.weight": ones() for n in ("input_layernorm", "post_attention_layernorm")}
-        for name, shape in projections.items():
+        for name, shape in _projections(config).items():
             weight = normal(*shape)
             scale = weight.abs().max() / FP8_MAX
             short = name.split(".")[1]

@@ -131,7 +131,7 @@ def outcome(error: Exception, argv: list[str]) -> tuple[str, int]:
 
 def usage(error: Any, argv: list[str]) -> str:
     """What was wrong with the options, and whose help lists them."""
-    context, text = getattr(error, "ctx", None), str(error.format_message())
+    context, text = getattr(error, "ctx", None), str(error.format_message()).replace("Value error, ", "")
     called = argv[: 2 if COMMANDS.get(argv[0], ("",))[0] == "app" else 1]
     where = context.command_path if context else " ".join([NAME, *called])
     commands = getattr(context and context.command, "commands", None)

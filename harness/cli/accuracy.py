@@ -13,7 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from harness.rundir.result import AccuracyResult
+    from harness.rundir.result import AccuracyResult, Result
+    from harness.rundir.scores import Accuracy
 
 
 def accuracy(
@@ -34,10 +35,7 @@ def accuracy(
     """
     from harness import terminal
     from harness.accuracy.score_run import score_run
-    from harness.loadgen.log import ACCURACY
     from harness.rundir.foreign import is_foreign
-    from harness.rundir.record import Evidence
-    from harness.verdict.result import result_from, write_result
 
     console = terminal.console()
     with console.status("scoring") as status:
@@ -50,23 +48,32 @@ def accuracy(
             output=output,
             on_step=lambda step: status.update(step),
         )
-    if output is None and not is_foreign(run_dir):
-        result = write_result(run_dir)
-    else:
-        run = Evidence.load(run_dir)
-        run.accuracy = scores
-        run.digests[ACCURACY] = scores.log_sha256 or ""
-        result = result_from(run)
+    ours = not is_foreign(run_dir)
+    result = _judged(run_dir, scores, write=output is None and ours)
     if result.accuracy:
         console.print(_table(result.accuracy))
     if scores.partial:
         console.print(f"partial: {scores.partial}; the targets do not apply", highlight=False)
-    written = f"{(output or run_dir) / 'accuracy.txt'}: " if output or not is_foreign(run_dir) else ""
+    written = f"{(output or run_dir) / 'accuracy.txt'}: " if output or ours else ""
     console.print(f"{written}{scores.gen_num:,} samples, scorer {scores.scorer}", highlight=False)
     for reason in result.invalid_reasons:
         console.print(f"not valid: {reason}", highlight=False)
     if not result.valid:
         raise typer.Exit(1)
+
+
+def _judged(run_dir: Path, scores: Accuracy, *, write: bool) -> Result:
+    """The verdict with these scores; ``write``: they are in the directory already, and result.json is to follow."""
+    from harness.loadgen.log import ACCURACY
+    from harness.rundir.record import Evidence
+    from harness.verdict.result import result_from, write_result
+
+    if write:
+        return write_result(run_dir)
+    run = Evidence.load(run_dir)
+    run.accuracy = scores
+    run.digests[ACCURACY] = scores.log_sha256 or ""
+    return result_from(run)
 
 
 def _table(scores: AccuracyResult) -> Table:

@@ -130,14 +130,7 @@ def _read(nvml: Any, index: int, handle: Any) -> Gpu:
         memory_total=memory.total if memory else None,
         memory_free=memory.free if memory else None,
         ecc=bool(ecc[0]) if ecc else None,
-        ecc_errors=_ask(
-            nvml,
-            lambda: int(
-                nvml.nvmlDeviceGetTotalEccErrors(
-                    handle, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
-                )
-            ),
-        ),
+        ecc_errors=_ask(nvml, lambda: _ecc_errors(nvml, handle)),
         persistence=None if persistence is None else bool(persistence),
         power_limit_w=limit / 1000 if limit is not None else None,
         power_default_w=default / 1000 if default is not None else None,
@@ -153,6 +146,11 @@ def _read(nvml: Any, index: int, handle: Any) -> Gpu:
         pcie=f"PCIe Gen{generation} x{width}" if generation and width else None,
         nvlinks=_nvlinks(nvml, handle),
     )
+
+
+def _ecc_errors(nvml: Any, handle: Any) -> int:
+    kind, since = nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
+    return int(nvml.nvmlDeviceGetTotalEccErrors(handle, kind, since))
 
 
 def _nvlinks(nvml: Any, handle: Any) -> int:

@@ -14,6 +14,7 @@ from harness.rundir.events import Events, Ints
 from harness.rundir.metrics import summarize_metrics
 from harness.rundir.record import RunRecord
 from harness.rundir.scaling import Counts, LatencySummary, NodeSpeed, Rate, ScalingStep, TokenSummary, WorkerSpeed
+from harness.rundir.session import Samples
 from mlperf_llama_base.errors import RunError
 
 SEGMENTS = 20
@@ -68,15 +69,9 @@ def run_figures(run_dir: Path, *, member: str | None = None) -> ScalingStep:
         )
         for w in session.workers
     ]
-    counts = session.samples
     return ScalingStep(
         directory=run_dir.name,
-        samples=Counts(
-            issued=counts.issued or 0,
-            completed=counts.completed or 0,
-            lost=counts.lost or 0,
-            retried=counts.retried or 0,
-        ),
+        samples=_counts(session.samples),
         valid=result.valid if result else None,
         invalid_reasons=result.invalid_reasons if result else [],
         loadgen_tokens_per_second=result.tokens_per_second if result else None,
@@ -88,6 +83,15 @@ def run_figures(run_dir: Path, *, member: str | None = None) -> ScalingStep:
         resources={} if run.metrics is None else summarize_metrics(run.metrics),
         lost_workers=session.lost_workers,
         **_speed(events, seconds),
+    )
+
+
+def _counts(samples: Samples) -> Counts:
+    return Counts(
+        issued=samples.issued or 0,
+        completed=samples.completed or 0,
+        lost=samples.lost or 0,
+        retried=samples.retried or 0,
     )
 
 

@@ -89,13 +89,7 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         compliance=_compliance(run),
         versions=_versions(run),
         rules=_rules(run),
-        loadgen=LoadGen(
-            validity=log.text("result_validity"),
-            errors=log.error_count,
-            warnings=log.warnings,
-            figures={key: value for key, value in log.values.items() if key.startswith(FIGURES)},
-            sha256=run.digests,
-        ),
+        loadgen=_loadgen(run),
         engine=session.engine,
         engine_live_facts=session.engine_live_facts,
         model=session.model,
@@ -107,6 +101,17 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         test_started=session.test_started,
         test_ended=session.test_ended,
         wall_s=session.wall_s,
+    )
+
+
+def _loadgen(run: Evidence) -> LoadGen:
+    log = run.detail
+    return LoadGen(
+        validity=log.text("result_validity"),
+        errors=log.error_count,
+        warnings=log.warnings,
+        figures={key: value for key, value in log.values.items() if key.startswith(FIGURES)},
+        sha256=run.digests,
     )
 
 

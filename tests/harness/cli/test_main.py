@@ -153,6 +153,7 @@ def test_a_usage_error_is_one_line_that_names_the_help_of_what_was_called(
     code, out, err = call(monkeypatch, capsys, *argv)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.startswith("mlperf-llama: ") and f"(mlperf-llama {helped_by} --help " in err
+    assert "Value error" not in err, "the parser's own word for it"
 
 
 GROUPS = {
