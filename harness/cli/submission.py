@@ -14,7 +14,7 @@ from mlperf_llama_base.errors import UserError
 
 if TYPE_CHECKING:
     from harness.submission.build import Order
-    from harness.submission.check import Finding
+    from harness.submission.check import TreeFinding
     from harness.submission.scrub import Find
 
 app = sub_commands("Build and check a submission tree.")
@@ -133,7 +133,7 @@ def _report(tree: Path, backup: Path | None, *, as_json: bool = False) -> None:
         raise typer.Exit(1)
 
 
-def _print_text(findings: list[Finding]) -> None:
+def _print_text(findings: list[TreeFinding]) -> None:
     """File, messages, rule and source; findings of one rule in one file together."""
     for (severity, path, rule, source), group in groupby(
         findings, key=lambda f: (f.severity, f.path, f.rule, f.source)
@@ -144,7 +144,7 @@ def _print_text(findings: list[Finding]) -> None:
         typer.echo(f"        [{rule}: {source}]")
 
 
-def _print_json(findings: list[Finding]) -> None:
+def _print_json(findings: list[TreeFinding]) -> None:
     import json
     from dataclasses import asdict
 

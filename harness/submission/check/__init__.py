@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.loadgen.rules import BOOK, Rule
 from harness.submission.check.accuracy import accuracy_checks
-from harness.submission.check.base import Checks, Finding, Severity
+from harness.submission.check.base import Checks, Severity, TreeFinding
 from harness.submission.check.consistency import consistency_checks
 from harness.submission.check.endpoints import EndpointsRun, endpoints_checks
 from harness.submission.check.logs import log_findings
@@ -47,10 +47,10 @@ SCENARIO = (
 
 GROUPS: tuple[Checks[Any], ...] = (*TREE, *SUBMITTER, *SYSTEM, *BENCHMARK, *SCENARIO, endpoints_checks)
 
-__all__ = ["Finding", "Severity", "check_submission", "rules"]
+__all__ = ["Severity", "TreeFinding", "check_submission", "rules"]
 
 
-def check_submission(root: Path, *, backup: Path | None = None) -> list[Finding]:
+def check_submission(root: Path, *, backup: Path | None = None) -> list[TreeFinding]:
     """Check the tree at ``root`` (it holds ``closed``, ``open`` or ``network``), worst findings first.
 
     ``backup``: the directory of the complete accuracy logs, to compare their hashes. Raises ``UserError`` if ``root``
@@ -64,7 +64,7 @@ def check_submission(root: Path, *, backup: Path | None = None) -> list[Finding]
     return sorted(dict.fromkeys(findings), key=lambda f: (order.index(f.severity), f.path, f.rule))
 
 
-def _of_tree(tree: Tree) -> Iterator[Finding]:
+def _of_tree(tree: Tree) -> Iterator[TreeFinding]:
     for group in TREE:
         yield from group.run(tree, root=tree.root, fallback=tree.root)
     for submitter in tree.submitters:
@@ -74,14 +74,14 @@ def _of_tree(tree: Tree) -> Iterator[Finding]:
             yield from _of_system(system, tree.root)
 
 
-def _of_system(system: System, root: Path) -> Iterator[Finding]:
+def _of_system(system: System, root: Path) -> Iterator[TreeFinding]:
     for checks in SYSTEM:
         yield from checks.run(system, root=root, fallback=system.description_path)
     for directory in system.benchmarks:
         yield from _of_benchmark(directory, root)
 
 
-def _of_benchmark(directory: BenchmarkDirectory, root: Path) -> Iterator[Finding]:
+def _of_benchmark(directory: BenchmarkDirectory, root: Path) -> Iterator[TreeFinding]:
     for checks in BENCHMARK:
         yield from checks.run(directory, root=root, fallback=directory.path)
     if directory.rules is None:
@@ -94,7 +94,7 @@ def _of_benchmark(directory: BenchmarkDirectory, root: Path) -> Iterator[Finding
             yield from _of_scenario(scenario, root)
 
 
-def _of_scenario(scenario: ScenarioDirectory, root: Path) -> Iterator[Finding]:
+def _of_scenario(scenario: ScenarioDirectory, root: Path) -> Iterator[TreeFinding]:
     for checks in SCENARIO:
         yield from checks.run(scenario, root=root, fallback=scenario.path)
     yield from log_findings(scenario)

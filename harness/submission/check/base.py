@@ -25,7 +25,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class TreeFinding:
     """One thing that is wrong. ``path`` is relative to the tree's root; ``source`` names the public rule."""
 
     weight: Weight
@@ -42,10 +42,10 @@ class Finding:
         return Severity.WARNING if self.weight is Weight.EXPLAIN else Severity.NOTE
 
 
-def finding(rule: Rule[Subject, Problem], problem: Problem, root: Path) -> Finding:
+def finding(rule: Rule[Subject, Problem], problem: Problem, root: Path) -> TreeFinding:
     """What ``rule`` found in the tree at ``root``."""
     path, message = problem
-    return Finding(weight=rule.weight, rule=rule.id, path=relative(path, root), message=message, source=rule.source)
+    return TreeFinding(weight=rule.weight, rule=rule.id, path=relative(path, root), message=message, source=rule.source)
 
 
 def relative(path: Path, root: Path) -> str:
@@ -55,7 +55,7 @@ def relative(path: Path, root: Path) -> str:
 class Checks(Book[Subject, Problem]):
     """The rules about one kind of subject of a tree."""
 
-    def run(self, subject: Subject, *, root: Path, fallback: Path) -> Iterator[Finding]:
+    def run(self, subject: Subject, *, root: Path, fallback: Path) -> Iterator[TreeFinding]:
         """Apply every rule to ``subject``. ``fallback``: the path that is named when a rule itself fails."""
         for rule in self.rules:
             for problem in rule.problems(subject, failed=lambda text: (fallback, text)):

@@ -10,11 +10,11 @@ from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 from harness.loadgen.rules import BOOK, Breaks, Logs
 from harness.loadgen.rules.logs import SCORES
 from harness.submission.check.accuracy import scored_samples, whole_scores
-from harness.submission.check.base import Finding, relative
+from harness.submission.check.base import TreeFinding, relative
 from harness.submission.check.tree import ScenarioDirectory
 
 
-def log_findings(scenario: ScenarioDirectory) -> Iterator[Finding]:
+def log_findings(scenario: ScenarioDirectory) -> Iterator[TreeFinding]:
     """What the rule book says of the performance, accuracy and TEST06 logs. Open asks for less than closed."""
     division = Breaks.CLOSED if scenario.closed else Breaks.OPEN
     root = scenario.submitter.tree.root
@@ -22,7 +22,7 @@ def log_findings(scenario: ScenarioDirectory) -> Iterator[Finding]:
         for rule, text in BOOK.breaches(logs_of(scenario, mode)):
             if division in rule.breaks:
                 path = relative(paths[rule.about], root)
-                yield Finding(weight=rule.weight, rule=rule.id, path=path, message=text, source=rule.source)
+                yield TreeFinding(weight=rule.weight, rule=rule.id, path=path, message=text, source=rule.source)
 
 
 def files_of(scenario: ScenarioDirectory) -> dict[Mode, Mapping[str, Path]]:

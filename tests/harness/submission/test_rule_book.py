@@ -20,7 +20,7 @@ from harness.rundir.record import Evidence
 from harness.rundir.result import Reason
 from harness.rundir.scores import Accuracy
 from harness.submission.check import Severity, check_submission
-from harness.submission.check.base import Finding
+from harness.submission.check.base import TreeFinding
 from harness.verdict.gate import judge, logs_of
 from tests.harness.submission.runs import add_message, agree, edit_log
 from tests.harness.submission.spoil import Spoiler, ids
@@ -226,7 +226,7 @@ def test_gate_and_tree_say_the_same(rule: str, index: int, datacenter: Path, spo
     assert {reason.breaks for reason in reasons if reason.rule == rule} <= {wanted}
 
 
-def lay(run: Path, root: Path, scenario: Scenario, mode: Mode) -> list[Finding]:
+def lay(run: Path, root: Path, scenario: Scenario, mode: Mode) -> list[TreeFinding]:
     """Put the logs of ``run`` where they belong in the tree, and check it."""
     spoiler, name = Spoiler(root), scenario.directory
     target = {
@@ -246,6 +246,6 @@ def lay(run: Path, root: Path, scenario: Scenario, mode: Mode) -> list[Finding]:
     return check_submission(root / "tree")
 
 
-def agree_in_words(reasons: list[Reason], findings: list[Finding]) -> None:
+def agree_in_words(reasons: list[Reason], findings: list[TreeFinding]) -> None:
     assert {reason.text for reason in reasons} <= {finding.message for finding in findings}
     assert {(reason.rule, reason.source) for reason in reasons} <= {(f.rule, f.source) for f in findings}

@@ -47,6 +47,7 @@ def test_the_openai_engine() -> None:
         kept(contract.examine(EngineSettings(name="openai", model="", args=args)))
 
 
+@pytest.mark.timeout(300)  # loads torch and transformers
 def test_the_transformers_engine(tmp_path: Path) -> None:
     tiny = tiny_llama.make(tmp_path / "model", prompts=1)
     settings = EngineSettings(name="transformers", model=str(tiny.folder), device="cpu", max_new_tokens=8)
