@@ -92,7 +92,8 @@ class Trial(msgspec.Struct, kw_only=True):
 
 
 class Confirmation(msgspec.Struct, kw_only=True):
-    """One run of LoadGen's own at the rate (or the latency) that was found."""
+    """One run of LoadGen's own at the rate (or the latency) that was found. ``over``: of ``queries`` that were done,
+    those over the limit that most were over, ``limited_by``; ``allowed_share``: of a run of its whole length."""
 
     directory: str
     target_qps: float | None = None
@@ -105,6 +106,10 @@ class Confirmation(msgspec.Struct, kw_only=True):
     tokens_per_second: float | None = None
     ttft_p99_ms: float | None = None
     tpot_p99_ms: float | None = None
+    queries: int | None = None
+    over: int | None = None
+    allowed_share: float | None = None
+    limited_by: str | None = None
     duration_s: float
 
 

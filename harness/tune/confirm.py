@@ -6,6 +6,7 @@ the command starts another, which goes on with the next lower rate.
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -27,6 +28,10 @@ from mlperf_llama_base.errors import RunError
 START_AGAIN = 75
 MOST = 4
 LOOK_EVERY_S = 5.0
+# Runs of 600 s played through an H100's step times (harness.tune.playback): Interactive 0.9 % of the queries over the
+# TPOT limit at 51.5 q/s, 2.4 at 52.5, 8.5 at 54; Server 0.1 % over the TTFT limit at 62.5, 3.6 at 63, 32 at 63.5.
+STEEPNESS = {"TPOT": 0.022, "TTFT": 0.004}
+MOST_LOWER = 0.1
 
 
 class Hopeless(RunError):
@@ -59,15 +64,27 @@ def confirming(config: RunConfig, state: State, options: Options) -> RunConfig:
 
 
 def lower(state: State, options: Options) -> None:
-    """After a failure: a margin less, then threefold each time (Offline: more, since its run was too short).
+    """After a failure: down by what the refused run's own record asks (Offline: up, since its run was too short).
 
-    A long run may tip over where no probe did: one burst, and steps that are full from then on keep the system slow.
-    How far below such a rate lies, no probe tells, so the steps grow.
+    At least half the tolerance, so that the next run differs; each further refusal doubles that.
     """
-    failed = sum(not c.valid for c in state.record.confirmations)
-    step = max(options.margin, 0.01) * 3 ** max(failed - 1, 0)
-    offline = state.record.scenario == Scenario.OFFLINE
-    state.save(best_qps=clean((state.record.best_qps or 0.0) * (1.05 if offline else max(1 - step, 0.5))))
+    refused = [c for c in state.record.confirmations if not c.valid]
+    factor = 1.05
+    if state.record.scenario != Scenario.OFFLINE:
+        least = 0.5 * options.tolerance * 2 ** max(len(refused) - 1, 0)
+        factor = 1 - min(max(excess(refused[-1]) if refused else 0.0, least), MOST_LOWER)
+    state.save(best_qps=clean((state.record.best_qps or 0.0) * factor))
+
+
+def excess(refused: Confirmation) -> float:
+    """How far above the knee a refused run was, relative, by the share of its queries that were over a limit.
+
+    Near the knee that share grows e-fold for each ``STEEPNESS`` of the rate.
+    """
+    if not (refused.over and refused.queries and refused.allowed_share and refused.limited_by):
+        return 0.0
+    times = refused.over / refused.queries / refused.allowed_share
+    return STEEPNESS[refused.limited_by] * math.log(max(times, 1.0))
 
 
 def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> Confirmation:
@@ -84,15 +101,18 @@ def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> Co
         valid=False,
         duration_s=0.0,
     )
+    watch = Watch(session)
     try:
-        session.test(config, run_dir, watch=Watch(session).look)
+        session.test(config, run_dir, watch=watch.look)
     except Hopeless as problem:
         session.journal.save(run_dir, problem)
+        watch.tell(done)
         done.reasons, done.duration_s = [str(problem)], time.monotonic() - began
         state.record.confirmations.append(done)
         state.save()
         raise
     session.journal.save(run_dir)
+    watch.tell(done)
     result = write_result(run_dir)
     done.valid, done.submittable, done.reasons = result.valid, result.submittable, result.invalid_reasons
     done.samples_per_second, done.tokens_per_second = result.samples_per_second, result.tokens_per_second
@@ -120,6 +140,26 @@ class Watch:
         if self._limits is None or not expected or time.monotonic() - self._at < LOOK_EVERY_S:
             return None
         self._at = time.monotonic()
+        self._count(self._limits)
+        allowed = allowed_over_limit(int(1.02 * expected))
+        if self._over.max() > allowed:
+            raise Hopeless(
+                f"ended after {self._seen} of about {expected} queries: {self._over.max()} are over a limit, "
+                f"{allowed} may be"
+            )
+        return None
+
+    def tell(self, run: Confirmation) -> None:
+        """Write into ``run`` how many of its queries were over the limit that most were over."""
+        if self._limits is None:
+            return
+        self._count(self._limits)
+        expected = max(self._session.journal.expected or 0, self._seen)
+        run.queries, run.over = self._seen, int(self._over.max())
+        run.allowed_share = allowed_over_limit(expected) / expected if expected else None
+        run.limited_by = ("TTFT", "TPOT")[int(self._over.argmax())]
+
+    def _count(self, limits: tuple[int, int]) -> None:
         columns = self._session.hub.record.columns
         end = len(columns["attempts"])
         issue, first, complete, tokens = (
@@ -127,14 +167,8 @@ class Watch:
             for name in ("issue_ns", "first_token_ns", "complete_ns", "output_tokens")
         )
         self._seen = end
-        self._over[0] += (first - issue > self._limits[0]).sum()
-        self._over[1] += ((complete - first) // np.maximum(tokens - 1, 1) > self._limits[1]).sum()
-        allowed = allowed_over_limit(int(1.02 * expected))
-        if self._over.max() > allowed:
-            raise Hopeless(
-                f"ended after {end} of about {expected} queries: {self._over.max()} are over a limit, {allowed} may be"
-            )
-        return None
+        self._over[0] += (first - issue > limits[0]).sum()
+        self._over[1] += ((complete - first) // np.maximum(tokens - 1, 1) > limits[1]).sum()
 
 
 def _target(config: RunConfig) -> str:
