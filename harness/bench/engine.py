@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from harness.config import RunConfig, Scenario
+from harness.inventory.floors import in_words
 from harness.run import supervise, with_defaults
 from harness.rundir import names
 from harness.rundir.directory import Claim, claimed
@@ -65,6 +66,7 @@ def _measure(
         "tokens_per_second": result.tokens_per_second,
         "samples_per_second": result.samples_per_second,
     }
+    figures["steps"] = in_words(result.engine_live_facts, result.engine)
     if raw:
         figures["ratio"] = figures["harness"]["tokens_per_second"] / figures["raw"]["tokens_per_second"]
     files.write_json(run_dir / "bench.json", figures)

@@ -25,6 +25,9 @@ def engine(
         int | None,
         typer.Option(help="Also drive the raw engine as the reference does: one batch of N at a time."),
     ] = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Report what a step takes, in three numbers (vLLM; sets step_log).")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the directory.")] = False,
 ) -> None:
     """The same prompts through the raw engine and through LoadGen and the harness, Offline, one permutation."""
@@ -36,6 +39,8 @@ def engine(
     workload = setup.dataset or bench.workload(output.parent / f"workload-{samples}.parquet", count=samples)
     setup = replace(setup, dataset=str(workload))
     config = setup.config(output=output, scenario=Scenario.OFFLINE, overwrite=overwrite or None)
+    if steps:
+        config.engine.args["step_log"] = True
     count = Dataset.load(Path(workload), limit=config.dataset.limit).count
     figures = bench.measure_engine(config, samples=count, raw=raw, static_batches=static_batches, console=console)
     for name in ("raw", "static_batches", "harness"):
@@ -47,6 +52,8 @@ def engine(
             )
     if "ratio" in figures:
         console.print(f"harness / raw  {figures['ratio']:.4f}", highlight=False)
+    if steps:
+        console.print(figures["steps"] or "the steps were too few or too alike to tell what one takes", highlight=False)
 
 
 @app.command()

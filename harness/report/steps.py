@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.inventory.floors import in_words
 from harness.report.load import RunData
 
 DECODE = "decode"
@@ -32,3 +33,9 @@ def steps(run: RunData) -> list[StepMeans]:
         StepMeans(kind, int(n), ms / n, tokens / n, requests / n) for kind, (n, ms, tokens, requests) in sums.items()
     ]
     return sorted(found, key=lambda s: (s.kind != DECODE, s.tokens))
+
+
+def three_numbers(run: RunData) -> str | None:
+    """What a step takes, by regression over all workers' steps, beside the card's floors."""
+    record = run.result or run.session
+    return in_words(record.engine_live_facts, record.engine)

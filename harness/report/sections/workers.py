@@ -7,7 +7,7 @@ import numpy as np
 from harness.report.document import Bar, Block, Cell, Items, Section, Table, Text
 from harness.report.insights import tokens_by_worker
 from harness.report.load import Floats, RunData
-from harness.report.steps import DECODE, steps
+from harness.report.steps import DECODE, steps, three_numbers
 from harness.rundir.session import Worker
 from harness.text import number
 
@@ -107,13 +107,15 @@ def _steps(run: RunData) -> list[Block]:
     ]
     if not rows:
         return []
+    numbers = three_numbers(run)
     return [
         Table(
             caption="Steps of the engines, by what was in them (means)",
             rows=rows,
             columns=["step", "count", "ms", "tokens", "requests"],
             numeric=frozenset({1, 2, 3, 4}),
-        )
+        ),
+        *([Text(text=numbers)] if numbers else []),
     ]
 
 

@@ -1,0 +1,52 @@
+"""The three numbers of a step as the report gives them: two workers' steps together, beside the card's floors."""
+
+from __future__ import annotations
+
+from harness.inventory.floors import floors, in_words
+from harness.rundir.session import Engine
+from sut.steps import StepSums
+
+
+def sums(seed: int) -> list[float]:
+    found = StepSums()
+    for number in range(seed, seed + 60):
+        decoding, prompt = 50 + 7 * (number % 20), 130 * (number % 13)
+        found.add(5.0 + 0.036 * decoding + 0.0124 * prompt, decoding=decoding, prompt_tokens=prompt, steps=8)
+    return [float(value) for value in found.values]
+
+
+def engine(gpu: str) -> Engine:
+    return Engine(
+        name="vllm", version="0.26.0", capacity=512, weight_dtype="fp8", kv_cache_dtype="fp8", facts={"gpu": gpu}
+    )
+
+
+def test_the_numbers_are_those_of_all_workers_beside_the_cards_floors() -> None:
+    said = in_words({"0": {"step_sums": sums(0)}, "1": {"step_sums": sums(7)}}, engine("NVIDIA H100 80GB HBM3"))
+    assert said is not None
+    assert said.startswith("A step takes 5 ± ")
+    assert "ms (the card's floor is 2.4)" in said
+    assert "36 ± " in said
+    assert "12.4 ± " in said
+    assert "960 steps" in said
+
+
+def test_a_card_without_a_data_sheet_has_no_floors() -> None:
+    said = in_words({"0": {"step_sums": sums(0)}}, engine("Some Card"))
+    assert said is not None
+    assert "floor" not in said
+    assert floors("Some Card", weight_dtype="fp8", kv_cache_dtype="fp8") is None
+
+
+def test_nothing_is_said_where_nothing_was_recorded() -> None:
+    assert in_words({"0": {}}, None) is None
+    assert in_words({}, None) is None
+
+
+def test_wider_numbers_have_higher_floors() -> None:
+    narrow = floors("NVIDIA H200", weight_dtype="fp8", kv_cache_dtype="fp8")
+    wide = floors("NVIDIA H200", weight_dtype="bfloat16", kv_cache_dtype="bfloat16")
+    assert narrow and wide
+    assert wide.c_us == 2 * narrow.c_us
+    assert wide.p_us > 1.9 * narrow.p_us
+    assert wide.a_ms > 1.7 * narrow.a_ms
