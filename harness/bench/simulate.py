@@ -14,11 +14,15 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.inventory.floors import step_times
 from harness.rounds import ROUND
+from harness.rundir.names import RESULT
+from harness.rundir.result import read_result
 from mlperf_llama_base.errors import UserError
 from qsl.synthetic import lengths
 from sut.dispatcher import Dispatcher
@@ -69,6 +73,24 @@ def engine_rate(room: Room, *, mean_length: float) -> float:
     admitted = room.capacity / room.output_tokens
     step = room.step_ms + (room.sequence_us * room.capacity + room.prefill_us * admitted * mean_length) / 1e3
     return admitted / step * 1e3
+
+
+def engine_of(run_dir: Path) -> dict[str, Any]:
+    """Fields of :class:`Room` for engines like that of a run with ``engine.args.step_log``: the times of their steps,
+    and what they hold. Raises ``UserError`` where the run does not tell."""
+    result = read_result(run_dir / RESULT)
+    times = step_times(result.engine_live_facts)
+    if times is None:
+        raise UserError(
+            f"{run_dir}: its steps do not tell what one takes; run it with --set engine.args.step_log=true "
+            "and a few hundred samples"
+        )
+    found: dict[str, Any] = {"step_ms": times.a_ms, "sequence_us": times.c_us, "prefill_us": times.p_us}
+    if result.engine is not None:
+        found["capacity"] = result.engine.capacity
+        if tokens := result.engine.facts.get("max_num_batched_tokens"):
+            found["batched_tokens"] = int(tokens)
+    return found
 
 
 class Simulation:

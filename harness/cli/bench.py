@@ -99,6 +99,10 @@ def simulate(
     ] = 20.0,
     policy: Annotated[str, typer.Option(help="Dispatch policy (dispatch.policy).")] = "auto",
     order: Annotated[str, typer.Option(help="Order in a block (dispatch.order).")] = "issue",
+    steps_of: Annotated[
+        Path | None,
+        typer.Option("--steps-of", help="A run with a step log: simulate engines like its own."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write the figures there as JSON.")] = None,
 ) -> None:
     """The real dispatcher in a simulated machine room, Offline: what share of the time GPUs have nothing to do."""
@@ -108,8 +112,10 @@ def simulate(
 
     console = terminal.console()
     rows = []
+    engine = bench.engine_of(steps_of) if steps_of else {}
     for count in nodes:
         room = bench.Room(nodes=count, gpus=gpus, slow=slow, seconds=seconds, hub_us=hub_us, policy=policy, order=order)
+        room = replace(room, **engine)
         rows.append(bench.Simulation(room).run())
         console.print(bench.line(rows[-1]), highlight=False)
         if output:

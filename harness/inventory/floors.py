@@ -55,14 +55,20 @@ def sentence(times: StepTimes, least: Floors | None) -> str:
     )
 
 
-def in_words(live_facts: Mapping[str, Mapping[str, Any]], engine: Any) -> str | None:
-    """What a step of all workers takes, from their ``live_facts``; ``None`` if those cannot tell. ``engine``: what it
-    said of itself (``gpu`` in its ``facts``, ``weight_dtype``, ``kv_cache_dtype``), or None."""
+def step_times(live_facts: Mapping[str, Mapping[str, Any]]) -> StepTimes | None:
+    """What a step of all workers takes, from their ``live_facts``; ``None`` if those cannot tell."""
     sums = StepSums()
     for facts in live_facts.values():
         sums += StepSums(facts.get("step_sums") or ())
     times = sums.fit()
-    if times is None or not times.sound:
+    return times if times is not None and times.sound else None
+
+
+def in_words(live_facts: Mapping[str, Mapping[str, Any]], engine: Any) -> str | None:
+    """:func:`step_times` for people. ``engine``: what it said of itself (``gpu`` in its ``facts``, ``weight_dtype``,
+    ``kv_cache_dtype``), or None."""
+    times = step_times(live_facts)
+    if times is None:
         return None
     least = None
     if engine is not None:

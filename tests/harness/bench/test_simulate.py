@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from harness.bench.simulate import Room, Simulation
+from harness.bench.simulate import Room, Simulation, engine_of
+from harness.inventory.floors import step_times
+from mlperf_llama_base.errors import UserError
+from tests.harness.inventory.test_floors import sums
 
 
 @pytest.mark.parametrize("slow", [1.0, 0.5])
@@ -19,3 +25,16 @@ def test_the_process_with_loadgen_is_a_limit_where_it_would_be_one() -> None:
     figures = Simulation(Room(nodes=8, gpus=8, seconds=10, hub_us=1000)).run()
     assert figures["samples_per_second"] < 1010
     assert figures["hub_busy_fraction"] > 0.98
+
+
+def test_an_engine_from_a_runs_own_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = SimpleNamespace(engine_live_facts={"0": {"step_sums": sums(0)}}, engine=None)
+    monkeypatch.setattr("harness.bench.simulate.read_result", lambda path: result)
+    found = engine_of(tmp_path)
+    times = step_times(result.engine_live_facts)
+    assert times is not None
+    assert found == {"step_ms": times.a_ms, "sequence_us": times.c_us, "prefill_us": times.p_us}
+    assert Room(**found).prefill_us == pytest.approx(12.4)
+    result.engine_live_facts = {}
+    with pytest.raises(UserError, match="step_log=true"):
+        engine_of(tmp_path)
