@@ -69,9 +69,11 @@ class Compliance(msgspec.Struct, kw_only=True):
 
 
 class Rules(msgspec.Struct, kw_only=True):
-    """The settings by which the rules judge a run, as they were in effect."""
+    """The settings by which the rules judge a run, as they were in effect. ``last_layer``: ``needed`` where the engine
+    left out what no logits come from (dead code elimination)."""
 
     prefix_caching: bool | None = None
+    last_layer: str | None = None
     min_duration_ms: int | None = None
     duration_s: float | None = None
     equal_issue: bool | None = None

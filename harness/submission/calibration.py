@@ -23,6 +23,13 @@ UNTOLD = "not reported by the engine"
 SHOWN = ("dtype", "quantization", "layer_methods", "attention_backend", "attention", "dropped_args", "overridden_args")
 
 
+# Dead code elimination is among what inference_rules.adoc allows of an equivalent model.
+LAST_LAYER = (
+    "of the last layer, for the prompt tokens that yield no logits: all but K and V; nothing reads it (dead code "
+    "elimination), the generated tokens are the same"
+)
+
+
 def section(title: str, runs: list[Run], *, notes: str = "") -> str:
     """One system's part, as Markdown. ``notes``: the submitter's own words on calibration data.
 
@@ -47,6 +54,7 @@ def section(title: str, runs: list[Run], *, notes: str = "") -> str:
             f"| activations | {_activations(engine, quantization, scheme)} |",
             f"| KV cache | {_kv_cache(engine)} |",
             f"| calibration data | {_data(quantization, scheme)} |",
+            *([f"| not computed | {LAST_LAYER} |"] if engine.facts.get("last_layer") == "needed" else []),
             *(f"| engine: {key} | `{_cell(value)}` |" for key, value in _facts(engine)),
             "",
         ]

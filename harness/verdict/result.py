@@ -200,6 +200,7 @@ def _rules(run: Evidence) -> Rules:
     ttft, tpot = log.number("requested_server_ttft_latency"), log.number("requested_server_tpot_latency")
     return Rules(
         prefix_caching=run.ran.engine.prefix_caching if run.ran.engine else None,
+        last_layer=run.ran.engine.facts.get("last_layer") if run.ran.engine else None,
         min_duration_ms=log.integer("effective_min_duration_ms"),
         duration_s=log.duration_s,
         equal_issue=log.flag("effective_sample_concatenate_permutation"),
