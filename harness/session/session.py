@@ -97,8 +97,14 @@ class Session:
         """Run one LoadGen test into ``out_dir``. ``watch`` is asked twice a second for a reason to give up.
 
         Raises ``RunError`` when a sample cannot be completed, ``Interrupted`` when told to stop. After either the
-        process must end: LoadGen cannot be called off.
+        process must end: LoadGen cannot be called off. Also raises ``RunError``, before anything begins, for a test
+        whose latencies want first tokens on a system that was started without them.
         """
+        if config.scenario is not Scenario.OFFLINE and self.config.scenario is Scenario.OFFLINE:
+            raise RunError(
+                f"a {config.scenario.value} test needs first tokens, and this session's workers report none: "
+                "they were started for offline; start the session with the scenario that is measured"
+            )
         out_dir.mkdir(parents=True, exist_ok=True)
         test = self._prepare(config, out_dir)
         watchdog = Watchdog(self.hub, stall_timeout_s=config.stall_timeout_s)

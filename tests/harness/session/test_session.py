@@ -68,6 +68,15 @@ def test_a_system_comes_up_and_goes_away_whole(tmp_path: Path) -> None:
     assert workers() == [] and not s.hub.is_alive()
 
 
+def test_a_system_without_first_tokens_takes_no_test_that_measures_them(tmp_path: Path) -> None:
+    asked = make(tmp_path)
+    with session(asked.model_copy(update={"scenario": config.Scenario.OFFLINE})) as s:
+        s.wait_until_ready()
+        with pytest.raises(RunError, match="needs first tokens"):
+            s.test(asked, tmp_path / "test")
+        assert not (tmp_path / "test").exists()
+
+
 def test_what_is_lent_answers_its_caller_and_is_given_back(tmp_path: Path) -> None:
     done: list[int] = []
     with session(make(tmp_path)) as s:
