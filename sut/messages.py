@@ -10,6 +10,9 @@ from typing import Any
 
 import msgspec
 
+RawArguments = dict[str, Any]
+"""An engine's own arguments as the user gave them; each engine has its own idea of what they may be."""
+
 
 class Request(msgspec.Struct, array_like=True, gc=False):
     """One sample to generate for. ``tokens``: prompt ids, int32 LE, shape [prompt_length]."""
@@ -63,7 +66,7 @@ class EngineSettings(msgspec.Struct, kw_only=True):
     device: str = "auto"
     tensor_parallel: int = 1
     start_timeout_s: float = 900.0
-    args: dict[str, Any] = {}
+    args: RawArguments = {}
 
 
 class EngineInfo(msgspec.Struct, kw_only=True):

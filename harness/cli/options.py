@@ -19,7 +19,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from harness.config import Benchmark, Mode, RunConfig, Scenario, build, load_profile, merge, parse_set
+from harness.config import Benchmark, Mode, RunConfig, Scenario, Tree, build, load_profile, merge, parse_set
 from mlperf_llama_base.errors import UserError
 
 
@@ -89,9 +89,9 @@ class Setup:
         profile = load_profile(self.profile, str(scenario) if scenario else None) if self.profile else {}
         return build(profile, flags, sets)
 
-    def flags(self) -> dict[str, Any]:
+    def flags(self) -> Tree:
         """The options that were given, as a tree of configuration keys."""
-        tree: dict[str, Any] = {}
+        tree: Tree = {}
         for name, hint in get_type_hints(type(self), include_extras=True).items():
             value = getattr(self, name)
             path = next((extra.path for extra in get_args(hint) if isinstance(extra, Sets)), None)

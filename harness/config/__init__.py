@@ -5,7 +5,7 @@ that names the nearest one. ``config.yaml`` of a run is this tree complete, and 
 """
 
 from harness.config.kinds import Benchmark, Mode, Scenario
-from harness.config.sources import PROFILES, all_keys, build, field_of, load_profile, merge, parse_set
+from harness.config.sources import PROFILES, Tree, all_keys, build, field_of, load_profile, merge, parse_set
 from harness.config.tree import (
     ClusterConfig,
     DatasetConfig,
@@ -33,6 +33,7 @@ __all__ = [
     "RunConfig",
     "Scenario",
     "Strict",
+    "Tree",
     "WorkersConfig",
     "all_keys",
     "build",

@@ -15,8 +15,11 @@ from mlperf_llama_base.errors import UserError, nearest
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 
+Tree = dict[str, Any]
+"""Keys of the configuration as a YAML file has them: nested, and not checked yet."""
 
-def load_profile(name_or_path: str, scenario: str | None) -> dict[str, Any]:
+
+def load_profile(name_or_path: str, scenario: str | None) -> Tree:
     """Read a profile: a file, or the name of one in ``harness/profiles``. ``scenarios.NAME`` is merged over the rest.
 
     Raises ``UserError`` if there is none or it is no YAML mapping.
@@ -45,7 +48,7 @@ def load_profile(name_or_path: str, scenario: str | None) -> dict[str, Any]:
     return merge(tree, parts.get(scenario or tree.get("scenario", Scenario.OFFLINE), {}) or {})
 
 
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge(base: Tree, over: Tree) -> Tree:
     """Return ``base`` with ``over`` laid on it, mapping by mapping."""
     out = dict(base)
     for key, value in over.items():
@@ -53,9 +56,9 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def parse_set(assignments: list[str]) -> dict[str, Any]:
+def parse_set(assignments: list[str]) -> Tree:
     """Turn ``["engine.args.max_num_seqs=512"]`` into a tree. Values are YAML scalars, lists or mappings."""
-    tree: dict[str, Any] = {}
+    tree: Tree = {}
     for text in assignments:
         key, sign, value = text.partition("=")
         if not sign or not key.strip():
@@ -70,9 +73,9 @@ def parse_set(assignments: list[str]) -> dict[str, Any]:
     return tree
 
 
-def build(*trees: dict[str, Any]) -> RunConfig:
+def build(*trees: Tree) -> RunConfig:
     """Merge the trees, later ones over earlier ones, and validate. Raises ``UserError`` naming the key."""
-    tree: dict[str, Any] = {}
+    tree: Tree = {}
     for part in trees:
         tree = merge(tree, part)
     if tree.get("scenario") == Scenario.SINGLESTREAM and "benchmark" not in tree:

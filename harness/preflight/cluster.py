@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.cluster.connect import connect, describe_nodes, worker_resources
-from harness.config import RunConfig, build
+from harness.config import RunConfig, Tree, build
 from harness.preflight.base import Finding, Status, fail
 from harness.preflight.nodes import compare_nodes
 from harness.preflight.report import Report, now
@@ -80,7 +80,7 @@ def _ask_nodes(config: RunConfig, names: list[str], *, smoke: bool) -> tuple[dic
     return {shown[i]: r for i, r in reports.items()}, {shown[i]: why for i, why in silent.items()}
 
 
-def _node_report(tree: dict[str, Any], names: list[str], smoke: bool) -> dict[str, Any]:
+def _node_report(tree: Tree, names: list[str], smoke: bool) -> dict[str, Any]:
     """On a node: the report of the checks called ``names`` for the configuration ``tree``."""
     from harness.preflight.runner import default_checks, run_preflight
 

@@ -7,6 +7,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from harness.config import Tree
 from harness.scaling.member import Member
 
 
@@ -14,14 +15,14 @@ from harness.scaling.member import Member
 class MemberActor:
     """Takes no resources of Ray's: the benchmark is meant to have the node to itself, all of its GPUs."""
 
-    def __init__(self, tree: dict[str, Any], name: str) -> None:
+    def __init__(self, tree: Tree, name: str) -> None:
         self._member = Member(tree, name=name, folder=None, env={})
 
     def call(self, method: str, *arguments: Any) -> Any:
         return getattr(self._member, method)(*arguments)
 
 
-def start_member(node: dict[str, Any], tree: dict[str, Any], name: str) -> Any:
+def start_member(node: dict[str, Any], tree: Tree, name: str) -> Any:
     gpus = int(node["Resources"].get("GPU", 0))
     options = MemberActor.options  # type: ignore[attr-defined]
     strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

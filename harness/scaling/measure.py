@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from harness.config import RunConfig
+from harness.config import RunConfig, Tree
 from harness.run import supervise
 from harness.rundir import names
 from harness.rundir.directory import claimed
@@ -41,7 +40,7 @@ def default_counts(total: int) -> list[int]:
     return sorted({2**k for k in range(total.bit_length()) if 2**k <= total} | {total})
 
 
-def kinds(config: RunConfig) -> list[tuple[str, dict[str, Any]]]:
+def kinds(config: RunConfig) -> list[tuple[str, Tree]]:
     """The kinds of GPU, and for each what to change in a configuration to get one worker of it."""
     if config.cluster.address == "local":
         specs = plan_workers(config, run_dir=Path(config.output), endpoint="")
@@ -84,7 +83,7 @@ def measure_scaling(
     return save(output, kind="scaling", baselines=baselines, steps=steps, facts=facts)
 
 
-def _one(config: RunConfig, count: int, folder: Path, *, samples: int, change: dict[str, Any]) -> ScalingStep:
+def _one(config: RunConfig, count: int, folder: Path, *, samples: int, change: Tree) -> ScalingStep:
     config = config.model_copy(deep=True)
     config.output = str(folder)
     config.workers.count = count

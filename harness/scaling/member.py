@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config import build
+from harness.config import Tree, build
 from harness.rundir import names
 from harness.rundir.record import RunRecord
 from harness.session import barrier
@@ -32,7 +32,7 @@ class MemberState:
 class Member:
     """``folder``: where its run goes; None: a new directory of this machine, to be fetched with ``files``."""
 
-    def __init__(self, tree: dict[str, Any], *, name: str, folder: str | None, env: dict[str, str]) -> None:
+    def __init__(self, tree: Tree, *, name: str, folder: str | None, env: dict[str, str]) -> None:
         self.name = name
         self._scratch = None if folder else ScratchFolder("member")
         self.folder = self._scratch.path / "run" if self._scratch else Path(folder or "")

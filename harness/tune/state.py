@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from harness import config
-from harness.config import RunConfig, Strict
+from harness.config import RunConfig, Strict, Tree
 from harness.rundir import names
 from harness.rundir.files import read_record, write_record
 from harness.rundir.tuning import SCHEMA_VERSION, Found, TuneRecord
@@ -64,12 +64,12 @@ class State:
         self.save(now=now, **{name: getattr(found, name) for name in Found.__struct_fields__})
 
 
-def with_settings(run_config: RunConfig, settings: dict[str, Any]) -> RunConfig:
+def with_settings(run_config: RunConfig, settings: Tree) -> RunConfig:
     """Lay engine settings over a configuration: a name without a dot is one of ``engine.args``.
 
     Raises ``UserError`` naming a key that is not known.
     """
-    tree: dict[str, Any] = run_config.model_dump(mode="json")
+    tree: Tree = run_config.model_dump(mode="json")
     for name, value in settings.items():
         node: Any = value
         for part in reversed((name if "." in name else f"engine.args.{name}").split(".")):

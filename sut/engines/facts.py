@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError, nearest
-from sut.messages import EngineSettings
+from sut.messages import EngineSettings, RawArguments
 
 
 class ModelUse(StrEnum):
@@ -79,7 +79,7 @@ class EngineFacts:
         parse(self.arguments, settings)
         return {}
 
-    def workers(self, args: dict[str, Any]) -> int | None:
+    def workers(self, args: RawArguments) -> int | None:
         """How many workers the arguments ask for; None: one per GPU, or one without a GPU."""
         return None
 
@@ -87,15 +87,15 @@ class EngineFacts:
         """URLs that the engine's requests go to, if it only forwards them."""
         return []
 
-    def gpu_memory_share(self, args: dict[str, Any]) -> float | None:
+    def gpu_memory_share(self, args: RawArguments) -> float | None:
         """Share of a GPU's whole memory that must be free at the start, where the engine insists on one."""
         return None
 
-    def random_weights(self, args: dict[str, Any]) -> bool:
+    def random_weights(self, args: RawArguments) -> bool:
         """The arguments ask for a model without its weights (speed only)."""
         return False
 
-    def forbidden(self, args: dict[str, Any]) -> list[tuple[str, str]]:
+    def forbidden(self, args: RawArguments) -> list[tuple[str, str]]:
         """Arguments that the benchmark's rules forbid: what is wrong, and what to do. They run, and do not count."""
         return []
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 from sut.engines import facts
 from sut.engines.facts import Arguments, EngineFacts, ModelUse
-from sut.messages import EngineSettings
+from sut.messages import EngineSettings, RawArguments
 
 FORM = "http://HOST:PORT or https://HOST:PORT"
 PATHS = ("/completions", "/chat")
@@ -145,7 +145,7 @@ class OpenAIFacts(EngineFacts):
         _check_key(parse(settings))
         return {}
 
-    def workers(self, args: dict[str, Any]) -> int | None:
+    def workers(self, args: RawArguments) -> int | None:
         urls = args.get("urls")
         return len(urls) or None if isinstance(urls, list) else None
 

@@ -12,11 +12,10 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from mlperf_llama_base.errors import UserError
 from sut.engines import shapes, vllm_attention, vllm_models, vllm_release
-from sut.messages import EngineSettings
+from sut.messages import EngineSettings, RawArguments
 
 OLDEST, NEWEST = (0, 26), (0, 33)
 
@@ -24,7 +23,7 @@ OLDEST, NEWEST = (0, 26), (0, 33)
 MAX_MODEL_LEN = 2668
 
 # Against the rules or meaningless here, whatever the user says.
-FORCED: dict[str, Any] = {
+FORCED: RawArguments = {
     "enable_prefix_caching": False,  # inference_rules.adoc: no reuse of prefixes or KV across queries
     "skip_tokenizer_init": True,
     "disable_log_stats": True,
@@ -32,9 +31,9 @@ FORCED: dict[str, Any] = {
 }
 
 # Async scheduling is left to vLLM: on by itself wherever its executor can, an error where it is asked for and cannot.
-DEFAULTS: dict[str, Any] = {"max_model_len": MAX_MODEL_LEN, "seed": 0}
-GPU_DEFAULTS: dict[str, Any] = {"max_num_seqs": 512, "max_num_batched_tokens": 8192}
-CPU_DEFAULTS: dict[str, Any] = {"max_num_seqs": 64}
+DEFAULTS: RawArguments = {"max_model_len": MAX_MODEL_LEN, "seed": 0}
+GPU_DEFAULTS: RawArguments = {"max_num_seqs": 512, "max_num_batched_tokens": 8192}
+CPU_DEFAULTS: RawArguments = {"max_num_seqs": 64}
 
 # Who multiplies FP8 matrices: see vllm_gemm.py.
 FP8_GEMM = ("vllm", "torch")
@@ -76,7 +75,7 @@ OWN = (
 class Plan:
     """``vllm``: arguments for ``EngineArgs``. ``dropped``: not known to this release. ``overridden``: not allowed."""
 
-    vllm: dict[str, Any]
+    vllm: RawArguments
     ignore_eos: bool = False
     step_log: bool = False
     step_time_ms: float | None = None
@@ -85,7 +84,7 @@ class Plan:
     multiprocessing: bool | None = None
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     dropped: list[str] = dataclasses.field(default_factory=list)
-    overridden: dict[str, Any] = dataclasses.field(default_factory=dict)
+    overridden: RawArguments = dataclasses.field(default_factory=dict)
     warnings: list[str] = dataclasses.field(default_factory=list)
     not_submittable: list[str] = dataclasses.field(default_factory=list)
 
@@ -134,7 +133,7 @@ def split(settings: EngineSettings, *, look_at_model: bool = True) -> Plan:
     return plan
 
 
-def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu: bool) -> dict[str, Any]:
+def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu: bool) -> RawArguments:
     """Return the arguments for an ``EngineArgs`` with the fields ``known``; record in ``plan`` what was changed.
 
     Raises ``UserError`` for an argument that no release of vLLM knows.
@@ -178,7 +177,7 @@ def own_process(plan: Plan, *, cpu: bool) -> bool:
     return choice
 
 
-def for_installed(plan: Plan, settings: EngineSettings, *, cpu: bool) -> dict[str, Any]:
+def for_installed(plan: Plan, settings: EngineSettings, *, cpu: bool) -> RawArguments:
     """As :func:`complete`, for the vLLM that is installed."""
     from vllm.engine.arg_utils import EngineArgs
 
@@ -233,28 +232,28 @@ def checkpoint_quantization(model: str) -> str | None:
     return stated.get("quant_method") if isinstance(stated, dict) else None
 
 
-def _flag(args: dict[str, Any], name: str) -> bool | None:
+def _flag(args: RawArguments, name: str) -> bool | None:
     value = args.pop(name, None)
     if value is not None and not isinstance(value, bool):
         raise UserError(f"engine.args.{name} must be true or false (got {value!r})")
     return value
 
 
-def _choice(args: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
+def _choice(args: RawArguments, name: str, choices: tuple[str, ...]) -> str:
     """Take one of ``choices``; the first is the default."""
     if (value := args.pop(name, choices[0])) not in choices:
         raise UserError(f"engine.args.{name} must be one of {', '.join(choices)} (got {value!r})")
     return str(value)
 
 
-def _positive(args: dict[str, Any], name: str) -> float | None:
+def _positive(args: RawArguments, name: str) -> float | None:
     value = args.pop(name, None)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise UserError(f"engine.args.{name} must be a number above 0 (got {value!r})")
     return value
 
 
-def _sizes_chosen(args: dict[str, Any]) -> bool:
+def _sizes_chosen(args: RawArguments) -> bool:
     compilation = args.get("compilation_config") or {}
     return any(
         args.get(name) or (isinstance(compilation, dict) and compilation.get(name))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-from typing import Any
 
 from sut.engines import vllm_args, vllm_release
 from sut.engines.facts import EngineFacts
-from sut.messages import EngineSettings
+from sut.messages import EngineSettings, RawArguments
 
 MEMORY_SHARE = 0.9  # vLLM's gpu_memory_utilization where none is given
 FORBIDDEN = {
@@ -27,14 +26,14 @@ class VllmFacts(EngineFacts):
             return {}  # vLLM is on the workers' nodes only: the first of them says it
         return vllm_release.check(plan.vllm, known, own=vllm_args.OWN)
 
-    def gpu_memory_share(self, args: dict[str, Any]) -> float | None:
+    def gpu_memory_share(self, args: RawArguments) -> float | None:
         share = args.get("gpu_memory_utilization", MEMORY_SHARE)
         return float(share) if isinstance(share, int | float) else None
 
-    def random_weights(self, args: dict[str, Any]) -> bool:
+    def random_weights(self, args: RawArguments) -> bool:
         return args.get("load_format") == "dummy"
 
-    def forbidden(self, args: dict[str, Any]) -> list[tuple[str, str]]:
+    def forbidden(self, args: RawArguments) -> list[tuple[str, str]]:
         found = [(text, f"remove engine.args.{name}") for name, text in FORBIDDEN.items() if args.get(name)]
         if self.random_weights(args):
             found.append(("dummy weights: speed only", "remove engine.args.load_format"))
