@@ -180,3 +180,19 @@ def test_two_tests_on_one_system_count_for_themselves(tmp_path: Path) -> None:
         assert (tmp_path / "run" / name / names.EVENTS).is_file()
         left = {child: sha256_of(tmp_path / "run" / name / child) for child in names.SIGNED}
         assert record["log_sha256"] == left
+
+
+def test_no_memory_for_the_events_leaves_the_record_and_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_left(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("harness.session.outcome.write_events", nothing_left)
+    with session(make(tmp_path)) as s:
+        s.wait_until_ready()
+        with s.lent(lambda *_: None):
+            s.hub.issue([(1, 0)])
+            until(lambda: s.hub.dispatcher.completed == 1)
+            s.journal.save(tmp_path / "run")
+    saved = read_json(tmp_path / "run" / names.SESSION)
+    assert saved["notes"] == ["events.parquet could not be written (no memory is left)"]
+    assert saved["samples"]["completed"] == 1 and not (tmp_path / "run" / names.EVENTS).exists()
