@@ -19,8 +19,11 @@ STDERR = pytest.StashKey[int]()
 settings.register_profile("project", max_examples=60, deadline=None, derandomize=True, database=None)
 settings.load_profile("project")
 
-# A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C
+# A shell that starts the tests in the background makes them, and all that they start, deaf to Ctrl-C, and
+# nohup deaf to a hang-up. What is handled here has its default in what is started
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
