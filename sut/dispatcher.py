@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from mlperf_llama_base.errors import RunError
 from sut.messages import Completion, Failure, FirstToken
 from sut.policies import Order, Policy, Sample, WorkerLoad
+
+UNSIGNED = np.dtype("<u4")
 
 SPEED_WINDOW_NS = 2_000_000_000
 SPEED_SAMPLES = 16
@@ -177,10 +181,9 @@ class Dispatcher:
     def _unusable(self, tokens: bytes) -> str | None:
         if not tokens or len(tokens) % 4:
             return "empty"
-        if self.vocab_size is not None:
-            view = memoryview(tokens).cast("i")
-            if min(view) < 0 or max(view) >= self.vocab_size:
-                return "out_of_vocabulary"
+        # Read without a sign, a negative id is beyond any vocabulary. A third of the time of min and max in Python
+        if self.vocab_size is not None and np.maximum.reduce(np.frombuffer(tokens, UNSIGNED)) >= self.vocab_size:
+            return "out_of_vocabulary"
         return None
 
     def _check(self, sample: Sample, event: Completion) -> None:
