@@ -85,6 +85,7 @@ ORDER = (
     {"preflight", "session"},
     {"run"},
     {"bench", "campaign", "report", "scaling", "submission", "tune"},
+    {"execution"},
     {"cli"},
     {"__main__"},
 )

@@ -26,6 +26,7 @@ WORKERS = "workers"
 TUNE = "tune.json"
 SCALING = "scaling.json"
 CAMPAIGN = "campaign.json"
+EXECUTION = "execution.json"
 REPORT_HTML = "report.html"
 REPORT_MARKDOWN = "report.md"
 

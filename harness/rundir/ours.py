@@ -139,6 +139,7 @@ MARKS: dict[str, Check] = {
     names.ACCURACY_LOG: _begins("[", empty=True),
     "mlperf_log_trace.json": _begins("[", "{", empty=True),
     names.TUNE: _json("probes", "options"),
+    names.EXECUTION: _json("parts", "findings"),
     names.REPORT_HTML: _holds(REPORT_MARK),
     names.REPORT_MARKDOWN: _holds(REPORT_MARK),
     "raw.log": _by_name,

@@ -18,6 +18,7 @@ from harness.loadgen.test06 import LLAMA_3_1_EOS, ComplianceResult, verify
 from harness.rounds import ROUND
 from harness.rundir import foreign, names
 from harness.rundir.events import Events, read_columns, read_events
+from harness.rundir.execution import ExecutionRecord
 from harness.rundir.files import damaged, read_mapping, read_record
 from harness.rundir.preflight import PreflightRecord
 from harness.rundir.result import Result
@@ -101,6 +102,11 @@ class RunRecord:
     def scaling(self) -> ScalingRecord | None:
         """Of the directory of a scaling or coordinated benchmark."""
         return self._read(names.SCALING, ScalingRecord)
+
+    @cached_property
+    def execution(self) -> ExecutionRecord | None:
+        """Of the directory of all benchmarks of a cluster."""
+        return self._read(names.EXECUTION, ExecutionRecord)
 
     @cached_property
     def preflight(self) -> PreflightRecord | None:

@@ -14,6 +14,7 @@ import msgspec
 
 from harness.rundir import names
 from harness.rundir.campaign import CampaignRecord
+from harness.rundir.execution import ExecutionRecord
 from harness.rundir.preflight import PreflightRecord
 from harness.rundir.result import Result
 from harness.rundir.scaling import ScalingRecord
@@ -35,6 +36,7 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     names.TUNE: TuneRecord,
     names.SYSTEM: SystemRecord,
     names.CAMPAIGN: CampaignRecord,
+    names.EXECUTION: ExecutionRecord,
 }
 
 
