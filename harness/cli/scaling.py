@@ -91,7 +91,10 @@ def _new(output: Path) -> Iterator[None]:
 
 
 def _show(record: ScalingRecord, output: Path, console: Console) -> None:
+    """Print the figures; raises what the exit code is for a run that broke or does not count."""
     from harness.rundir import names
+    from harness.scaling.analysis import headline, told
+    from mlperf_llama_base.errors import RunError
 
     for step in record.steps:
         s, found = step.samples, step.scaling
@@ -102,6 +105,13 @@ def _show(record: ScalingRecord, output: Path, console: Console) -> None:
             f"samples {s.issued} issued, {s.completed} completed, {s.lost} lost",
             highlight=False,
         )
+        if before := headline(step):
+            console.print(before, highlight=False, markup=False)
+        for reason in step.invalid_reasons:
+            console.print(f"  - {reason}", highlight=False, markup=False)
     console.print(f"report: {output / names.REPORT_MARKDOWN}", highlight=False)
-    if any(step.samples.lost for step in record.steps):
+    broken = [told(m) for step in record.steps for m in step.members if m.status in ("broken", "never started")]
+    if broken:
+        raise RunError(f"{broken[0]}{f' (and {len(broken) - 1} more)' if broken[1:] else ''}")
+    if not all(step.valid for step in [*record.steps, *record.baselines.values()]) or not record.baselines:
         raise typer.Exit(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from harness.rundir.result import Reading
@@ -89,8 +91,34 @@ class Efficiency(msgspec.Struct, kw_only=True):
     notes: list[str] = []
 
 
+class MemberOutcome(msgspec.Struct, kw_only=True):
+    """How one LoadGen of a coordinated test ended. ``status``: ``ok``; ``invalid``: it ran, and does not count;
+    ``broken``: it ended or fell silent ``at_s`` seconds after the common start; ``never started``.
+
+    ``issued``, ``completed``: samples, as last heard of one that broke. ``began_s``: its start against the first one's.
+    ``clock_offset_s``: how far its clock is ahead of ours; ``round_trip_s``: the shortest of a question to it.
+    """
+
+    name: str
+    status: Literal["ok", "invalid", "broken", "never started"] = "ok"
+    error: str | None = None
+    log: str | None = None
+    exit_code: int | None = None
+    at_s: float | None = None
+    issued: int = 0
+    completed: int = 0
+    expected: int | None = None
+    began_s: float | None = None
+    seconds: float | None = None
+    clock_offset_s: float | None = None
+    round_trip_s: float | None = None
+
+
 class ScalingStep(Speed, kw_only=True):
-    """One run. ``imbalance``: fastest to slowest worker, against the mean. ``scaling``: null for a baseline."""
+    """One run. ``imbalance``: fastest to slowest worker, against the mean. ``scaling``: null for a baseline.
+
+    ``members``: each LoadGen of a coordinated test; the figures are of those that were not broken.
+    """
 
     directory: str
     samples: Counts
@@ -105,6 +133,7 @@ class ScalingStep(Speed, kw_only=True):
     resources: dict[str, Reading] = {}
     lost_workers: list[LostWorker] = []
     scaling: Efficiency | None = None
+    members: list[MemberOutcome] = []
 
 
 class ScalingRecord(msgspec.Struct, kw_only=True):

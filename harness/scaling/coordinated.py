@@ -1,15 +1,16 @@
 """The coordinated benchmark: a LoadGen for each node (or share of a machine), all started at the same moment.
 
 A barrier in two steps: every member loads, warms up and says that it is ready; then all get a time to begin at, each in
-terms of its own clock, whose offset was measured over the same connection.
+terms of its own clock, whose offset was measured over the same connection (:mod:`harness.scaling.start`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import time
-from collections.abc import Sequence
+import functools
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -18,110 +19,126 @@ from rich.console import Console
 from harness.config import RunConfig
 from harness.rundir import names
 from harness.rundir.record import RunRecord
-from harness.rundir.scaling import Counts, Rate, ScalingRecord, ScalingStep, TokenSummary
-from harness.scaling.analysis import analyse
+from harness.rundir.scaling import Counts, MemberOutcome, Rate, ScalingRecord, ScalingStep, TokenSummary
+from harness.scaling.analysis import analyse, told
+from harness.scaling.crew import Crew
 from harness.scaling.figures import imbalance, run_figures
-from harness.scaling.members import Handle, Place
+from harness.scaling.members import Place
 from harness.scaling.report import save
-from mlperf_llama_base.errors import EnvironmentFault, RunError
+from harness.scaling.start import Clock, Scattered, start_together
+from mlperf_llama_base.errors import HarnessError, RunError
 
-LEAD_S = 3.0  # from the order to the start: longer than the slowest call takes
-POLL_S = 0.5
+REPEATS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a test of several LoadGens left: how each ended, and the figures of those that ran to the end."""
+
+    outcomes: list[MemberOutcome]
+    figures: list[ScalingStep]
 
 
 def run_coordinated(config: RunConfig, places: Sequence[Place], *, output: Path, console: Console) -> ScalingRecord:
-    """Baselines (one worker alone, of each kind), then all members at once. Returns what ``scaling.json`` holds."""
+    """Baselines (one worker alone, of each kind), then all members at once. Returns what ``scaling.json`` holds.
+
+    A member that breaks is on record there and the others go on; without any, what the first one's fault was is raised.
+    """
     output.mkdir(parents=True, exist_ok=True)
-    baselines: dict[str, ScalingStep] = {}
-    for place in {p.kind: p for p in reversed(places)}.values():
-        console.print(f"baseline: one worker on {place.name} ({place.kind})", highlight=False)
-        folder = output / f"baseline-{len(baselines)}"
-        together(config, [place], folders=[folder], workers=1)
-        figures = run_figures(folder, member=place.name)
-        baselines[figures.workers[0].kind] = figures
+    baselines, missing = _baselines(config, places, output=output, console=console)
     console.print(f"coordinated: {len(places)} LoadGens at once", highlight=False)
     folders = [output / place.name for place in places]
-    starts = together(config, places, folders=folders, workers=None)
-    members = [run_figures(folder, member=place.name) for folder, place in zip(folders, places, strict=True)]
-    total = add_up(members)
-    total.scaling = analyse(total, baselines)
+    part = together(config, places, folders=folders, workers=None)
+    total = add_up(part.figures, part.outcomes)
+    if all(worker.kind in baselines for worker in total.workers):
+        total.scaling = analyse(total, baselines)
     facts: dict[str, str | int | None] = {
         "scenario": config.scenario.value,
         "engine": config.engine.name,
         "model": config.model.path,
         "LoadGens": len(places),
-        "start spread": f"{(max(starts) - min(starts)) * 1e3:.1f} ms",
+        "start spread": _spread(part.outcomes),
     }
-    return save(output, kind="coordinated", baselines=baselines, steps=[total], facts=facts)
+    return save(output, kind="coordinated", baselines=baselines, steps=[total], facts=facts, known=missing)
 
 
-def together(
-    config: RunConfig, places: Sequence[Place], *, folders: Sequence[Path], workers: int | None
-) -> list[float]:
-    """Run one session on each place, started together. Returns when each began, in s of this machine's clock.
-
-    Raises ``EnvironmentFault`` naming who was not ready by ``workers.start_timeout_s``, ``RunError`` naming who broke.
-    """
-    handles: list[Handle] = []
-    try:
-        for place, folder in zip(places, folders, strict=True):
-            handles.append(place.start(config, folder=folder, workers=workers))
-        _until_ready(handles, config.workers.start_timeout_s)
-        offsets = [clock_offset(handle) for handle in handles]
-        at = time.time() + LEAD_S
-        for handle, offset in zip(handles, offsets, strict=True):
-            handle.call("go", at + offset)
-        if time.time() > at:
-            raise RunError(f"telling {len(handles)} members to start took longer than {LEAD_S:g} s: try again")
-        _until_ended(handles)
-        for handle, folder in zip(handles, folders, strict=True):
-            handle.call("finish")
-            handle.fetch(folder)
-        return [_began(folder) - offset for folder, offset in zip(folders, offsets, strict=True)]
-    finally:
-        for handle in handles:
-            with contextlib.suppress(RunError):
-                handle.call("stop")
+def _baselines(
+    config: RunConfig, places: Sequence[Place], *, output: Path, console: Console
+) -> tuple[dict[str, ScalingStep], list[str]]:
+    """One worker alone of each kind; and why there is none of a kind."""
+    baselines: dict[str, ScalingStep] = {}
+    missing = []
+    for number, place in enumerate({p.kind: p for p in reversed(places)}.values()):
+        console.print(f"baseline: one worker on {place.name} ({place.kind})", highlight=False)
+        try:
+            part = together(config, [place], folders=[output / f"baseline-{number}"], workers=1)
+        except HarnessError as error:
+            text = f"baseline-{number}: no baseline of a {place.kind} worker: {error}"
+            console.print(text, highlight=False, markup=False)
+            missing.append(text)
+        else:
+            baselines[part.figures[0].workers[0].kind] = part.figures[0]
+    return baselines, missing
 
 
-def clock_offset(handle: Handle) -> float:
-    """Seconds by which the member's clock is ahead; of five round trips the shortest."""
-    trips = []
-    for _ in range(5):
-        sent = time.time()
-        there = handle.call("now")
-        took = time.time() - sent
-        trips.append((took, there - sent - took / 2))
-    return float(min(trips)[1])
+def together(config: RunConfig, places: Sequence[Place], *, folders: Sequence[Path], workers: int | None) -> Part:
+    """Run one session on each place, started together. Raises what the first one's fault is if none gets to its end."""
+    for attempt in range(1, REPEATS + 1):
+        crew = Crew([place.name for place in places])
+        try:
+            crew.each_start(
+                {
+                    place.name: functools.partial(place.start, config, folder=folder, workers=workers)
+                    for place, folder in zip(places, folders, strict=True)
+                }
+            )
+            crew.until_ready(config.workers.start_timeout_s)
+            clocks = start_together(crew)
+            crew.until_ended()
+            return _gather(crew, clocks, dict(zip(crew.outcomes, folders, strict=True)))
+        except Scattered as error:
+            if attempt == REPEATS:
+                raise RunError(f"{len(places)} members could not be started together: {error}") from error
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            crew.stop()
+    raise AssertionError("not reached")
 
 
-def _until_ready(handles: Sequence[Handle], timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    waiting = {handle.name: "no answer yet" for handle in handles}
-    while waiting:
-        for handle in handles:
-            state = handle.call("state")
-            if state.ended is not None:
-                raise EnvironmentFault(f"{handle.name} could not be started: {state.error}")
-            waiting[handle.name] = state.phase
-            if state.phase == "ready":
-                del waiting[handle.name]
-        if waiting and time.monotonic() > deadline:
-            who = ", ".join(f"{name} ({phase})" for name, phase in waiting.items())
-            raise EnvironmentFault(f"not ready within {timeout_s:.0f} s: {who} (workers.start_timeout_s)")
-        time.sleep(POLL_S)
+def _gather(crew: Crew, clocks: Mapping[str, Clock], folders: Mapping[str, Path]) -> Part:
+    """Fetch and read what the members left. Raises what the first one's fault is if nothing can be read."""
+    alive = [name for name, outcome in crew.outcomes.items() if outcome.exit_code is not None]
+    crew.bring(alive, folders)
+    found: dict[str, ScalingStep] = {}
+    for name in crew.left:
+        try:
+            found[name] = run_figures(folders[name], member=name)
+        except HarnessError as error:
+            crew.put_out(name, str(error))
+    if not found:
+        raise crew.fault()
+    began = {name: _began(folders[name]) - clocks[name].offset_s for name in found}
+    for name, outcome in crew.outcomes.items():
+        if (folders[name] / names.SESSION_LOG).is_file():
+            outcome.log = f"{folders[name].name}/{names.SESSION_LOG}"
+        if name in clocks:
+            outcome.clock_offset_s, outcome.round_trip_s = clocks[name].offset_s, clocks[name].shortest_s
+        if name in found:
+            step = found[name]
+            outcome.began_s = began[name] - min(began.values())
+            outcome.seconds, outcome.issued, outcome.completed = (
+                step.seconds,
+                step.samples.issued,
+                step.samples.completed,
+            )
+            if not step.valid:
+                outcome.status, outcome.error = "invalid", "; ".join(step.invalid_reasons) or None
+    return Part(outcomes=list(crew.outcomes.values()), figures=list(found.values()))
 
 
-def _until_ended(handles: Sequence[Handle]) -> None:
-    running = list(handles)
-    while running:
-        time.sleep(POLL_S)
-        for handle in list(running):
-            state = handle.call("state")
-            if state.ended is not None:
-                if state.ended:
-                    raise RunError(f"{handle.name}: {state.error}; the results of the others do not count")
-                running.remove(handle)
+def _spread(outcomes: Sequence[MemberOutcome]) -> str:
+    return f"{max((o.began_s or 0.0) for o in outcomes) * 1e3:.1f} ms"
 
 
 def _began(folder: Path) -> float:
@@ -131,21 +148,28 @@ def _began(folder: Path) -> float:
     return datetime.datetime.fromisoformat(session.test_started).timestamp()
 
 
-def add_up(members: Sequence[ScalingStep]) -> ScalingStep:
-    """All members as one: counts and speeds added (LoadGen's own of each), the scatter as of independent sums."""
+def add_up(members: Sequence[ScalingStep], outcomes: Sequence[MemberOutcome] = ()) -> ScalingStep:
+    """All members as one: counts and speeds added (LoadGen's own of each), the scatter as of independent sums.
+
+    ``outcomes``: of all that were asked; one that broke makes the whole invalid, and its samples are counted as lost.
+    """
     halves = [m.tokens_per_second.ci95 for m in members]
     half = None if None in halves else sum((h or 0.0) ** 2 for h in halves) ** 0.5
+    out = [o for o in outcomes if o.status in ("broken", "never started")]
     workers = [msgspec.structs.replace(w, id=f"{m.directory}/{w.id}") for m in members for w in m.workers]
     return ScalingStep(
         directory="coordinated",
         samples=Counts(
-            issued=sum(m.samples.issued for m in members),
-            completed=sum(m.samples.completed for m in members),
-            lost=sum(m.samples.lost for m in members),
+            issued=sum(m.samples.issued for m in members) + sum(o.issued for o in out),
+            completed=sum(m.samples.completed for m in members) + sum(o.completed for o in out),
+            lost=sum(m.samples.lost for m in members) + sum(o.issued - o.completed for o in out),
             retried=sum(m.samples.retried for m in members),
         ),
-        valid=all(m.valid for m in members),
-        invalid_reasons=sorted({f"{m.directory}: {r}" for m in members for r in m.invalid_reasons}),
+        valid=not out and all(m.valid for m in members),
+        invalid_reasons=sorted(
+            {f"{m.directory}: {r}" for m in members for r in m.invalid_reasons} | set(map(told, out))
+        ),
+        members=list(outcomes),
         seconds=max(m.seconds for m in members),
         samples_completed=sum(m.samples_completed for m in members),
         samples_per_second=sum(m.samples_per_second for m in members),

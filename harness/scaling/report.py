@@ -10,7 +10,7 @@ from harness.rundir import names
 from harness.rundir.files import write_record
 from harness.rundir.result import Reading
 from harness.rundir.scaling import Efficiency, Rate, ScalingRecord, ScalingStep, Speed
-from harness.scaling.analysis import issues
+from harness.scaling.analysis import headline, issues
 from harness.text import harmless
 
 
@@ -21,15 +21,16 @@ def save(
     baselines: dict[str, ScalingStep],
     steps: list[ScalingStep],
     facts: dict[str, str | int | None],
+    known: Sequence[str] = (),
 ) -> ScalingRecord:
-    """Write both files. ``steps``: with ``scaling``; the last one is the whole machine."""
+    """Write both files. ``steps``: with ``scaling``; the last one is the whole machine. ``known``: further issues."""
     record = ScalingRecord(
         kind=kind,
         time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         facts=facts,
         baselines=baselines,
         steps=steps,
-        issues=issues([*baselines.values(), *steps]),
+        issues=[*known, *issues([*baselines.values(), *steps])],
     )
     write_record(folder / names.SCALING, record)
     (folder / names.REPORT_MARKDOWN).write_text(harmless(markdown(record)), encoding="utf-8")
@@ -45,12 +46,14 @@ def markdown(record: ScalingRecord) -> str:
 
 def _head(record: ScalingRecord, last: ScalingStep) -> list[str]:
     s = last.samples
+    before = headline(last)
     title = "Coordinated benchmark" if record.kind == "coordinated" else "Scaling"
     return [
         f"# {title}: {len(last.workers)} worker(s) on {len(last.nodes)} node(s)",
         "",
         f"{record.time}. " + "; ".join(f"{k}: {v}" for k, v in record.facts.items() if v is not None) + ".",
         "",
+        *([f"**{before}.**", ""] if before else []),
         f"**{_speed(last.tokens_per_second)} tokens/s**, {last.samples_per_second:.2f} samples/s; "
         f"{s.issued} samples issued, {s.completed} completed, {s.lost} lost; efficiency {_efficiency(last)}.",
         "",

@@ -161,16 +161,16 @@ def test_scaling_writes_what_it_measured(tmp_path: Path) -> None:
 def test_coordinated_starts_several_loadgens_at_once_and_adds_them_up(tmp_path: Path) -> None:
     out = tmp_path / "out"
     shortened = ["--set", "loadgen.min_query_count=72", "--set", "loadgen.min_duration_ms=1"]
-    assert call("benchmark", "coordinated", *NULL, *shortened, "--workers", "2", "--output", str(out)) == 0
+    assert call("benchmark", "coordinated", *NULL, *shortened, "--workers", "8", "--output", str(out)) == 0
     tree = json.loads((out / "scaling.json").read_text())
     assert [section.title for section in build_document([out]).parts[0].sections] == ["Coordinated benchmark"]
     total = tree["steps"][-1]
-    assert total["samples"] == {"issued": 144, "completed": 144, "lost": 0, "retried": 0}
-    assert [n["node"] for n in total["nodes"]] == ["group-0", "group-1"]
-    assert (out / "group-1" / "mlperf_log_summary.txt").is_file()
-    runs = [out / "group-0", out / "group-1"]
+    assert total["samples"] == {"issued": 8 * 72, "completed": 8 * 72, "lost": 0, "retried": 0}
+    assert [n["node"] for n in total["nodes"]] == [f"group-{i}" for i in range(8)]
+    runs = [out / node["node"] for node in total["nodes"]]
+    assert all((run / "mlperf_log_summary.txt").is_file() for run in runs)
     ordered = [float((run / "go").read_text()) for run in runs]
-    assert ordered[0] == pytest.approx(ordered[1], abs=0.05)  # the clocks' offset, as measured, is in them
+    assert max(ordered) - min(ordered) < 0.05  # the clocks' offset, as measured, is in them
     for run, at in zip(runs, ordered, strict=True):
         began = datetime.fromisoformat(json.loads((run / "session.json").read_text())["test_started"])
         assert began.timestamp() >= at - 0.001
