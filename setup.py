@@ -59,6 +59,7 @@ EXTRAS = {
     "report": ["jinja2>=3.1"],
     "tune": ["optuna>=4"],
     "metrics": ["prometheus-client>=0.21"],
+    "serve": ["aiohttp>=3.10", "jinja2>=3.1", "prometheus-client>=0.21"],
     "llama-tokenizer": ["tiktoken>=0.8"],  # with Meta's llama-models: Llama 3's tokenizer without the gated model
 }
 EXTRAS["all"] = sorted({p for name, packages in EXTRAS.items() if name != "vllm" for p in packages})

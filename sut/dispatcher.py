@@ -159,12 +159,17 @@ class Dispatcher:
 
     def _requeue(self, sample: Sample, reason: str) -> None:
         if sample.attempts >= self.max_attempts:
-            raise RunError(
-                f"sample {sample.index} of the data set failed {sample.attempts} times, last on worker "
-                f"{sample.worker}: {reason}; see workers/worker-{sample.worker}.log"
-            )
+            self._give_up(sample, reason)
+            return
         self.retried += 1
         self.queue.appendleft(sample)
+
+    def _give_up(self, sample: Sample, reason: str) -> None:
+        """LoadGen takes no answer as none: the run is over."""
+        raise RunError(
+            f"sample {sample.index} of the data set failed {sample.attempts} times, last on worker "
+            f"{sample.worker}: {reason}; see workers/worker-{sample.worker}.log"
+        )
 
     def _held(self, worker: int, sample_id: int) -> Sample | None:
         load = self.workers.get(worker)

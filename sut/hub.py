@@ -35,6 +35,7 @@ from sut.messages import (
     StepEvents,
     Stop,
     Submit,
+    ToWorker,
     WorkerSpec,
     decode_from_worker,
     encode,
@@ -310,7 +311,7 @@ class Hub(threading.Thread):
         dispatcher.worker_ready(view.spec.id, capacity=message.info.capacity, now_ns=time.perf_counter_ns())
         self.changed.set()
 
-    def _send(self, view: WorkerView, message: Submit | Stop) -> None:
+    def _send(self, view: WorkerView, message: ToWorker) -> None:
         # a worker that is gone cannot be reached: supervision finds out and gives its samples to others
         with contextlib.suppress(zmq.ZMQError):
             self._socket.send_multipart([view.spec.identity, encode(message)])

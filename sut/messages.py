@@ -14,15 +14,38 @@ RawArguments = dict[str, Any]
 """An engine's own arguments as the user gave them; each engine has its own idea of what they may be."""
 
 
+class Limits(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What one request asks for, where it is not what the engine was started with. LoadGen's samples have none.
+
+    ``min_tokens``: no end of sequence before so many. ``ignore_eos``: none at all. ``stream``: report every token with
+    :class:`Tokens` as soon as it exists. ``resumed``: the last so many ids of the prompt are the beginning of the
+    answer, from a worker that was lost; both other numbers count what comes after them.
+    """
+
+    max_tokens: int
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stream: bool = False
+    resumed: int = 0
+
+
 class Request(msgspec.Struct, array_like=True, gc=False):
     """One sample to generate for. ``tokens``: prompt ids, int32 LE, shape [prompt_length]."""
 
     id: int
     tokens: bytes
+    limits: Limits | None = None
 
 
 class FirstToken(msgspec.Struct, array_like=True, tag="f", gc=False):
     """The sample's first token exists. ``tokens``: int32 LE, exactly one id."""
+
+    id: int
+    tokens: bytes
+
+
+class Tokens(msgspec.Struct, array_like=True, tag="t", gc=False):
+    """Further tokens of a sample that is streamed, after its first. ``tokens``: int32 LE, those that are new."""
 
     id: int
     tokens: bytes
@@ -47,7 +70,10 @@ class Failure(msgspec.Struct, array_like=True, tag="x", gc=False):
     reason: str
 
 
-Event = FirstToken | Completion | Failure
+Event = FirstToken | Tokens | Completion | Failure
+
+HONOURS = ("max_tokens", "min_tokens", "ignore_eos", "stream", "cancel")
+"""What an engine may do for one request alone: the fields of :class:`Limits`, and to end it when told to."""
 
 
 class EngineSettings(msgspec.Struct, kw_only=True):
@@ -74,6 +100,7 @@ class EngineInfo(msgspec.Struct, kw_only=True):
 
     ``capacity``: samples that it can work on at once. ``facts``: number formats, dropped arguments, back ends.
     ``not_submittable``: reasons for which a result of this engine cannot be submitted (such as dummy weights).
+    ``honours``: of :data:`HONOURS`, what it does for a single request; a server refuses what asks for the rest.
     """
 
     name: str
@@ -87,6 +114,7 @@ class EngineInfo(msgspec.Struct, kw_only=True):
     kv_cache_dtype: str = "unknown"
     facts: dict[str, Any] = {}
     not_submittable: list[str] = []
+    honours: list[str] = []
 
 
 class WorkerSpec(msgspec.Struct, kw_only=True):
@@ -167,12 +195,18 @@ class Submit(msgspec.Struct, tag="submit"):
     requests: list[Request]
 
 
+class Cancel(msgspec.Struct, tag="cancel"):
+    """Nobody waits for these requests any more."""
+
+    ids: list[int]
+
+
 class Stop(msgspec.Struct, tag="stop"):
     """Finish at once and leave."""
 
 
 FromWorker = Hello | Ready | StepEvents | Heartbeat | Fault
-ToWorker = Submit | Stop
+ToWorker = Submit | Cancel | Stop
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode

@@ -18,6 +18,7 @@ from mlperf_llama_base.errors import HarnessError, UserError, nearest
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run one scenario in one mode and write the result."),
     "preflight": ("preflight", "Check machine, model, data and configuration before a run."),
+    "serve": ("serve", "Answer OpenAI's API with a run's workers."),
     "benchmark": ("app", "Run everything a submission needs: datacenter, edge, coordinated."),
     "tune": ("tune", "Find the highest rate that LoadGen calls valid."),
     "scaling": ("scaling", "Measure with 1, 2, 4, ... all workers and report the efficiency."),

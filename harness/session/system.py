@@ -16,7 +16,7 @@ from harness.config import RunConfig, Scenario
 from harness.rundir.session import Dataset as DatasetRecord
 from harness.rundir.session import Model
 from harness.session.journal import Journal
-from harness.workers import plan_workers
+from harness.session.wire import connect, supervisor_options
 from mlperf_llama_base import orphans
 from mlperf_llama_base.errors import HarnessError
 from mlperf_llama_base.scratch import ScratchFolder
@@ -29,7 +29,6 @@ from sut.engines import shapes
 from sut.engines.facts import ModelUse
 from sut.hub import Hub
 from sut.policies import make_order, make_policy
-from sut.supervisor import SupervisorOptions
 from sut.workers.base import WorkerPool
 
 SOCKET = "wire"
@@ -68,35 +67,18 @@ class System:
 
     def _connect(self, config: RunConfig, run_dir: Path, *, eos_token_ids: list[int]) -> tuple[Hub, WorkerPool]:
         """The hub and the pool that its workers will be in. ``eos_token_ids``: of the model that was inspected."""
-        workers = config.workers
-        bind = f"ipc://{self._scratch.path / SOCKET}"
-        curve_keys = None
-        if config.cluster.address == "local":
-            from sut.workers.local import LocalPool
-
-            pool: WorkerPool = LocalPool()
-            specs = plan_workers(config, run_dir=run_dir, endpoint="")
-        else:
-            from harness.session.cluster import make_cluster
-
-            pool, specs, bind, curve_keys = make_cluster(config, run_dir=run_dir)
+        wire = connect(config, run_dir=run_dir, socket=self._scratch.path / SOCKET)
         hub = Hub(
             dispatcher=_make_dispatcher(config, block=self.library.performance_count, eos_token_ids=eos_token_ids),
-            pool=pool,
-            specs=specs,
+            pool=wire.pool,
+            specs=wire.specs,
             prompts=self.library.__getitem__,
             deliver=self.completions.put,
-            options=SupervisorOptions(
-                start_timeout_s=workers.start_timeout_s,
-                heartbeat_timeout_s=workers.heartbeat_timeout_s,
-                stall_timeout_s=workers.stall_timeout_s,
-                max_restarts=workers.max_restarts,
-                placement_timeout_s=config.cluster.placement_timeout_s,
-            ),
-            bind=bind,
-            curve_keys=curve_keys,
+            options=supervisor_options(config),
+            bind=wire.bind,
+            curve_keys=wire.curve_keys,
         )
-        return hub, pool
+        return hub, wire.pool
 
     @property
     def idle(self) -> bool:

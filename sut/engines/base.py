@@ -52,6 +52,7 @@ class Engine(ABC):
 
         Each request yields one ``Completion`` or ``Failure``, and before it one ``FirstToken`` when
         ``settings.first_tokens``, as soon as that token exists. Raises when the engine as a whole is broken.
+        A request with ``limits.stream`` yields ``Tokens`` as well, for every step that gave it further tokens.
         """
 
     @property
@@ -63,6 +64,12 @@ class Engine(ABC):
     def running(self) -> int:
         """Requests being worked on now, as far as the engine can tell (the rest wait)."""
         return self.outstanding
+
+    def cancel(self, ids: Sequence[int]) -> None:  # noqa: B027  an engine may let them run to their end
+        """Nobody waits for these requests any more: give up their place. Called as ``submit`` is.
+
+        Each still yields its one ``Completion`` or ``Failure``, soon. Ids that are not under way are no error.
+        """
 
     def warm_up(self, prompts: Sequence[IntArray]) -> None:
         """Run ``prompts`` through the engine and discard the output, so that nothing compiles during the test."""

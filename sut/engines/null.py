@@ -13,13 +13,25 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import Field, field_validator
 
 from mlperf_llama_base.errors import EnvironmentFault
 from sut.engines.base import Engine
 from sut.engines.facts import Arguments, EngineFacts, ModelUse, parse
-from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
+from sut.messages import (
+    HONOURS,
+    Completion,
+    EngineInfo,
+    EngineSettings,
+    Event,
+    Failure,
+    FirstToken,
+    Limits,
+    Request,
+    Tokens,
+)
 
 AT_SAMPLE = ("raise", "hang", "exit", "fail", "empty", "twice", "garbage")
 AT_LOAD = ("oom", "exit")
@@ -74,6 +86,8 @@ class NullEngine(Engine):
         self._refused: list[Event] = []
         self._running = 0
         self._finishing: dict[int, list[Request]] = {}  # step number -> those that end with it
+        self._streams: dict[int, list[Any]] = {}  # request -> its answer, and how many of its bytes were reported
+        self._cancelled: set[int] = set()
         self._step = 0
         self._step_ends = 0.0
         self._seen = 0
@@ -101,6 +115,7 @@ class NullEngine(Engine):
             kv_cache_dtype="none",
             facts={"args": self.args.model_dump()},
             not_submittable=list(self.facts.not_submittable),
+            honours=list(HONOURS),
         )
 
     @property
@@ -117,11 +132,17 @@ class NullEngine(Engine):
             self._refused.extend(Failure(r.id, "the prompt is empty") for r in requests if not r.tokens)
             self._changed.notify()
 
+    def cancel(self, ids: Sequence[int]) -> None:
+        with self._changed:
+            self._cancelled.update(ids)
+
     def poll(self, timeout_s: float) -> list[Event]:
         with self._changed:
             if not self.outstanding and not self._changed.wait_for(lambda: self.outstanding, timeout_s):
                 return []
             refused, self._refused = self._refused, []
+            if self._cancelled:
+                refused += self._end_cancelled()
         return refused + (self._advance() if self.args.step_ms else self._answer_at_once())
 
     def _answer_at_once(self) -> list[Event]:
@@ -144,7 +165,8 @@ class NullEngine(Engine):
             self._running += 1
         self._step += 1
         self.steps = self._step
-        self._finishing.setdefault(self._step + self._n - 1, []).extend(admitted)
+        for request in admitted:
+            self._finishing.setdefault(self._step + self._length(request) - 1, []).append(request)
         step_us = self.args.sequence_us * self._running + self.args.prefill_us * prefill
         length_s = (self.args.step_ms + step_us / 1e3) / 1e3 * self._slowness
         now = time.perf_counter()
@@ -152,21 +174,68 @@ class NullEngine(Engine):
         self._step_ends = (self._step_ends if now - self._step_ends < 0.05 else now) + length_s
         time.sleep(max(0.0, self._step_ends - now))
         events: list[Event] = []
+        for request_id, stream in self._streams.items():
+            answer, at = stream
+            stream[1] = at + 4
+            if at + 4 < len(answer):  # the last token comes with the completion
+                events.append(Tokens(request_id, answer[at : at + 4]))
         if self.settings.first_tokens:
-            events += [FirstToken(r.id, r.tokens[:4] if self._n > 1 else self._eos) for r in admitted]
+            events += [FirstToken(r.id, self._first(r)) for r in admitted]
+        for request in admitted:
+            if request.limits is not None and request.limits.stream:
+                self._streams[request.id] = [self._answer(request), 4]
         for request in self._finishing.pop(self._step, []):
             self._running -= 1
             self._finish(request, events, first=False)
         return events
 
-    def _finish(self, request: Request, events: list[Event], *, first: bool) -> None:
-        need = 4 * (self._n - 1)
-        body = request.tokens[:need]
+    def _end_cancelled(self) -> list[Event]:
+        cancelled, self._cancelled = self._cancelled, set()
+        running = [r for requests in self._finishing.values() for r in requests if r.id in cancelled]
+        waiting = [r for r in self._waiting if r.id in cancelled]
+        for requests in (*self._finishing.values(), self._waiting):
+            for request in [r for r in requests if r.id in cancelled]:
+                requests.remove(request)
+        for request in running:
+            self._streams.pop(request.id, None)
+        self._running -= len(running)
+        return [Failure(r.id, "cancelled") for r in running + waiting]
+
+    def _first(self, request: Request) -> bytes:
+        if request.limits is not None:
+            return self._answer(request)[:4]
+        return request.tokens[:4] if self._n > 1 else self._eos
+
+    def _length(self, request: Request) -> int:
+        return self._n if request.limits is None else self._n_of(request.limits)
+
+    def _n_of(self, limits: Limits) -> int:
+        """Tokens that are still to come: an answer of ``output_tokens``, unless its end is to be ignored."""
+        own = limits.max_tokens if limits.ignore_eos else self.args.output_tokens - limits.resumed
+        return max(1, min(limits.max_tokens, max(own, limits.min_tokens)))
+
+    def _answer(self, request: Request) -> bytes:
+        """Ids of the answer (what is left of it, where another worker began it), as the module says."""
+        limits, prompt = request.limits, request.tokens
+        before = 0
+        if limits is not None:
+            before = 4 * limits.resumed
+            prompt = prompt[: len(prompt) - before]
+        need = before + 4 * self._length(request)
+        ends = limits is None or not (limits.ignore_eos or need < 4 * self.args.output_tokens)
+        if ends:
+            need -= 4
+        body = prompt[:need]
         while len(body) < need:
-            body += request.tokens[: need - len(body)]
+            body += prompt[: need - len(body)]
+        return body[before:] + (self._eos if ends else b"")
+
+    def _finish(self, request: Request, events: list[Event], *, first: bool) -> None:
+        answer = self._answer(request)
+        self._streams.pop(request.id, None)
         if first and self.settings.first_tokens:
-            events.append(FirstToken(request.id, (body + self._eos)[:4]))
-        events.append(Completion(request.id, body + self._eos))
+            events.append(FirstToken(request.id, answer[:4]))
+        events.append(Completion(request.id, answer))
         if request.id >= 0:
             self._seen += 1
             if self._fault and self._seen == self._fault_at:

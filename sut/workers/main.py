@@ -21,7 +21,7 @@ from sut.engines.base import Engine, IntArray
 from sut.messages import Fault, Hello, Ready, StepEvents, WorkerSpec
 from sut.workers import numa
 from sut.workers.devices import gpu_name
-from sut.workers.wire import NoEngine, Wire, in_words
+from sut.workers.wire import NoEngine, Wire, hand_over, in_words
 
 log = logging.getLogger("worker")
 WARM_UP_TOKEN_LIMIT = 10_000  # ordinary words in every vocabulary in use; special ids lie at the ends
@@ -83,9 +83,9 @@ def work(engine: Engine, wire: Wire) -> None:
     while not wire.stopping.is_set():
         if not engine.concurrent:
             with contextlib.suppress(Empty):
-                engine.submit(wire.inbox.get(timeout=0.0 if engine.outstanding else 0.2))
+                hand_over(engine, wire.inbox.get(timeout=0.0 if engine.outstanding else 0.2))
                 while True:
-                    engine.submit(wire.inbox.get_nowait())
+                    hand_over(engine, wire.inbox.get_nowait())
             if not engine.outstanding:
                 continue
         events = engine.poll(0.2)

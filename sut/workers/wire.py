@@ -18,6 +18,7 @@ import zmq
 
 from sut.engines.base import Engine
 from sut.messages import (
+    Cancel,
     Completion,
     Event,
     Fault,
@@ -42,6 +43,14 @@ class NoEngine:
     outstanding = running = steps = 0
 
 
+def hand_over(engine: Engine, what: list[Request] | Cancel) -> None:
+    """Give the engine what came for it."""
+    if isinstance(what, Cancel):
+        engine.cancel(what.ids)
+    else:
+        engine.submit(what)
+
+
 def in_words(error: Exception) -> str:
     """An unexpected error in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
@@ -54,7 +63,7 @@ class Wire(threading.Thread):
         super().__init__(name="wire", daemon=True)
         self.spec = spec
         self.engine = engine
-        self.inbox: SimpleQueue[list[Request]] = SimpleQueue()
+        self.inbox: SimpleQueue[list[Request] | Cancel] = SimpleQueue()
         self.stopping = threading.Event()
         self.flushed = threading.Event()
         self.state = "loading"
@@ -138,13 +147,13 @@ class Wire(threading.Thread):
             self.stopping.set()
         elif isinstance(self.engine, Engine) and self.engine.concurrent:
             try:
-                self.engine.submit(message.requests)
+                hand_over(self.engine, message if isinstance(message, Cancel) else message.requests)
             except Exception as error:
                 log.exception("submit failed")
                 self.send(Fault(in_words(error)))
                 self.stopping.set()
         else:
-            self.inbox.put(message.requests)
+            self.inbox.put(message if isinstance(message, Cancel) else message.requests)
 
     def _heartbeat(self) -> Heartbeat:
         engine = self.engine if self.state == "ready" else NoEngine()  # one that loads has nothing to count with yet

@@ -1,0 +1,1 @@
+"""The worker pool behind an OpenAI-compatible endpoint: ``mlperf-llama serve``."""

@@ -1,0 +1,95 @@
+"""From token ids to text, piece by piece: no half of a character leaves, and the pieces joined are the whole text.
+
+Llama 3 and its kin encode bytes: a token is a few of them, so decoding is one look-up a token and Python's incremental
+UTF-8 decoder, which keeps what is not a whole character yet. Other tokenizers are decoded by their own library.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+_new_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class Text(ABC):
+    """The text of one answer as it grows."""
+
+    @abstractmethod
+    def feed(self, ids: bytes, *, last: bool) -> str:
+        """The text that further ids (int32 LE) bring; ``last``: no more will come, so nothing is kept back."""
+
+
+class ByteText(Text):
+    __slots__ = ("_decode", "_pieces")
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+        self._decode = _new_decoder("replace").decode
+
+    def feed(self, ids: bytes, *, last: bool) -> str:
+        pieces = self._pieces
+        return self._decode(b"".join([pieces[i] for i in memoryview(ids).cast("i")]), last)
+
+
+class ForeignText(Text):
+    """Any tokenizer's. Nothing is given out while the whole text ends in what may be half a character, or while it does
+    not begin with what was given out (a decoder may change its mind about spaces)."""
+
+    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+        self._decode = decode
+        self._ids: list[int] = []
+        self._given = ""
+
+    def feed(self, ids: bytes, *, last: bool) -> str:
+        self._ids += memoryview(ids).cast("i")
+        text = self._decode(self._ids)
+        if not text.startswith(self._given) or (text.endswith("\N{REPLACEMENT CHARACTER}") and not last):
+            return ""
+        new = text[len(self._given) :]
+        self._given = text
+        return new
+
+
+class Detokeniser:
+    """Makes the :class:`Text` of each answer. ``vocab_size``: of the engine, which may have more ids than the tokenizer
+    (they have no text)."""
+
+    def __init__(self, tokenizer: Any, *, vocab_size: int | None) -> None:
+        self._tokenizer = tokenizer
+        self.pieces = byte_pieces(tokenizer, at_least=vocab_size or 0)
+
+    def new(self) -> Text:
+        return ForeignText(self._whole) if self.pieces is None else ByteText(self.pieces)
+
+    def _whole(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def byte_pieces(tokenizer: Any, *, at_least: int) -> list[bytes] | None:
+    """The bytes of every id, special tokens empty; None for a tokenizer that does not encode bytes."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    decoder = json.loads(backend.to_str()).get("decoder") if backend is not None else None
+    if not decoder or decoder.get("type") != "ByteLevel":
+        return None
+    table = {char: byte for byte, char in _byte_characters().items()}
+    special = set(tokenizer.all_special_ids)
+    added = tokenizer.added_tokens_decoder
+    pieces = [b""] * max(at_least, len(tokenizer))
+    for text, number in tokenizer.get_vocab().items():
+        if number in added:
+            token = added[number]
+            pieces[number] = b"" if token.special or number in special else str(token.content).encode()
+        elif number not in special:
+            pieces[number] = bytes(table[char] for char in text)
+    return pieces
+
+
+def _byte_characters() -> dict[int, str]:
+    """How byte-level tokenizers write bytes as printable characters (openai/gpt-2, src/encoder.py)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
