@@ -41,7 +41,7 @@ from sut.messages import (
     encode,
 )
 from sut.policies import Sample
-from sut.record import SampleRecord
+from sut.record import ANSWERS, SampleRecord
 from sut.supervisor import Action, Do, State, Supervisor, SupervisorOptions, WorkerView
 from sut.workers.base import WorkerPool
 
@@ -297,6 +297,8 @@ class Hub(threading.Thread):
                     view.samples += 1
                     view.tokens += len(event.tokens) >> 2
                     self.record.add(sample, len(event.tokens) >> 2, now)
+                    if len(self.record) <= ANSWERS:
+                        self.record.answers.append((sample.index, worker, event.tokens))
             elif type(event) is Failure:
                 dispatcher.fail(worker, event)
 

@@ -10,10 +10,14 @@ import numpy as np
 from sut.policies import Sample
 
 RECENT = 20_000
+ANSWERS = 3  # kept whole, so that a person can see what is answered at all
 
 
 class SampleRecord:
-    """Columns of ``events.parquet``. Times in ns on one monotonic clock."""
+    """Columns of ``events.parquet``. Times in ns on one monotonic clock.
+
+    ``answers``: index, worker and token ids (int32, little-endian) of the first samples that were completed.
+    """
 
     COLUMNS: ClassVar[dict[str, str]] = {
         "sample_id": "Q",
@@ -30,6 +34,7 @@ class SampleRecord:
 
     def __init__(self) -> None:
         self.columns = {name: array(kind) for name, kind in self.COLUMNS.items()}
+        self.answers: list[tuple[int, int, bytes]] = []
         self._append = tuple(column.append for column in self.columns.values())
 
     def __len__(self) -> int:

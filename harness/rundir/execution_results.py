@@ -122,7 +122,8 @@ class Answer(msgspec.Struct, kw_only=True):
 class Quality(msgspec.Struct, kw_only=True):
     """How the responses look, without judging their words. ``at_limit``: as long as max_new_tokens allows, cut off.
 
-    ``finished``: ended by themselves. ``histogram``: counts of output lengths, with ``edges`` (one more than counts).
+    ``finished``: ended by themselves. ``empty``: of one token or none: the end at once. ``histogram``: counts of output
+    lengths, with ``edges`` (one more than counts).
     """
 
     responses: int
@@ -199,9 +200,14 @@ class Baseline(msgspec.Struct, kw_only=True):
 
 
 class ScalingPoint(msgspec.Struct, kw_only=True):
-    """``ideal``: what the workers do alone, added, over the fastest baseline. Intervals are half of the 95 % one's."""
+    """``name``: of the run. ``ideal``: what the workers do alone, added, over the fastest baseline.
 
+    ``efficiency_ci95``: half of the 95 % interval. ``valid``: null if LoadGen's word on it is missing.
+    """
+
+    name: str
     workers: int
+    valid: bool | None = None
     tokens_per_second: Rate
     speed_up: float | None = None
     ideal: float | None = None

@@ -114,6 +114,15 @@ class Model(msgspec.Struct, kw_only=True):
     revision: str | None = None
 
 
+class SampleAnswer(msgspec.Struct, kw_only=True):
+    """What the model answered to a sample: its first token ids, of ``output_tokens`` in all."""
+
+    qsl_idx: int
+    token_ids: list[int]
+    output_tokens: int
+    worker: int | None = None
+
+
 class Process(msgspec.Struct, kw_only=True):
     """The LoadGen process itself."""
 
@@ -123,6 +132,7 @@ class Process(msgspec.Struct, kw_only=True):
 
 class SessionRecord(msgspec.Struct, kw_only=True):
     """``outcome``: completed, failed or interrupted. ``settings``: LoadGen's TestSettings in effect.
+    ``answers``: to the first samples that were completed.
 
     ``smoke_overrides``: of them, what was set past user.conf; ``smoke``: the same in words. ``violations``: completions
     against a property of TEST06 or LoadGen, by kind. ``log_sha256``: SHA-256 of LoadGen's logs, its outputs among
@@ -159,4 +169,5 @@ class SessionRecord(msgspec.Struct, kw_only=True):
     engine: Engine | None = None
     engine_live_facts: dict[str, dict[str, Any]] = {}
     tokens: Tokens | None = None
+    answers: list[SampleAnswer] = []
     notes: list[str] = []

@@ -20,6 +20,7 @@ from harness.rundir.session import (
     LostWorker,
     Model,
     Process,
+    SampleAnswer,
     Samples,
     SessionRecord,
     Tokens,
@@ -30,6 +31,7 @@ from sut.hub import Hub
 from sut.workers.devices import short_name
 
 log = logging.getLogger("session")
+ANSWER_TOKENS = 512
 
 
 @dataclass(kw_only=True)
@@ -121,7 +123,13 @@ def _with_workers(record: SessionRecord, hub: Hub) -> SessionRecord:
         engine=msgspec.convert(hub.engine, Engine, from_attributes=True) if hub.engine else None,
         engine_live_facts={str(i): w.beat.facts for i, w in hub.workers.items() if w.beat.facts},
         tokens=_tokens(hub),
+        answers=[_answer(*answer) for answer in hub.record.answers],
     )
+
+
+def _answer(index: int, worker: int, tokens: bytes) -> SampleAnswer:
+    ids = np.frombuffer(tokens, dtype="<i4")
+    return SampleAnswer(qsl_idx=index, token_ids=ids[:ANSWER_TOKENS].tolist(), output_tokens=len(ids), worker=worker)
 
 
 def _workers(hub: Hub) -> list[Worker]:

@@ -1,0 +1,70 @@
+"""How much the figures can bear: tests that are short, that did not start together, whose answers were cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.rundir.execution import ExecutionRecord
+from harness.rundir.execution_results import Finding
+from harness.text import number
+
+SHORT_S = 60.0
+APART = 0.01  # of the test
+CUT = 0.5
+
+
+def too_short(record: ExecutionRecord) -> Iterator[Finding]:
+    """A test of seconds: filling and draining are most of it."""
+    for result in record.results:
+        if result.seconds is None or result.seconds >= SHORT_S:
+            continue
+        yield Finding(
+            rule="short-test",
+            severity="note",
+            topic="measurement",
+            text=f"{result.part}: the test took {result.seconds:.1f} s with {number(result.samples_completed)} "
+            "samples: "
+            "a check that everything works, not a measurement of speed.",
+            figures={"seconds": result.seconds, "samples": result.samples_completed},
+            advice="For figures to quote, run with the whole data set (a submission needs ten minutes at least).",
+            part=result.part,
+        )
+
+
+def apart_at_the_start(record: ExecutionRecord) -> Iterator[Finding]:
+    """LoadGens that did not begin together measured partly without the others."""
+    for result in record.results:
+        spread, seconds = result.start_spread_ms, result.seconds
+        if spread is None or not seconds or result.part != "coordinated" or spread / 1e3 / seconds <= APART:
+            continue
+        yield Finding(
+            rule="late-start",
+            severity="warning",
+            topic="measurement",
+            text=f"{result.part}: the LoadGens began {spread:,.0f} ms apart, {100 * spread / 1e3 / seconds:.1f} % "
+            "of the "
+            "test, by their own clocks.",
+            figures={"start_spread_ms": spread, "seconds": seconds},
+            advice="Synchronise the nodes' clocks; a longer test makes it count less.",
+            part=result.part,
+        )
+
+
+def cut_off(record: ExecutionRecord) -> Iterator[Finding]:
+    """Answers that end because they may not be longer."""
+    for result in record.results:
+        found, limit = result.quality, record.environment.max_new_tokens
+        if found is None or found.at_limit is None or not found.responses or found.at_limit / found.responses < CUT:
+            continue
+        yield Finding(
+            rule="cut-off",
+            severity="note",
+            topic="measurement",
+            text=f"{result.part}: {number(found.at_limit)} of {number(found.responses)} responses were cut off at "
+            f"{number(limit)} tokens.",
+            figures={"at_limit": found.at_limit, "responses": found.responses, "max_new_tokens": limit},
+            advice="The benchmark's own limit is engine.max_new_tokens=128; with a smaller one the figures compare "
+            "with "
+            "nothing published.",
+            part=result.part,
+        )

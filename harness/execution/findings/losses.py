@@ -1,0 +1,182 @@
+"""What did not get done: parts without a result, nodes and samples that are missing, answers that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.rundir.execution import ExecutionRecord, Part
+from harness.rundir.execution_results import ClusterResult, Finding, NodeResult
+from harness.text import duration, number
+
+AT_ONCE_S = 5.0  # a part that ends within that never began a test
+
+
+def parts_without_result(record: ExecutionRecord) -> Iterator[Finding]:
+    """A benchmark that was asked for and gave no figure."""
+    for part in record.parts:
+        if part.status in ("done", "not valid"):
+            continue
+        yield Finding(
+            rule="no-result",
+            severity="warning" if part.status == "not run" else "critical",
+            topic="correctness",
+            text=f"The {part.name} benchmark has no result: {_how(part)}. {_why(part)}",
+            figures={"exit_code": part.exit_code, "duration_s": part.duration_s},
+            advice=f"Make the {part.name} benchmark run first: "
+            + (f"correct what {part.cause.log or 'its first error line'} says" if part.cause else "see its log")
+            + f", then continue with --only {part.name}.",
+            part=part.name,
+            node=part.cause.node if part.cause else None,
+        )
+
+
+def _how(part: Part) -> str:
+    took = "" if part.duration_s is None else f" after {_seconds(part.duration_s)}"
+    code = "" if part.exit_code is None else f" with exit code {part.exit_code}"
+    at_once = part.duration_s is not None and part.duration_s < AT_ONCE_S and part.status == "failed"
+    return f"{part.status}{took}{code}" + (", before any test began" if at_once else "")
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value < 60 else duration(value)
+
+
+def _why(part: Part) -> str:
+    cause = part.cause
+    if cause is None:
+        return part.analysis or "No cause was recorded."
+    where = f" on {cause.node}" if cause.node else ""
+    return f"Its first error{where}: {cause.first_error}"
+
+
+def parts_not_valid(record: ExecutionRecord) -> Iterator[Finding]:
+    """A benchmark that ran to its end and whose result does not count."""
+    for part in record.parts:
+        if part.status != "not valid":
+            continue
+        reasons = list(
+            dict.fromkeys(reason for run in part.runs if run.valid is False for reason in run.invalid_reasons)
+        )
+        bad = sum(run.valid is False for run in part.runs)
+        said = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
+        yield Finding(
+            rule="not-valid",
+            severity="critical",
+            topic="correctness",
+            text=f"The {part.name} benchmark ran, but does not count: "
+            f"{said or part.analysis or 'LoadGen says INVALID'}.",
+            figures={"exit_code": part.exit_code, "runs_not_valid": bad, "runs": len(part.runs)},
+            advice="Do not quote its figures. Remove the reasons and run it again.",
+            part=part.name,
+        )
+
+
+def lost_samples(record: ExecutionRecord) -> Iterator[Finding]:
+    """Samples that were asked and never answered, by node, with the cause where one is known."""
+    for result in record.results:
+        for node in result.nodes:
+            asked, lost = node.samples_asked, node.samples_lost
+            if not asked or not lost:
+                continue
+            of_all = lost / result.samples_asked if result.samples_asked else None
+            share = f", {100 * of_all:.0f} % of all {number(result.samples_asked)}" if of_all is not None else ""
+            yield Finding(
+                rule="lost-samples",
+                severity="critical",
+                topic="correctness",
+                text=f"{result.part}: {node.node} answered {number(node.samples_completed)} of the {number(asked)} "
+                f"samples that it was asked; {number(lost)} ({100 * lost / asked:.0f} %{share}) are missing. "
+                f"{_cause(node)}",
+                figures={
+                    "samples_asked": asked,
+                    "samples_completed": node.samples_completed,
+                    "samples_lost": lost,
+                    "lost_share_of_node": lost / asked,
+                    "lost_share_of_all": of_all,
+                },
+                advice=f"Find out why {node.node} lost samples before using any figure of this benchmark: "
+                f"see {node.directory or 'the log of its worker'}.",
+                part=result.part,
+                node=node.node,
+            )
+        yield from _lost_by_the_run(result)
+
+
+def _lost_by_the_run(result: ClusterResult) -> Iterator[Finding]:
+    """Lost samples that no node accounts for."""
+    unplaced = (result.samples_lost or 0) - sum(node.samples_lost or 0 for node in result.nodes)
+    if unplaced <= 0:
+        return
+    yield Finding(
+        rule="lost-samples",
+        severity="critical",
+        topic="correctness",
+        text=f"{result.part}: {number(unplaced)} of {number(result.samples_issued)} samples were lost.",
+        figures={"samples_issued": result.samples_issued, "samples_lost": unplaced},
+        advice="Find out why before using any figure of this benchmark.",
+        part=result.part,
+    )
+
+
+def _cause(node: NodeResult) -> str:
+    if node.problem:
+        return f"{node.problem[0].upper()}{node.problem[1:].rstrip('.')}."
+    reasons = dict.fromkeys(f"worker {lost.worker}: {lost.reason}" for lost in node.lost_workers)
+    return f"{'; '.join(reasons)}." if reasons else "No cause was recorded."
+
+
+def missing_nodes(record: ExecutionRecord) -> Iterator[Finding]:
+    """Nodes that were asked and answered nothing."""
+    for result in record.results:
+        if result.nodes_asked is None or result.nodes_active >= result.nodes_asked:
+            continue
+        idle = [node for node in result.nodes if not node.samples_completed]
+        told = "; ".join(f"{node.node}: {node.problem or 'no sample completed'}" for node in idle)
+        yield Finding(
+            rule="missing-nodes",
+            severity="critical",
+            topic="correctness",
+            text=f"{result.part}: {result.nodes_active} of {result.nodes_asked} nodes answered samples. {told}",
+            figures={"nodes_asked": result.nodes_asked, "nodes_active": result.nodes_active},
+            advice=f"Bring back {', '.join(node.node for node in idle) or 'the missing nodes'}, or ask fewer nodes.",
+            part=result.part,
+            node=idle[0].node if len(idle) == 1 else None,
+        )
+
+
+def lost_workers(record: ExecutionRecord) -> Iterator[Finding]:
+    """Workers that were given up, though others may have done their samples."""
+    for result in record.results:
+        for node in result.nodes:
+            for lost in node.lost_workers:
+                back = lost.samples_returned or 0
+                yield Finding(
+                    rule="lost-worker",
+                    severity="warning",
+                    topic="correctness",
+                    text=f"{result.part}: worker {lost.worker} on {node.node} was lost: {lost.reason}; "
+                    f"{number(back)} of its samples went to others.",
+                    figures={"samples_returned": back},
+                    advice=f"See the log of worker {lost.worker} on {node.node}; the time that was lost is in the "
+                    "figures.",
+                    part=result.part,
+                    node=node.node,
+                )
+
+
+def bad_responses(record: ExecutionRecord) -> Iterator[Finding]:
+    """Answers without content, and attempts that gave no usable one."""
+    for result in record.results:
+        found = result.quality
+        if found is None or not (found.empty or found.failed):
+            continue
+        yield Finding(
+            rule="bad-responses",
+            severity="warning",
+            topic="correctness",
+            text=f"{result.part}: {number(found.empty or 0)} of {number(found.responses)} responses are empty, and "
+            f"{number(found.failed or 0)} attempts gave no usable output.",
+            figures={"responses": found.responses, "empty": found.empty, "failed_attempts": found.failed},
+            advice="Score the accuracy of this set-up before measuring its speed: mlperf-llama run --mode accuracy.",
+            part=result.part,
+        )

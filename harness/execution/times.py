@@ -1,0 +1,60 @@
+"""A request's own time: from when a worker was given it to its completion.
+
+The time since LoadGen issued it says something else: Offline issues everything at the start, so that its mean is half
+the length of the test whatever the system is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+
+import numpy as np
+
+from harness.rundir.events import Events, Floats
+from harness.rundir.execution_results import RequestTime
+from harness.rundir.record import RunRecord
+from harness.scaling.figures import SEGMENTS, T_975
+
+FEW = 100  # samples; from here on neighbours are taken together, since those of one batch are not independent
+
+
+def request_time(events: Events) -> RequestTime | None:
+    """Seconds; None where no sample completed."""
+    took = events.complete - events.dispatch
+    if not len(took):
+        return None
+    p50, p99 = np.percentile(took, [50, 99])
+    first = events.first_token - events.dispatch
+    seen = first[np.isfinite(first)]
+    return RequestTime(
+        mean=float(took.mean()),
+        p50=float(p50),
+        p99=float(p99),
+        max=float(took.max()),
+        mean_ci95=half_interval(took[np.argsort(events.complete, kind="stable")]),
+        first_token_mean=float(seen.mean()) if len(seen) else None,
+        waited_mean=float((events.dispatch - events.issue).mean()),
+    )
+
+
+def half_interval(values: Floats) -> float | None:
+    """Half of the 95 % interval of the mean: by batch means of neighbours from 100 values on; None below 5."""
+    if len(values) < 5:
+        return None
+    if len(values) < FEW:
+        return t_975(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    means = np.array([part.mean() for part in np.array_split(values, SEGMENTS)])
+    return T_975 * float(means.std(ddof=1)) / math.sqrt(SEGMENTS)
+
+
+def t_975(freedom: int) -> float:
+    """Student's t, two-sided 95 %, to 2 % from 4 degrees of freedom on (Abramowitz and Stegun 26.7.5)."""
+    z = 1.959964
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+
+
+def started(record: RunRecord) -> float | None:
+    """Unix time at which the test began, by the clock of its machine."""
+    text = record.ran.test_started
+    return datetime.datetime.fromisoformat(text).timestamp() if text else None

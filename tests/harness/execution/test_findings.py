@@ -1,0 +1,248 @@
+"""Each rule finds its situation in a run that is healthy but for it, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.execution.assemble import concluded
+from harness.execution.findings import findings
+from harness.rundir.execution import Cause, ExecutionRecord, NodeProbe
+from harness.rundir.execution_results import Finding
+from harness.rundir.scaling import Rate
+from harness.rundir.session import LostWorker
+from tests.harness.execution.made_up import first_report, healthy, request_time
+
+Spoil = Callable[[ExecutionRecord], None]
+
+
+def test_a_healthy_run_has_no_finding() -> None:
+    record = concluded(healthy())
+    assert record.findings == [] and record.recommendations == []
+    assert "coordinated: all 26,736 samples were answered on 2 node(s)." in record.achievements
+    assert record.conclusion.startswith("3 of 3 benchmarks ended with a valid result")
+    assert "99.3 % ± 0.7" in record.conclusion
+
+
+def a_part_failed(record: ExecutionRecord) -> None:
+    part = record.parts[0]
+    part.status, part.exit_code, part.duration_s = "failed", 3, 0.3
+    part.cause = Cause(first_error="no space left on device", node="node-b", log="datacenter/node-b/session.log")
+
+
+def a_part_is_not_valid(record: ExecutionRecord) -> None:
+    record.parts[1].status, record.parts[1].analysis = "not valid", "LoadGen says INVALID"
+
+
+def a_node_died(record: ExecutionRecord) -> None:
+    node = record.results[0].nodes[1]
+    node.samples_completed, node.samples_lost = 10026, 3342
+    node.problem = "it broke 512.3 s after the start, with 10,026 of 13,368 samples done: the node does not answer"
+    record.results[0].samples_lost = 3342
+
+
+def a_node_never_came(record: ExecutionRecord) -> None:
+    record.results[0].nodes_active = 1
+    record.results[0].nodes[1].samples_completed, record.results[0].nodes[1].problem = 0, "it never started"
+
+
+def a_worker_was_lost(record: ExecutionRecord) -> None:
+    record.results[1].nodes[0].lost_workers = [
+        LostWorker(worker=3, reason="no heartbeat for 15 s", samples_returned=40)
+    ]
+
+
+def answers_are_empty(record: ExecutionRecord) -> None:
+    quality = record.results[0].quality
+    assert quality is not None
+    quality.empty = 12
+
+
+def a_node_does_not_answer(record: ExecutionRecord) -> None:
+    record.infrastructure.probes[1] = NodeProbe(node="node-b", reachable=False, reason="no answer within 60 s")
+
+
+def both_are_one_machine(record: ExecutionRecord) -> None:
+    for node in record.environment.nodes:
+        node.machine, node.cpus, node.gpus = "one", [0, 1], []
+
+
+def drivers_differ(record: ExecutionRecord) -> None:
+    record.environment.nodes[1].gpu_driver = "570.2"
+
+
+def a_clock_is_off(record: ExecutionRecord) -> None:
+    record.infrastructure.probes[1].clock_offset_ms = 240.0
+
+
+def the_way_is_slow(record: ExecutionRecord) -> None:
+    record.infrastructure.links[0].bandwidth_mb_s = 11.0
+
+
+def efficiency_is_low(record: ExecutionRecord) -> None:
+    assert record.scaling is not None
+    record.scaling.points[0].efficiency = 0.69
+
+
+def efficiency_is_too_high(record: ExecutionRecord) -> None:
+    assert record.scaling is not None
+    record.scaling.points[0].efficiency, record.scaling.points[0].efficiency_ci95 = 1.025, 0.03
+
+
+def the_baseline_is_noisy(record: ExecutionRecord) -> None:
+    assert record.scaling is not None
+    record.scaling.baselines[0].tokens_per_second = Rate(value=7050.0, ci95=700.0)
+
+
+def samples_are_uneven(record: ExecutionRecord) -> None:
+    record.results[1].nodes[0].samples_completed = record.results[1].nodes[0].samples_asked = 8000
+
+
+def a_node_is_slower(record: ExecutionRecord) -> None:
+    record.results[0].nodes[1].tokens_per_second = Rate(value=3500.0, ci95=30.0)
+
+
+def a_nodes_requests_take_longer(record: ExecutionRecord) -> None:
+    record.results[0].nodes[1].request_s = request_time(11.0)
+
+
+def gpu_memory_is_idle(record: ExecutionRecord) -> None:
+    record.results[0].nodes[0].use.gpu_memory_used_bytes = 17e9
+
+
+def gpus_are_idle(record: ExecutionRecord) -> None:
+    record.results[0].nodes[0].use.gpu_pct = 41.0
+
+
+def processors_are_full(record: ExecutionRecord) -> None:
+    record.results[0].nodes[0].use.cpu_pct = 97.0
+
+
+def loadgen_is_full(record: ExecutionRecord) -> None:
+    record.results[1].loadgen[0].cpu_share = 0.98
+
+
+def gpus_are_throttled(record: ExecutionRecord) -> None:
+    record.results[0].nodes[1].use.throttled = {"hardware thermal slowdown": 0.3}
+
+
+def the_network_takes_time(record: ExecutionRecord) -> None:
+    record.infrastructure.links[0].rtt_ms = 1.5
+    record.results[1].nodes[1].request_s = request_time(0.01, half=None)
+    record.results[1].nodes[0].request_s = request_time(0.0101, half=None)
+
+
+def the_test_is_short(record: ExecutionRecord) -> None:
+    record.results[0].seconds = 9.0
+
+
+def they_start_apart(record: ExecutionRecord) -> None:
+    record.results[0].start_spread_ms = 9000.0
+
+
+def answers_are_cut(record: ExecutionRecord) -> None:
+    quality = record.results[0].quality
+    assert quality is not None
+    quality.at_limit = quality.responses
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule", "says"),
+    [
+        (a_part_failed, "no-result", "before any test began. Its first error on node-b: no space left on device"),
+        (a_part_is_not_valid, "not-valid", "does not count: LoadGen says INVALID"),
+        (a_node_died, "lost-samples", "3,342 (25 %, 12 % of all 26,736) are missing. It broke 512.3 s after the start"),
+        (a_node_never_came, "missing-nodes", "1 of 2 nodes answered samples. node-b: it never started"),
+        (a_worker_was_lost, "lost-worker", "worker 3 on node-a was lost: no heartbeat for 15 s; 40 of its samples"),
+        (answers_are_empty, "bad-responses", "12 of 26,736 responses are empty"),
+        (a_node_does_not_answer, "node-unfit", "node-b could not be reached: no answer within 60 s"),
+        (both_are_one_machine, "shared-processors", "node-a and node-b are one machine and share its 2 processor(s)"),
+        (drivers_differ, "unlike-nodes", "node-b has 570.2"),
+        (a_clock_is_off, "clocks-apart", "The clock of node-b is 240 ms ahead (measured to 0.1 ms)"),
+        (the_way_is_slow, "slow-link", "from node-a to node-b is slow: it carries 11 MB/s"),
+        (
+            efficiency_is_low,
+            "low-efficiency",
+            "reach 69.0 % ± 0.7 of what they do alone; no figure of this run shows why",
+        ),
+        (efficiency_is_too_high, "over-100-percent", "102.5 % ± 3.0 is noise in the baseline"),
+        (the_baseline_is_noisy, "noisy-baseline", "known to ± 9.9 %"),
+        (samples_are_uneven, "uneven-samples", "a worker of node-b did 13,368, one of node-a 8,000"),
+        (a_node_is_slower, "throughput-spread", "node-b generates 3,500 tokens/s a worker, node-a 7,000"),
+        (a_nodes_requests_take_longer, "latency-spread", "node-b takes 11 s a request, node-a 8"),
+        (gpu_memory_is_idle, "idle-gpu-memory", "17.0 of 85.0 GB of its GPU memory (20 %): the batch could be larger"),
+        (gpus_are_idle, "idle-gpus", "busy 41 % of the test"),
+        (processors_are_full, "processors-full", "97 % busy: they may starve the GPUs"),
+        (loadgen_is_full, "loadgen-saturated", "used 0.98 cores all the time"),
+        (gpus_are_throttled, "throttled", "hardware thermal slowdown 30 %"),
+        (the_network_takes_time, "network-in-latency", "the way there and back is 1.5 ms (15 %)"),
+        (the_test_is_short, "short-test", "took 9.0 s with 26,736 samples"),
+        (they_start_apart, "late-start", "began 9,000 ms apart"),
+        (answers_are_cut, "cut-off", "26,736 of 26,736 responses were cut off at 128 tokens"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_each_situation_has_its_finding(spoil: Spoil, rule: str, says: str) -> None:
+    record = healthy()
+    spoil(record)
+    (found,) = findings(record)
+    assert found.rule == rule and says in found.text
+    assert found.figures and found.advice
+
+
+def only(record: ExecutionRecord, rule: str) -> Finding:
+    (found,) = [finding for finding in findings(record) if finding.rule == rule]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("spoil", "cause", "word"),
+    [
+        (both_are_one_machine, "shared-processors", "share processors"),
+        (gpus_are_throttled, "throttled", "heat or power"),
+        (a_node_died, "lost-samples", "samples were lost"),
+        (processors_are_full, "processors-full", "the processors were full"),
+    ],
+)
+def test_a_low_efficiency_names_the_most_likely_cause(spoil: Spoil, cause: str, word: str) -> None:
+    record = healthy()
+    efficiency_is_low(record)
+    spoil(record)
+    found = only(record, "low-efficiency")
+    assert found.figures["likely_cause"] == cause and word in found.text
+
+
+def test_what_scatter_explains_is_no_finding() -> None:
+    record = healthy()
+    record.results[0].nodes[1].tokens_per_second = Rate(value=6300.0, ci95=900.0)
+    assert findings(record) == []
+    record.results[0].nodes[1].tokens_per_second = Rate(value=6300.0)  # and where it is not known, 10 % is none either
+    assert findings(record) == []
+    record.results[0].nodes[1].tokens_per_second = Rate(value=3000.0)
+    assert only(record, "throughput-spread").severity == "note"
+
+
+def test_containers_with_processors_of_their_own_share_nothing() -> None:
+    record = healthy()
+    both_are_one_machine(record)
+    record.environment.nodes[1].cpus = [2, 3]
+    assert findings(record) == []
+
+
+def test_the_first_report_yields_its_real_problems() -> None:
+    """5 of 20 samples missing, all of one node; 102.5 % is noise; two benchmarks without any result."""
+    record = concluded(first_report())
+    lost = only(record, "lost-samples")
+    assert (lost.severity, lost.node) == ("critical", "node-b")
+    assert lost.figures["samples_lost"] == 5 and lost.figures["lost_share_of_all"] == 0.25
+    assert "5 of the 10 samples" in lost.text and "25 % of all 20" in lost.text and "No cause was recorded" in lost.text
+    noise = only(record, "over-100-percent")
+    assert "102.5 % is noise in the baseline" in noise.text and "no interval is known" in noise.text
+    without = [finding for finding in record.findings if finding.rule == "no-result"]
+    assert [finding.part for finding in without] == ["datacenter", "distributed"]
+    assert "failed after 0.3 s with exit code 1, before any test began" in without[0].text
+    assert "timeout" in without[1].text
+    assert record.achievements == []  # nothing of it may be quoted
+    assert "lost 5 samples, so that its figures do not count" in record.conclusion
+    assert {one.topic for one in record.recommendations} == {"correctness", "measurement"}
