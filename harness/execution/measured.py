@@ -94,7 +94,7 @@ def measured(source: Source) -> ClusterResult | None:
         valid=_valid(runs, members),
         invalid_reasons=list(_reasons(runs)),
         seconds=max((e.duration for e in events), default=None),
-        start_spread_ms=_spread(runs),
+        start_spread_ms=_spread(nodes) if len(runs) > 1 else None,
         tokens_per_second=_total_rate(runs, nodes),
         request_s=request_time(joined(events)) if events else None,
         nodes=nodes,
@@ -205,9 +205,9 @@ def joined(events: Sequence[Events]) -> Events:
     return Events(**{name: np.concatenate([getattr(e, name) for e in events]) for name in columns})
 
 
-def _spread(runs: Sequence[Ran]) -> float | None:
-    """From the first LoadGen's start to the last's, as their session.json have it; None of fewer than two."""
-    times = [at for run in runs if (at := started(run.record)) is not None]
+def _spread(nodes: Sequence[NodeResult]) -> float | None:
+    """Milliseconds from the first LoadGen's start to the last's; None of fewer than two."""
+    times = [node.start_s for node in nodes if node.start_s is not None]
     return (max(times) - min(times)) * 1e3 if len(times) > 1 else None
 
 

@@ -83,6 +83,9 @@ def _placed(found: NodeResult, run: RunRecord, events: Events, first: float | No
 def with_outcome(found: NodeResult | None, member: MemberOutcome, samples: int | None) -> NodeResult:
     """A member's figures, and what the coordinated benchmark heard of it: of one that broke that is all there is."""
     node = found or NodeResult(node=member.name)
+    if member.began_s is not None and node.start_s is not None:  # by one clock, with the members' offsets taken out
+        lasted = (node.end_s or node.start_s) - node.start_s
+        node.start_s, node.end_s = member.began_s, member.began_s + lasted
     if member.status in ("ok", "invalid"):
         return msgspec.structs.replace(node, problem=node.problem or (member.error if member.error else None))
     asked = node.samples_asked or member.expected or member.issued or samples

@@ -19,7 +19,11 @@ Value = Callable[[NodeResult], tuple[float, float | None] | None]
 def uneven_samples(record: ExecutionRecord) -> Iterator[Finding]:
     """Nodes that did very different numbers of samples, although none lost any; for each of their workers."""
     for result in record.results:
-        done = {n.node: n.samples_completed / n.workers for n in result.nodes if n.workers and n.samples_completed and not n.samples_lost}
+        done = {
+            n.node: n.samples_completed / n.workers
+            for n in result.nodes
+            if n.workers and n.samples_completed and not n.samples_lost
+        }
         mean = sum(done.values()) / len(done) if done else 0
         if len(done) < 2 or not mean or (max(done.values()) - min(done.values())) / mean <= UNEVEN:
             continue
