@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from pathlib import Path
 from typing import Annotated
@@ -52,13 +51,14 @@ def gone(run_dir: Path) -> str | None:
     from harness.progress import ENDED
     from harness.rundir.lock import holder, last_holder
     from harness.rundir.status import read_status
+    from mlperf_llama_base.node import node_name
 
     status = read_status(run_dir)
     if status is None:
         return f"its {STATUS} cannot be read"
     if status.phase in ENDED or holder(run_dir) is not None:
         return None
-    here, left = platform.node(), last_holder(run_dir)
+    here, left = node_name(), last_holder(run_dir)
     if left is not None and left.node == here:
         return f"process {left.pid} ({left.command}) was killed"
     if status.node == here and status.pid and not psutil.pid_exists(status.pid):

@@ -10,6 +10,7 @@ import sys
 from harness.config import RunConfig
 from harness.workers import wants_gpus
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from mlperf_llama_base.node import name_this_node
 from mlperf_llama_base.source import python_path
 
 REACH_S = 5.0
@@ -19,7 +20,8 @@ OTHERS = ("object_store_memory", "memory")
 def connect(address: str, *, bind: str | None = None) -> str:
     """Join the cluster at ``address`` (or ``auto``: the one of this machine) as a driver; again is fine.
 
-    Returns the address of this machine that the nodes can reach: ``bind``, or the one that Ray uses.
+    Returns the address of this machine that the nodes can reach: ``bind``, or the one that Ray uses. From then on this
+    machine has the same name here, in the processes that start here, and for the other nodes.
     Raises ``EnvironmentFault`` if Ray is not installed or nothing answers, ``UserError`` for an address of Ray Client.
     """
     if address.startswith("ray://"):
@@ -47,6 +49,9 @@ def connect(address: str, *, bind: str | None = None) -> str:
                 f"no Ray cluster at {address!r}: {text} (check with 'ray status'; the token of the cluster must be in "
                 "RAY_AUTH_TOKEN or ~/.ray/auth_token)"
             ) from error
+        from sut.workers.ray_host import node_name
+
+        name_this_node(node_name())
     return bind or str(ray.util.get_node_ip_address())
 
 

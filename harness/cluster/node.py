@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -30,6 +31,17 @@ class NodeActor:
         from harness.monitor import sample_node
 
         return sample_node(node_name())
+
+
+def names_of(nodes: Sequence[Mapping[str, Any]], called: Mapping[str, str]) -> dict[str, str]:
+    """A name for each node, by its id. ``called``: what each calls itself; where two share a name (a head and a worker
+    on one machine), or one did not answer, its address tells which it is."""
+    often = Counter(called.values())
+    found = {}
+    for node in nodes:
+        name, address = called.get(node["NodeID"]), str(node["NodeManagerAddress"])
+        found[node["NodeID"]] = address if name is None else name if often[name] == 1 else f"{name}-{address}"
+    return found
 
 
 def actors(nodes: list[dict[str, Any]]) -> dict[str, Any]:

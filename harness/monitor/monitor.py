@@ -63,11 +63,13 @@ class Monitor:
         self._interval_s = interval_s
         self._stem = stem
         self._probes: list[Probe] = list(probes)
+        self._here: str | None = None
         self._facts: dict[str, Any] = {}
         if local:
             here = NodeProbe(node)
             self._facts[here.node] = here.describe()
-            self._probes = [here.sample, lambda: run_sample(run_dir, here.node), *self._probes]
+            self._here = here.node
+            self._probes.insert(0, here.sample)
         self._address = (metrics_host, metrics_port) if metrics_port is not None else None
         self._exporter: Exporter | None = None
         self._writer: MetricsWriter | None = None
@@ -134,24 +136,25 @@ class Monitor:
             log.warning("metrics are no longer recorded: %s", error)
 
     def _sample(self, writer: MetricsWriter) -> None:
-        for probe in self._probes:
-            sample = probe()
-            if sample is None:
-                continue
+        samples = [sample for probe in self._probes if (sample := probe()) is not None]
+        for sample in samples + (run_samples(self._run_dir, self._here) if self._here is not None else []):
             writer.add(sample)
             if self._exporter is not None:
                 self._exporter.show(sample)
 
 
-def run_sample(run_dir: Path, node: str) -> NodeSample | None:
-    """Return the run's and its workers' counters out of ``status.json``; None before there is one."""
+def run_samples(run_dir: Path, node: str) -> list[NodeSample]:
+    """The counters of the run, which is on ``node``, and of its workers, each on its own, out of ``status.json``;
+    none before there is one."""
     status = read_status(run_dir)
     if status is None:
-        return None
-    metrics = {"run": _numbers(status, _RUN_COUNTERS)}
+        return []
+    at = status.time or time.time()
+    metrics: dict[str, dict[str, dict[str, float]]] = {node: {"run": _numbers(status, _RUN_COUNTERS)}}
     for worker in status.workers:
-        metrics[f"worker{worker.id}"] = _numbers(worker, _WORKER_COUNTERS)
-    return {"node": node, "t_s": status.time or time.time(), "metrics": metrics}
+        there = metrics.setdefault(worker.node or node, {})
+        there[f"worker{worker.id}"] = _numbers(worker, _WORKER_COUNTERS)
+    return [{"node": name, "t_s": at, "metrics": found} for name, found in metrics.items()]
 
 
 def _numbers(state: Status | WorkerStatus, names: Sequence[str]) -> dict[str, float]:

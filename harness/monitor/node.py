@@ -7,13 +7,13 @@ writes.
 from __future__ import annotations
 
 import functools
-import socket
 import time
 from typing import Any, TypedDict
 
 import psutil
 
 from harness.monitor.gpu import GpuProbe
+from mlperf_llama_base.node import node_name
 
 
 class NodeSample(TypedDict):
@@ -25,10 +25,10 @@ class NodeSample(TypedDict):
 
 
 class NodeProbe:
-    """Samples this machine. ``node`` names it in the records; None: its host name."""
+    """Samples this machine. ``node`` names it in the records; None: :func:`~mlperf_llama_base.node.node_name`."""
 
     def __init__(self, node: str | None = None) -> None:
-        self.node = node or socket.gethostname()
+        self.node = node or node_name()
         self._gpus = GpuProbe()
         psutil.cpu_percent(percpu=True)  # the first answer has no interval to speak of
 

@@ -61,7 +61,7 @@ def cluster_preflight(config: RunConfig, *, smoke: bool = False) -> Report:
 def _ask_nodes(config: RunConfig, names: list[str], *, smoke: bool) -> tuple[dict[str, Any], dict[str, str]]:
     """Reports and reasons for silence, by the nodes' names."""
     connect(config.cluster.address, bind=config.cluster.bind)
-    from harness.cluster.node import actors, ask, clock_offsets
+    from harness.cluster.node import actors, ask, clock_offsets, names_of
     from sut.workers.ray import worker_nodes
 
     need = worker_resources(config)
@@ -70,7 +70,7 @@ def _ask_nodes(config: RunConfig, names: list[str], *, smoke: bool) -> tuple[dic
         raise EnvironmentFault(f"no node has room for a worker with {need}: {describe_nodes()}")
     by_id = actors(nodes)
     called, _ = ask({i: actor.name.remote() for i, actor in by_id.items()}, TIMEOUT_S)
-    shown = {n["NodeID"]: called.get(n["NodeID"], n["NodeManagerAddress"]) for n in nodes}
+    shown = names_of(nodes, called)
     tree = config.model_dump(mode="json")
     tree["workers"]["count"] = None  # of the whole cluster; a node may have any share of them
     asked = {i: actor.call.remote(_node_report, tree, names, smoke) for i, actor in by_id.items()}

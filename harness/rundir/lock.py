@@ -11,7 +11,6 @@ import errno
 import fcntl
 import itertools
 import os
-import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import msgspec
 from harness.rundir.files import read_record
 from harness.rundir.names import LOCK
 from mlperf_llama_base.errors import UserError
+from mlperf_llama_base.node import node_name
 
 WAIT_S = 2.0  # a run whose command was killed ends within this, and who only looks holds the lock for microseconds
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # a file system without them: the run goes on without
@@ -125,4 +125,4 @@ def _is_still(path: Path, descriptor: int) -> bool:
 def _myself() -> Holder:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     words = " ".join(["mlperf-llama", *itertools.takewhile(lambda word: not word.startswith("-"), sys.argv[1:3])])
-    return Holder(pid=os.getpid(), node=platform.node(), since=now, command=words)
+    return Holder(pid=os.getpid(), node=node_name(), since=now, command=words)

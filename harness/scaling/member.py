@@ -17,6 +17,7 @@ from harness.rundir import names
 from harness.rundir.record import RunRecord
 from harness.session import barrier
 from mlperf_llama_base import child
+from mlperf_llama_base.node import NODE_VARIABLE
 from mlperf_llama_base.scratch import ScratchFolder
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Member:
             "harness.session",
             self.folder,
             log=self.folder / names.SESSION_LOG,
-            env={"MLPERF_LLAMA_NODE": name} | env,
+            env={NODE_VARIABLE: name} | env,
         )
 
     def state(self) -> MemberState:

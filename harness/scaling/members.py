@@ -128,16 +128,17 @@ def cluster_places(config: RunConfig) -> list[Place]:
     from harness import cluster
 
     cluster.connect(config.cluster.address, bind=config.cluster.bind)
-    from harness.cluster.node import actors, ask
+    from harness.cluster.node import actors, ask, names_of
     from sut.workers.ray import fits, worker_nodes
 
     need = cluster.worker_resources(config)
     nodes = worker_nodes(need)
     if not nodes:
         raise EnvironmentFault(f"no node has room for a worker with {need}: {cluster.describe_nodes()}")
-    names, silent = ask({i: a.name.remote() for i, a in actors(nodes).items()}, CALL_S)
+    called, silent = ask({i: a.name.remote() for i, a in actors(nodes).items()}, CALL_S)
     if silent:
         raise EnvironmentFault(f"nodes do not answer: {silent}")
+    names = names_of(nodes, called)
     share = None
     if config.workers.count:
         share, rest = divmod(config.workers.count, len(nodes))

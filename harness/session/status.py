@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections import deque
 from pathlib import Path
@@ -13,6 +12,7 @@ from harness.rounds import ROUND
 from harness.rundir.files import write_record
 from harness.rundir.names import STATUS
 from harness.rundir.status import Status, WorkerStatus
+from mlperf_llama_base.node import node_name
 from sut.hub import Hub
 
 WINDOW_S = 5.0
@@ -47,7 +47,7 @@ class StatusWriter:
         status = Status(
             time=time.time(),
             pid=os.getpid(),
-            node=platform.node(),
+            node=node_name(),
             scenario=self.config.scenario.value,
             mode=self.config.mode.value,
             phase=self.phase,

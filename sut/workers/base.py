@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from abc import ABC, abstractmethod
 
 import msgspec
 
+from mlperf_llama_base.node import node_name
 from sut.messages import WorkerSpec
 
 
@@ -36,7 +36,7 @@ class WorkerPool(ABC):
 
     def place(self, worker: int) -> str | None:
         """Name of the node that a started worker is on; ``None``: it still waits for room on one."""
-        return platform.node()
+        return node_name()
 
     @abstractmethod
     def kill(self, worker: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 import numpy as np
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
+from mlperf_llama_base.node import node_name
 from mlperf_llama_base.orphans import die_with_parent, die_with_pipe
 from sut import engines
 from sut.engines.base import Engine, IntArray
@@ -34,7 +34,7 @@ def serve(spec: WorkerSpec) -> int:
     engine = made if isinstance(made, Engine) else None
     wire = Wire(spec, engine or NoEngine())
     wire.start()
-    node = os.environ.get("MLPERF_LLAMA_NODE") or platform.node()
+    node = node_name()
     wire.send(Hello(os.getpid(), node, gpu_name(spec.gpus[0]) if spec.gpus else None, numa_nodes))
     status = 1
     try:

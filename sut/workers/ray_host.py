@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 from collections import Counter
 
@@ -13,12 +12,12 @@ import ray
 from mlperf_llama_base import child
 from mlperf_llama_base.errors import EnvironmentFault
 from mlperf_llama_base.files import expanded
+from mlperf_llama_base.node import NODE_VARIABLE, given_name
 from mlperf_llama_base.scratch import ScratchFolder
 from sut.messages import WorkerSpec
 from sut.workers.local import launch
 
 LOG_CHUNK = 64 << 10  # travels inside Ray's answer; more would go through the node's object store
-NODE_VARIABLE = "MLPERF_LLAMA_NODE"
 
 
 class Location(msgspec.Struct):
@@ -31,9 +30,9 @@ class Location(msgspec.Struct):
 
 
 def node_name() -> str:
-    """Name of this node in logs and results: ``MLPERF_LLAMA_NODE``, its host name, or, where two nodes share that, its
-    address."""
-    named = os.environ.get(NODE_VARIABLE)
+    """Name of this node in logs and results: what somebody named it, its host name, or, where two nodes share that,
+    its address."""
+    named = given_name()
     if named:
         return named
     names = Counter(n["NodeManagerHostname"] for n in ray.nodes() if n["Alive"])

@@ -144,8 +144,13 @@ def test_accuracy_pass_with_the_demo_model_and_preflight_of_both_nodes(cluster: 
     facts = json.loads((run / "preflight.json").read_text())["facts"]
     assert set(facts["nodes"]) == {cluster.head.name, cluster.other.name}
     assert all(abs(node["clock"]["offset_s"]) < 1 for node in facts["nodes"].values())
-    nodes = set(pq.read_table(run / "metrics.parquet").column("node").to_pylist())
-    assert cluster.other.name in nodes
+    both = {cluster.head.name, cluster.other.name}
+    rows = pq.read_table(run / "metrics.parquet").to_pylist()
+    assert {row["node"] for row in rows} == both
+    assert {row["source"]: row["node"] for row in rows if row["source"].startswith("worker")} == {
+        f"worker{worker['id']}": worker["node"] for worker in session(run)["workers"]
+    }
+    assert json.loads((run / "status.json").read_text())["node"] == cluster.head.name
     assert sorted(p.name for p in (run / "workers").iterdir()) == ["worker-0.log", "worker-1.log"]
 
 

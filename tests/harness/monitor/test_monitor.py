@@ -42,7 +42,7 @@ def test_samples_machine_run_and_workers(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "metrics.parquet")
     assert table.schema.names == ["t_s", "node", "source", "name", "value"]
     rows = {(r["node"], r["source"], r["name"]): r["value"] for r in table.to_pylist()}
-    assert rows["here", "worker3", "outstanding"] == 7
+    assert rows["n", "worker3", "outstanding"] == 7  # where it runs, not where the run is
     assert rows["here", "run", "completed"] == 40
     assert ("here", "run", "ttft_p99_ms") not in rows
     assert rows["far", "gpu0", "power_w"] == 300
