@@ -33,7 +33,18 @@ import numpy as np
 from mlperf_llama_base.errors import HarnessError, UserError
 from sut import engines
 from sut.engines.base import Engine, IntArray
-from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
+from sut.messages import (
+    HONOURS,
+    Completion,
+    EngineInfo,
+    EngineSettings,
+    Event,
+    Failure,
+    FirstToken,
+    Limits,
+    Request,
+    Tokens,
+)
 
 PATIENCE_S = 180.0  # nothing is expected to take so long: it only ends a check that would hang
 ORDINARY_IDS = 10_000  # ids of ordinary words in every vocabulary in use; special ones lie at the ends
@@ -59,11 +70,11 @@ class Subject:
         random = np.random.default_rng(count)
         return [random.integers(min(100, high - 1), high, random.integers(4, 64)).astype("<i4") for _ in range(count)]
 
-    def submit(self, prompts: Sequence[IntArray]) -> list[int]:
+    def submit(self, prompts: Sequence[IntArray], limits: Limits | None = None) -> list[int]:
         """Hand the prompts in; returns the requests' ids."""
         ids = list(range(self.next_id, self.next_id + len(prompts)))
         self.next_id += len(prompts)
-        requests = [Request(i, p.astype("<i4").tobytes()) for i, p in zip(ids, prompts, strict=True)]
+        requests = [Request(i, p.astype("<i4").tobytes(), limits) for i, p in zip(ids, prompts, strict=True)]
         self.engine.submit(requests)
         return ids
 
@@ -79,12 +90,19 @@ class Subject:
                 if event.id not in found:
                     raise Broken(f"an event for request {event.id}, which is not under way: {event!r:.200}")
                 found[event.id].append(event)
-                left -= {event.id} if not isinstance(event, FirstToken) else set()
+                left -= {event.id} if isinstance(event, Completion | Failure) else set()
         return found
 
-    def answers(self, prompts: Sequence[IntArray]) -> list[list[Event]]:
+    def answers(self, prompts: Sequence[IntArray], limits: Limits | None = None) -> list[list[Event]]:
         """The events of each prompt."""
-        return list(self.drain(self.submit(prompts)).values())
+        return list(self.drain(self.submit(prompts, limits)).values())
+
+    def one(self, prompt: IntArray, limits: Limits) -> tuple[list[Event], list[int]]:
+        """The events of one request, and the ids of its answer."""
+        [events] = self.answers([prompt], limits)
+        if not isinstance(events[-1], Completion):
+            raise Broken(f"a request with {limits} got {events[-1]!r:.200}")
+        return events, ids_of(events[-1].tokens)
 
 
 @contextlib.contextmanager
@@ -249,6 +267,50 @@ def requests_may_come_while_it_waits(subject: Subject) -> None:
     subject.drain([i for i in ids if i not in ended])
 
 
+def a_request_may_have_its_own_limits(subject: Subject) -> None:
+    """``honours``: what it says that it does for one request, it does. An engine that says nothing is spared this."""
+    able, [prompt] = subject.info.honours, subject.prompts(1)
+    most = subject.settings.max_new_tokens
+    if unknown := set(able) - set(HONOURS):
+        raise Broken(f"honours {', '.join(sorted(unknown))}, which is none of {', '.join(HONOURS)}")
+    if "max_tokens" in able and len(ids := subject.one(prompt, Limits(3))[1]) > 3:
+        raise Broken(f"max_tokens 3 was answered with {len(ids)} tokens")
+    if {"max_tokens", "ignore_eos"} <= set(able):
+        for wanted in (1, most + 5):
+            ids = subject.one(prompt, Limits(wanted, ignore_eos=True))[1]
+            if len(ids) != wanted:
+                raise Broken(f"max_tokens {wanted} with ignore_eos was answered with {len(ids)} tokens")
+    if "min_tokens" in able:
+        ids = subject.one(prompt, Limits(most, min_tokens=most))[1]
+        if len(ids) != most or any(i in subject.info.eos_token_ids for i in ids[:-1]):
+            raise Broken(f"min_tokens {most} was answered with {ids}")
+
+
+def a_stream_tells_every_token_once(subject: Subject) -> None:
+    """``stream``: the first token, then the further ones in order; together the beginning of the whole answer."""
+    if "stream" not in subject.info.honours:
+        return
+    limits = Limits(subject.settings.max_new_tokens, stream=True)
+    for events in subject.answers(subject.prompts(3), limits):
+        told = [i for e in events if isinstance(e, FirstToken | Tokens) for i in ids_of(e.tokens)]
+        if not isinstance(events[0], FirstToken) or not isinstance(events[-1], Completion):
+            raise Broken(f"a stream of {events[0]!r:.100} ... {events[-1]!r:.100}")
+        if told != ids_of(events[-1].tokens)[: len(told)]:
+            raise Broken(f"streamed {told}, and completed with {ids_of(events[-1].tokens)}")
+
+
+def a_cancelled_request_ends(subject: Subject) -> None:
+    """After ``cancel`` each request still ends once, whether it waits, runs or is over; others are not touched."""
+    ids = subject.submit(subject.prompts(min(subject.info.capacity + 2, 20)))
+    subject.engine.cancel([*ids[1:], ids[-1] + 1000])
+    ends = subject.drain(ids)
+    if not isinstance(ends[ids[0]][-1], Completion):
+        raise Broken(f"a request that was not cancelled got {ends[ids[0]][-1]!r:.200}")
+    if subject.engine.outstanding:
+        raise Broken(f"all have ended, and {subject.engine.outstanding} are outstanding")
+    an_idle_poll_returns_nothing(subject)
+
+
 CHECKS: tuple[Callable[[Subject], None], ...] = (
     it_describes_itself,
     it_refuses_an_unknown_argument,
@@ -258,6 +320,9 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     it_keeps_count,
     one_bad_prompt_spoils_no_other,
     requests_may_come_while_it_waits,
+    a_request_may_have_its_own_limits,
+    a_stream_tells_every_token_once,
+    a_cancelled_request_ends,
     a_warm_up_leaves_nothing_behind,
 )
 

@@ -35,9 +35,10 @@ from sut.engines.openai_client import (
     Retriable,
     kv_cache_dtype,
     prefix_caching,
-    quoted,
+    served_models,
 )
-from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
+from sut.engines.openai_told import Told, packed
+from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, Limits, Request
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ class OpenAIEngine(Engine):
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="http")
         self._waiting: asyncio.Queue[Request] = asyncio.Queue()
         self._lanes: list[asyncio.Task[None]] = []
+        self._lane_of: dict[int, Any] = {}
+        self._cancelled: set[int] = set()
+        self._closing = False
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._submitted = self._delivered = self._busy = 0
         self._last_success = 0.0
@@ -182,7 +186,13 @@ class OpenAIEngine(Engine):
             kv_cache_dtype=kv_cache_dtype(metrics),
             facts=facts,
             not_submittable=self._not_submittable(caching),
+            honours=self._honours(),
         )
+
+    def _honours(self) -> list[str]:
+        """What the server can do for one request; its text alone does not come token by token."""
+        least = ["min_tokens"] if "min_tokens" in self._client.body else []
+        return ["max_tokens", *least, "ignore_eos", *(["stream"] if self._tokenizer is None else []), "cancel"]
 
     def _not_submittable(self, caching: bool | None) -> list[str]:
         """Why a result cannot be submitted. ``caching``: of prefixes at the server; None: it does not say."""
@@ -248,34 +258,58 @@ class OpenAIEngine(Engine):
         for request in requests:
             self._waiting.put_nowait(request)
 
+    def cancel(self, ids: Sequence[int]) -> None:
+        """A request that is under way is broken off, which tells the server."""
+        self._loop.call_soon_threadsafe(self._break_off, list(ids))
+
+    def _break_off(self, ids: list[int]) -> None:
+        if self._waiting.empty():
+            self._cancelled.clear()
+        for request_id in ids:
+            lane = self._lane_of.get(request_id)
+            if lane is None:
+                self._cancelled.add(request_id)
+            else:
+                lane.cancel()
+
     async def _lane(self) -> None:
+        this: Any = asyncio.current_task()
         while True:
             request = await self._waiting.get()
+            if request.id in self._cancelled:
+                self._events.put(Failure(request.id, "cancelled"))
+                continue
             self._busy += 1
+            self._lane_of[request.id] = this
             try:
                 await self._serve(request)
+            except asyncio.CancelledError:
+                if self._closing:
+                    raise
+                this.uncancel()
+                self._events.put(Failure(request.id, "cancelled"))
             except Exception as error:
                 logger.exception("request %d", request.id)
                 self._events.put(Failure(request.id, f"{type(error).__name__}: {error}"))
             finally:
+                del self._lane_of[request.id]
                 self._busy -= 1
 
     async def _serve(self, request: Request) -> None:
         prompt = np.frombuffer(request.tokens, dtype="<i4").tolist()
         started = time.monotonic()
-        first: int | None = None
         attempts = 0
+        told = Told(request, self._events.put, server_gives_ids=self._tokenizer is None)
+        fields = self._fields(request.limits) if request.limits is not None else {}
 
         def on_piece(answer: Answer) -> None:
-            nonlocal first
-            if first is None and (ids := self._ids(answer)):
-                first = ids[0]
-                self._events.put(FirstToken(request.id, _packed([first])))
+            if told.first is None or told.streams:
+                told.grow(self._ids(answer))
 
         async def attempt() -> Answer:
             nonlocal attempts
             attempts += 1
-            return await self._client.complete(prompt, on_piece if self.settings.first_tokens else None)
+            return await self._client.complete(prompt, on_piece if self.settings.first_tokens else None, **fields)
 
         try:
             answer = await self._retrying(attempt)
@@ -288,20 +322,24 @@ class OpenAIEngine(Engine):
             return
         self._retried += attempts > 1
         self._last_success = time.monotonic()
-        self._events.put(self._end_of(request, answer, first))
+        self._events.put(self._end_of(request, answer, told))
 
-    def _end_of(self, request: Request, answer: Answer, first: int | None) -> Event:
-        """The last event of a request that was answered. ``first``: the token that was reported before."""
+    def _fields(self, limits: Limits) -> dict[str, Any]:
+        """The request's own limits, in place of what all are asked with."""
+        least = {"min_tokens": limits.min_tokens} if "min_tokens" in self._client.body else {}
+        return {"max_tokens": limits.max_tokens, **least, **({"ignore_eos": True} if limits.ignore_eos else {})}
+
+    def _end_of(self, request: Request, answer: Answer, told: Told) -> Event:
+        """The last event of a request that was answered. ``told``: what was reported of it before."""
         tokens = self._ids(answer, final=True)
         if not tokens:
             return Failure(request.id, f"endpoint {self.url}: the answer is empty")
-        if first is not None and tokens[0] != first:
-            again = f"asked again after a cut stream, the server began with token {tokens[0]}, not with {first}"
-            return Failure(request.id, f"endpoint {self.url}: {again} as reported")
+        if differs := told.differs(tokens):
+            return Failure(request.id, f"endpoint {self.url}: asked again after a cut stream, {differs}")
         counted = -1 if answer.reported_length is None else answer.reported_length
         self._length_mismatches += counted not in (-1, len(tokens))
         # what was encoded again is another text to the tokenizer than to the model: its count proves nothing
-        return Completion(request.id, _packed(tokens), -1 if self._tokenizer is not None else counted)
+        return Completion(request.id, packed(tokens), -1 if self._tokenizer is not None else counted)
 
     def _ids(self, answer: Answer, *, final: bool = False) -> list[int]:
         """Return the ids of an answer. Re-encoded, its first piece stays apart, so that the first token is kept."""
@@ -323,7 +361,7 @@ class OpenAIEngine(Engine):
                 item = self._events.get_nowait()
         except queue.Empty:
             pass
-        self._delivered += sum(type(event) is not FirstToken for event in events)
+        self._delivered += sum(type(event) in (Completion, Failure) for event in events)
         if self._broken is not None and not events:
             raise RunError(f"endpoint {self.url} is gone: {self._broken}")
         return events
@@ -348,30 +386,9 @@ class OpenAIEngine(Engine):
             self._loop.close()
 
     async def _disconnect(self) -> None:
+        self._closing = True
         for lane in self._lanes:
             lane.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
         if hasattr(self, "_client"):
             await self._client.close()
-
-
-def served_models(page: bytes) -> dict[str, int | None]:
-    """The names on a page /v1/models, with the longest context where it is given. Raises ``ValueError`` for a page that
-    is something else."""
-    try:
-        found = msgspec.json.decode(page)
-    except msgspec.DecodeError:
-        raise ValueError(f"no list of models: {quoted(page)}") from None
-    entries = found.get("data") or [] if isinstance(found, dict) else found
-    if not isinstance(entries, list):
-        raise ValueError(f"no list of models: {quoted(page)}")
-    models: dict[str, int | None] = {}
-    for entry in entries:
-        if isinstance(entry, dict) and isinstance(name := entry.get("id") or entry.get("name"), str):
-            longest = entry.get("max_model_len")
-            models[name] = longest if isinstance(longest, int) and longest > 0 else None
-    return models
-
-
-def _packed(tokens: Sequence[int]) -> bytes:
-    return np.array(tokens, dtype="<i4").tobytes()

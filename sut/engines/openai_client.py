@@ -241,3 +241,21 @@ def quoted(text: object) -> str:
     plain = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
     line = " ".join(plain[: 4 * LONGEST_QUOTE].split())[:LONGEST_QUOTE]
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
+def served_models(page: bytes) -> dict[str, int | None]:
+    """The names on a page /v1/models, with the longest context where it is given. Raises ``ValueError`` for a page that
+    is something else."""
+    try:
+        found = msgspec.json.decode(page)
+    except msgspec.DecodeError:
+        raise ValueError(f"no list of models: {quoted(page)}") from None
+    entries = found.get("data") or [] if isinstance(found, dict) else found
+    if not isinstance(entries, list):
+        raise ValueError(f"no list of models: {quoted(page)}")
+    models: dict[str, int | None] = {}
+    for entry in entries:
+        if isinstance(entry, dict) and isinstance(name := entry.get("id") or entry.get("name"), str):
+            longest = entry.get("max_model_len")
+            models[name] = longest if isinstance(longest, int) and longest > 0 else None
+    return models

@@ -28,7 +28,7 @@ from sut.engines.facts import parse
 from sut.engines.kv_slots import SlotCache
 from sut.engines.transformers_args import FACTS, TransformersArguments
 from sut.engines.transformers_load import load_model, pick_device, pick_dtype
-from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
+from sut.messages import HONOURS, Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request, Tokens
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 class _Running:
     id: int
     prompt_length: int
+    most: int
+    least: int
+    ignore_eos: bool = False
+    stream: bool = False
     tokens: list[int] = field(default_factory=list)
 
     @property
@@ -53,7 +57,7 @@ class TransformersEngine(Engine):
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)
         self.arguments = parse(TransformersArguments, settings)
-        self._waiting: deque[tuple[int, IntArray]] = deque()
+        self._waiting: deque[tuple[Request, IntArray]] = deque()
         self._running: list[_Running] = []
         self._events: list[Event] = []
         self._outstanding = 0
@@ -112,6 +116,7 @@ class TransformersEngine(Engine):
             weight_dtype=number_format,
             kv_cache_dtype=number_format,
             facts=facts,
+            honours=list(HONOURS),
         )
 
     def submit(self, requests: Sequence[Request]) -> None:
@@ -119,22 +124,32 @@ class TransformersEngine(Engine):
         self._outstanding += len(requests)
         for request in requests:
             ids = np.frombuffer(request.tokens, dtype="<i4")
-            if reason := self._refusal(ids):
+            if reason := self._refusal(ids, self._most(request)):
                 self._events.append(Failure(request.id, reason))
             else:
-                self._waiting.append((request.id, ids))
+                self._waiting.append((request, ids))
 
-    def _refusal(self, ids: IntArray) -> str | None:
+    def _most(self, request: Request) -> int:
+        return self.settings.max_new_tokens if request.limits is None else request.limits.max_tokens
+
+    def _refusal(self, ids: IntArray, most: int) -> str | None:
         if not len(ids):
             return "the prompt is empty"
-        if len(ids) > self.max_prompt:
-            return (
-                f"the prompt has {len(ids)} tokens; the model takes {self.max_prompt} "
-                f"(its context less {self.settings.max_new_tokens} new tokens)"
-            )
+        room = self.max_prompt + self.settings.max_new_tokens - most
+        if len(ids) > room:
+            return f"the prompt has {len(ids)} tokens; the model takes {room} (its context less {most} new tokens)"
         if ids.min() < 0 or ids.max() >= self.vocab_size:
             return f"the prompt has a token id outside the vocabulary of {self.vocab_size}"
         return None
+
+    def cancel(self, ids: Sequence[int]) -> None:
+        """End those that wait and those that run; the rows that they leave are closed as at any end."""
+        gone = set(ids)
+        waiting = [request.id for request, _ in self._waiting if request.id in gone]
+        self._waiting = deque(pair for pair in self._waiting if pair[0].id not in gone)
+        rows = [row for row, request in enumerate(self._running) if request.id in gone]
+        self._events += [Failure(i, "cancelled") for i in [*waiting, *(self._running[row].id for row in rows)]]
+        self._leave(rows)
 
     def poll(self, timeout_s: float) -> list[Event]:
         """Run one step and return its events. Raises ``RunError`` when the model fails, and at every later call."""
@@ -156,16 +171,21 @@ class TransformersEngine(Engine):
             self._broken = f"the model failed in a forward pass: {type(error).__name__}: {error}"
             raise RunError(self._broken) from error
         events, self._events = self._events, []
-        self._outstanding -= sum(type(event) is not FirstToken for event in events)
+        self._outstanding -= sum(type(event) in (Completion, Failure) for event in events)
         return events
 
-    def _prefill(self, request_id: int, ids: IntArray) -> None:
+    def _prefill(self, asked: Request, ids: IntArray) -> None:
         cache = transformers.DynamicCache()
         tokens = torch.from_numpy(ids.astype(np.int64)).to(self.device)[None]
         logits = self._forward(tokens, cache, logits_to_keep=1)
-        request = _Running(request_id, len(ids))
+        limits = asked.limits
+        if limits is None:
+            request = _Running(asked.id, len(ids), self.settings.max_new_tokens, self.settings.min_new_tokens)
+        else:
+            own = (limits.max_tokens, limits.min_tokens, limits.ignore_eos, limits.stream)
+            request = _Running(asked.id, len(ids), *own)
         if not self._accept([request], logits)[0]:
-            self._cache.insert(row=len(self._running), prefilled=cache, room=len(ids) + self.settings.max_new_tokens)
+            self._cache.insert(row=len(self._running), prefilled=cache, room=len(ids) + request.most)
             self._running.append(request)
 
     def _decode(self) -> None:
@@ -175,7 +195,11 @@ class TransformersEngine(Engine):
         last = torch.tensor([[r.tokens[-1]] for r in self._running], device=self.device)
         logits = self._forward(last, self._cache, attention_mask=mask, position_ids=positions[:, None])
         finished = self._accept(self._running, logits)
-        for row in reversed([row for row, done in enumerate(finished) if done]):
+        self._leave([row for row, done in enumerate(finished) if done])
+
+    def _leave(self, rows: list[int]) -> None:
+        """Take requests out of the batch; ``rows`` in ascending order."""
+        for row in reversed(rows):
             final = self._running.pop()
             if row < len(self._running):
                 self._cache.move(source=len(self._running), target=row, used=final.position)
@@ -190,7 +214,7 @@ class TransformersEngine(Engine):
     def _accept(self, requests: list[_Running], logits: torch.Tensor) -> list[bool]:
         """Take each request's most likely token, note the events, and say which requests are finished."""
         if self.eos:
-            early = [row for row, r in enumerate(requests) if len(r.tokens) < self.settings.min_new_tokens]
+            early = [row for row, r in enumerate(requests) if len(r.tokens) < r.least]
             if early:
                 logits[torch.tensor(early, device=self.device)[:, None], self._eos_index] = -torch.inf
         finished = []
@@ -198,7 +222,9 @@ class TransformersEngine(Engine):
             request.tokens.append(token)
             if len(request.tokens) == 1 and self.settings.first_tokens:
                 self._events.append(FirstToken(request.id, np.int32(token).tobytes()))
-            done = token in self.eos or len(request.tokens) >= self.settings.max_new_tokens
+            elif request.stream:
+                self._events.append(Tokens(request.id, np.int32(token).tobytes()))
+            done = (token in self.eos and not request.ignore_eos) or len(request.tokens) >= request.most
             if done:
                 self._events.append(Completion(request.id, np.array(request.tokens, dtype="<i4").tobytes()))
             finished.append(done)

@@ -23,14 +23,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from mlperf_llama_base.scratch import ScratchFolder
 from sut.engines import vllm_args, vllm_attention, vllm_entry, vllm_facts, vllm_models, vllm_step_log
 from sut.engines.base import Engine, IntArray
-from sut.messages import Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request
+from sut.engines.vllm_requests import Templates
+from sut.messages import HONOURS, Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request, Tokens
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,8 @@ class VllmEngine(Engine):
         super().__init__(settings)
         self._llm: Any = None
         self._core: Any = None
-        self._template: Any = None
+        self._templates: Templates
+        self._streams: set[str] = set()
         self._answers: dict[str, list[int]] = {}
         self._refused: list[Failure] = []
         self._lock = threading.Lock()
@@ -83,6 +84,7 @@ class VllmEngine(Engine):
         self._max_prompt, self._vocab = info.max_prompt_tokens or 0, info.vocab_size or 0
         self._capacity = info.capacity
         info.facts["own_process"] = self.concurrent
+        info.honours = list(HONOURS)
         return info
 
     def _platform(self) -> tuple[str, bool]:
@@ -165,7 +167,15 @@ class VllmEngine(Engine):
             )
 
     def _prepare(self, plan: vllm_args.Plan) -> Any:
-        """Let vLLM process one request, which becomes the template of all: same parameters, same stop tokens."""
+        """Let vLLM process one request, which becomes the template of all: same parameters, same stop tokens.
+
+        Returns its parameters.
+        """
+        usual = self._processed(ignore_eos=plan.ignore_eos)
+        self._templates = Templates(usual, self._processed(ignore_eos=True))
+        return usual.sampling_params
+
+    def _processed(self, *, ignore_eos: bool) -> Any:
         from vllm import SamplingParams
 
         settings = self.settings
@@ -173,15 +183,14 @@ class VllmEngine(Engine):
             temperature=0.0,
             max_tokens=settings.max_new_tokens,
             min_tokens=settings.min_new_tokens,
-            ignore_eos=plan.ignore_eos,
+            ignore_eos=ignore_eos,
             detokenize=False,
         )
         processor = getattr(self._llm, "input_processor", None) or self._llm.processor
         arguments: dict[str, Any] = {"request_id": "template", "prompt": {"prompt_token_ids": [1]}, "params": params}
         if "supported_tasks" in inspect.signature(processor.process_inputs).parameters:
             arguments["supported_tasks"] = self._llm.get_supported_tasks()
-        self._template = processor.process_inputs(**arguments)
-        return self._template.sampling_params
+        return processor.process_inputs(**arguments)
 
     def warm_up(self, prompts: Sequence[IntArray]) -> None:
         super().warm_up(prompts)
@@ -193,25 +202,34 @@ class VllmEngine(Engine):
         with self._lock:
             for request in requests:
                 prompt = np.frombuffer(request.tokens, dtype="<i4")
-                if problem := self._problem(prompt):
+                if problem := self._problem(prompt, request):
                     self._refused.append(Failure(request.id, problem))
                     continue
                 key = str(request.id)
                 self._answers[key] = []
-                self._send(
-                    msgspec.structs.replace(
-                        self._template, request_id=key, prompt_token_ids=prompt.tolist(), arrival_time=now
-                    )
-                )
+                if request.limits is not None and request.limits.stream:
+                    self._streams.add(key)
+                self._send(self._templates.new(request, prompt.tolist(), now))
             wake = bool(self._refused)
         if wake and self.concurrent:
             self._core.outputs_queue.put_nowait(None)
 
-    def _problem(self, prompt: IntArray) -> str | None:
+    def cancel(self, ids: Sequence[int]) -> None:
+        with self._lock:
+            keys = [key for key in map(str, ids) if self._answers.pop(key, None) is not None]
+            self._streams.difference_update(keys)
+            self._refused += [Failure(int(key), "cancelled") for key in keys]
+            self._core.abort_requests(keys)
+        if keys and self.concurrent:
+            self._core.outputs_queue.put_nowait(None)
+
+    def _problem(self, prompt: IntArray, request: Request) -> str | None:
         """Refuse what vLLM would cut short or crash on: a token outside the vocabulary ends the whole CUDA context."""
-        if not 0 < len(prompt) <= self._max_prompt:
+        most = self.settings.max_new_tokens if request.limits is None else request.limits.max_tokens
+        room = self._max_prompt + self.settings.max_new_tokens - most
+        if not 0 < len(prompt) <= room:
             return (
-                f"prompt of {len(prompt)} tokens: this engine takes 1 to {self._max_prompt} "
+                f"prompt of {len(prompt)} tokens: this engine takes 1 to {room} "
                 "(engine.args.max_model_len less engine.max_new_tokens)"
             )
         if prompt.min() < 0 or prompt.max() >= self._vocab:
@@ -266,17 +284,23 @@ class VllmEngine(Engine):
     def _absorb(self, outputs: list[Any], events: list[Event]) -> None:
         """Take in one step of the core: at most one output for each running request."""
         self.steps += 1
-        answers, first_tokens = self._answers, self.settings.first_tokens
+        answers, streams, first_tokens = self._answers, self._streams, self.settings.first_tokens
         for output in outputs:
             key = output.request_id
             answer = answers.get(key)
             if answer is None:
                 continue
-            if first_tokens and not answer and output.new_token_ids:
-                events.append(FirstToken(int(key), _packed(output.new_token_ids[:1])))
+            new = output.new_token_ids
+            if first_tokens and not answer and new:
+                events.append(FirstToken(int(key), _packed(new[:1])))
+                new = new[1:]
+            if new and key in streams and output.finish_reason is None:
+                events.append(Tokens(int(key), _packed(new)))
             answer += output.new_token_ids
             if output.finish_reason is not None:
-                del answers[key]
+                if answers.pop(key, None) is None:
+                    continue  # cancelled at this moment
+                streams.discard(key)
                 if output.finish_reason in FINISHED_WELL:
                     events.append(Completion(int(key), _packed(answer)))
                 else:

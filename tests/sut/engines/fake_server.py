@@ -103,9 +103,10 @@ class FakeServer:
             assert request.transport is not None
             request.transport.abort()
             return web.Response()
-        length = min(LENGTH, body["max_tokens"])
+        own = body["max_tokens"] if body.get("ignore_eos") else max(LENGTH, body.get("min_tokens", 0))
+        length = min(own, body["max_tokens"])
         ids = [start + 1 + n for n in range(length)]
-        finish = "stop" if length == LENGTH else "length"
+        finish = "stop" if length == own else "length"
         if not body["stream"]:
             await asyncio.sleep(0.005)
             return web.json_response({"choices": [self._choice(ids, finish)], "usage": {"completion_tokens": length}})
