@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.config import Mode, Scenario
 from harness.execution import shares
 from harness.execution.quality import quality
 from harness.execution.times import request_time, started
@@ -38,7 +39,10 @@ class Ran:
 
 
 def runs_of(folder: Path, *, coordinated: bool) -> list[Ran]:
-    """The runs that the figures of a part come from, baselines left out; empty where nothing was left."""
+    """The runs that the figures of a part come from, baselines left out; empty where nothing was left.
+
+    Of a campaign the performance run of one scenario, Offline where there is one.
+    """
     if not folder.is_dir():
         return []
     if not coordinated and is_run_dir(folder):
@@ -49,12 +53,9 @@ def runs_of(folder: Path, *, coordinated: bool) -> list[Ran]:
         return []
     if coordinated:
         return [Ran(node=run.name, directory=run, record=RunRecord(run)) for run in found]
-    return [Ran(node=None, directory=run, record=RunRecord(run)) for run in found if _is_performance(run)][:1]
-
-
-def _is_performance(run: Path) -> bool:
-    record = RunRecord(run)
-    return record.mode == "performance" and record.events is not None
+    runs = [Ran(node=None, directory=run, record=RunRecord(run)) for run in found if run.name != "smoke"]
+    speed = [run for run in runs if run.record.mode is Mode.PERFORMANCE and run.record.events is not None]
+    return sorted(speed, key=lambda run: run.record.scenario is not Scenario.OFFLINE)[:1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,8 @@ def build_document(run_dirs: Sequence[Path]) -> Document:
 
 
 def _what(run: RunData) -> str:
+    if run.record.execution is not None and not run.result:
+        return "benchmarks of a cluster"
     if run.tune and not run.result:
         return f"search for the rate of {run.tune.scenario}"
     if run.scaling and not run.result:

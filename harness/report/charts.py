@@ -21,7 +21,9 @@ LEFT, RIGHT, TOP, BOTTOM = 62.0, 14.0, 16.0, 46.0
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """``x``, ``y``: shape [n]; NaN interrupts the line. ``low``/``high``: a band around it. ``tone``: series 1 to 6."""
+    """``x``, ``y``: shape [n]; NaN interrupts the line. ``low``/``high``: a band around it, with ``whiskers`` a mark at
+    each point instead. ``tone``: series 1 to 4.
+    """
 
     name: str
     x: Floats
@@ -30,6 +32,7 @@ class Line:
     low: Floats | None = None
     high: Floats | None = None
     points: bool = False
+    whiskers: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +47,12 @@ class Limit:
 class _Frame:
     """Maps values to the drawing area and draws its axes."""
 
-    def __init__(self, *, x: tuple[float, float], y: tuple[float, float], x_label: str, y_label: str) -> None:
+    def __init__(
+        self, *, x: tuple[float, float], y: tuple[float, float], x_label: str, y_label: str, whole: bool = False
+    ) -> None:
         self.x_ticks, self.y_ticks = ticks(*x, wanted=6), ticks(*y)
+        if whole:
+            self.x_ticks = [value for value in self.x_ticks if value == int(value)]
         self.x_range = (x[0], x[1] if x[1] > x[0] else x[0] + 1)
         self.y_range = (self.y_ticks[0], self.y_ticks[-1])
         self.x_label, self.y_label = x_label, y_label
@@ -88,9 +95,16 @@ class _Frame:
 
 
 def line_chart(
-    *, title: str, description: str, x_label: str, y_label: str, lines: Sequence[Line], limits: Sequence[Limit] = ()
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    lines: Sequence[Line],
+    limits: Sequence[Limit] = (),
+    whole: bool = False,
 ) -> Chart:
-    """Draw lines over a common axis from zero up; ``limits`` are horizontal."""
+    """Draw lines over a common axis from zero up; ``limits`` are horizontal. ``whole``: x counts something."""
     ys = [v for line in lines for v in (line.y, line.low, line.high) if v is not None]
     values = np.concatenate([*ys, [limit.value for limit in limits]])
     values = values[np.isfinite(values)]
@@ -98,12 +112,16 @@ def line_chart(
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     left, right = (float(xs.min()), float(xs.max())) if len(xs) else (0.0, 1.0)
     frame = _Frame(
-        x=(0.0 if 0 <= left < 0.1 * right else left, right), y=(min(low, 0.0), high), x_label=x_label, y_label=y_label
+        x=(0.0 if 0 <= left < 0.1 * right else left, right),
+        y=(min(low, 0.0), high),
+        x_label=x_label,
+        y_label=y_label,
+        whole=whole,
     )
     body = [frame.axes()]
     for line in lines:
         if line.low is not None and line.high is not None:
-            body.append(_band(frame, line))
+            body.append(_whiskers(frame, line) if line.whiskers else _band(frame, line))
         body.append(f'<path class="line s{line.tone}" d="{_path(frame, line.x, line.y)}"/>')
         if line.points:
             body += [
@@ -113,7 +131,7 @@ def line_chart(
             ]
     body += [_level(frame, limit) for limit in limits]
     legend = [(line.name, f"s{line.tone}") for line in lines] if len(lines) > 1 or lines[0].low is not None else []
-    return Chart(title=title, svg=_svg(title, description, body), description=description, legend=legend)
+    return Chart(title=title, svg=svg(title, description, body), description=description, legend=legend)
 
 
 def histogram(
@@ -147,12 +165,13 @@ def histogram(
             f'<text class="mark" x="{WIDTH - RIGHT - 5:g}" y="{TOP + 10 + 15 * len(limits):g}" '
             f'text-anchor="end">{overflow:,} further right</text>'
         )
-    return Chart(title=title, svg=_svg(title, description, body), description=description)
+    return Chart(title=title, svg=svg(title, description, body), description=description)
 
 
-def _svg(title: str, description: str, body: Sequence[str]) -> str:
+def svg(title: str, description: str, body: Sequence[str], *, height: float = HEIGHT) -> str:
+    """The picture, which says in words what it shows."""
     return (
-        f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title)}: {escape(description)}">'
+        f'<svg viewBox="0 0 {WIDTH:g} {height:g}" role="img" aria-label="{escape(title)}: {escape(description)}">'
         f"<title>{escape(title)}</title><desc>{escape(description)}</desc>{''.join(body)}</svg>"
     )
 
@@ -174,6 +193,17 @@ def _band(frame: _Frame, line: Line) -> str:
     there = _path(frame, line.x[known], line.high[known])
     back = _path(frame, line.x[known][::-1], line.low[known][::-1])
     return f'<path class="band s{line.tone}" d="{there}{back.replace("M", "L", 1)}Z"/>' if there else ""
+
+
+def _whiskers(frame: _Frame, line: Line) -> str:
+    assert line.low is not None and line.high is not None
+    known = np.isfinite(line.low) & np.isfinite(line.high)
+    marks = zip(frame.px(line.x[known]), frame.py(line.low[known]), frame.py(line.high[known]), strict=True)
+    return "".join(
+        f'<path class="whisker s{line.tone}" d="M{x:.1f} {low:.1f}V{high:.1f}M{x - 5:.1f} {low:.1f}h10'
+        f'M{x - 5:.1f} {high:.1f}h10"/>'
+        for x, low, high in marks
+    )
 
 
 def _level(frame: _Frame, limit: Limit) -> str:

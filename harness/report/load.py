@@ -176,7 +176,7 @@ def load(directory: Path) -> RunData:
         raise UserError(f"{directory} is not a directory; give the --output of a run")
     run = RunData(directory)
     record = run.record
-    if run.is_foreign or record.scaling or record.tune:
+    if run.is_foreign or record.scaling or record.tune or record.execution:
         return run
     if is_endpoints(directory):
         raise no_run(directory)
@@ -213,5 +213,5 @@ def load_all(directories: Sequence[Path]) -> tuple[list[RunData], list[str]]:
 
 def _is_one(directory: Path) -> bool:
     """A directory that :func:`load` has something to say about."""
-    ours = (names.RESULT, names.STATUS, names.ACCURACY_JSON, names.TUNE, names.SCALING)
+    ours = (names.RESULT, names.STATUS, names.ACCURACY_JSON, names.TUNE, names.SCALING, names.EXECUTION)
     return is_run_dir(directory) or is_endpoints(directory) or any((directory / name).is_file() for name in ours)

@@ -97,7 +97,7 @@ def _below(top: Path) -> Iterator[Path]:
             continue
         seen.add(path.resolve())
         below.sort()
-        whole = names.TUNE in files or names.SCALING in files
+        whole = any(name in files for name in (names.TUNE, names.SCALING, names.EXECUTION))
         begun = names.CONFIG in files and not whole and is_ours(path / names.CONFIG)
         if names.DETAIL_LOG in files or names.SESSION in files or begun or is_endpoints(path):
             below.clear()

@@ -64,7 +64,7 @@ def parts_not_valid(record: ExecutionRecord) -> Iterator[Finding]:
             severity="critical",
             topic="correctness",
             text=f"The {part.name} benchmark ran, but does not count: "
-            f"{said or part.analysis or 'LoadGen says INVALID'}.",
+            f"{(said or part.analysis or 'LoadGen says INVALID').rstrip('.')}.",
             figures={"exit_code": part.exit_code, "runs_not_valid": bad, "runs": len(part.runs)},
             advice="Do not quote its figures. Remove the reasons and run it again.",
             part=part.name,

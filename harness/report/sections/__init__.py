@@ -10,6 +10,7 @@ def of(run: RunData) -> list[Section]:
     """Every section about one run, the verdict first."""
     from harness.report.sections import (
         accuracy,
+        execution,
         hardware,
         performance,
         published,
@@ -20,6 +21,8 @@ def of(run: RunData) -> list[Section]:
         workers,
     )
 
+    if run.record.execution is not None and not run.result:
+        return execution.sections(run)
     if run.scaling and not run.result:  # the directory of a whole benchmark, not of one run
         return scaling.sections(run)
     return [

@@ -1,0 +1,85 @@
+"""What came out: each benchmark's verdict, the figures that count, what is wrong."""
+
+from __future__ import annotations
+
+from harness.report.document import Block, Card, Cards, Items, Section, Text, Tone
+from harness.report.sections.execution.words import STATUS, date, of, share, took
+from harness.rundir.execution import ExecutionRecord, Part
+from harness.rundir.execution_results import ClusterResult
+from harness.text import UNKNOWN, duration
+
+
+def section(record: ExecutionRecord) -> Section:
+    """Cards, the conclusion, and every critical finding."""
+    cards = [_part(part) for part in record.parts]
+    if record.results:
+        cards += _figures(record, next((r for r in record.results if _counts(record, r)), record.results[0]))
+    grave = [finding for finding in record.findings if finding.severity == "critical"]
+    nodes = record.environment.nodes
+    where = f"on {len(nodes)} node(s), {record.environment.cluster or 'kind of cluster unknown'}"
+    blocks: list[Block] = [
+        Text(
+            text=f"{', '.join(part.name for part in record.parts)} {where}. Begun {date(record.time)}, "
+            f"{duration(record.duration_s)} in all."
+        ),
+        Cards(cards=cards),
+        Text(text=record.conclusion, tone="bad" if grave else ""),
+    ]
+    if grave:
+        blocks.append(Items(items=[(finding.text, "bad") for finding in grave]))
+    others = len(record.findings) - len(grave)
+    if others:
+        blocks.append(Text(text=f"{others} more under Issues and bottlenecks."))
+    return Section(title="Summary", blocks=blocks)
+
+
+def _counts(record: ExecutionRecord, result: ClusterResult) -> bool:
+    part = record.part(result.part)
+    return result.valid is True and (part is None or part.status == "done")
+
+
+def _part(part: Part) -> Card:
+    lasted = "" if part.duration_s is None else took(part.duration_s)
+    code = "" if part.exit_code is None else f"exit code {part.exit_code}"
+    value = "valid" if part.status == "done" else part.status
+    return Card(label=part.name, value=value, note=", ".join(filter(None, (lasted, code))), tone=STATUS[part.status])
+
+
+def _figures(record: ExecutionRecord, result: ClusterResult) -> list[Card]:
+    """Of the part that stands for the cluster. A speed that does not count is not shown as one that does."""
+    whole: Tone = "bad" if result.samples_lost else "good" if result.samples_completed == result.samples_asked else ""
+    speed = "" if _counts(record, result) else "does not count"
+    speed_of = result.tokens_per_second
+    cards = [
+        Card(
+            label="nodes active",
+            value=of(result.nodes_active, result.nodes_asked),
+            tone="bad" if result.nodes_active < (result.nodes_asked or 0) else "",
+        ),
+        Card(
+            label=f"samples answered, {result.part}",
+            value=of(result.samples_completed, result.samples_asked),
+            tone=whole,
+        ),
+        Card(
+            label=f"tokens/s, {result.part}",
+            value=UNKNOWN if speed_of is None else f"{speed_of.value:,.1f}",
+            note=", ".join(filter(None, (_half(speed_of.ci95 if speed_of else None), speed))),
+            tone="warn" if speed else "",
+        ),
+    ]
+    point = record.scaling.points[-1] if record.scaling and record.scaling.points else None
+    if point is not None:
+        ideal = share(point.efficiency, point.efficiency_ci95)
+        cards.append(
+            Card(label=f"efficiency of {point.workers}", value=ideal, note=_beside(point.speed_up, point.ideal))
+        )
+    return cards
+
+
+def _half(value: float | None) -> str:
+    return "" if value is None else f"± {value:,.1f}"
+
+
+def _beside(speed_up: float | None, ideal: float | None) -> str:
+    return UNKNOWN if speed_up is None else f"{speed_up:.2f} times one worker" + (f" of {ideal:.2f}" if ideal else "")

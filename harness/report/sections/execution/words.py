@@ -1,0 +1,77 @@
+"""One form of the figures of this document."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from harness.report.document import Tone
+from harness.rundir.scaling import Rate
+from harness.text import UNKNOWN, duration, number
+
+SEVERITY: dict[str, Tone] = {"critical": "bad", "warning": "warn", "note": ""}
+STATUS: dict[str, Tone] = {
+    "done": "good",
+    "not valid": "bad",
+    "failed": "bad",
+    "not run": "warn",
+    "interrupted": "warn",
+}
+
+
+def rate(value: Rate | None, *, unit: str = "") -> str:
+    """With its interval: ``7,050.0 ± 40.0 tokens/s``."""
+    if value is None:
+        return UNKNOWN
+    half = f" ± {value.ci95:,.1f}" if value.ci95 is not None else ""
+    return f"{value.value:,.1f}{half}{f' {unit}' if unit else ''}"
+
+
+def share(value: float | None, half: float | None = None) -> str:
+    """A part of one in percent: ``99.3 % ± 0.7``."""
+    if value is None:
+        return UNKNOWN
+    return f"{100 * value:.1f} %" + (f" ± {100 * half:.1f}" if half is not None else "")
+
+
+def of(part: float | None, whole: float | None) -> str:
+    """``15 of 20``."""
+    return f"{number(part)} of {number(whole)}"
+
+
+def gigabytes(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value / 1e9:,.1f} GB"
+
+
+def ratio(part: float | None, whole: float | None) -> float | None:
+    """None where one is not known, or nothing is there to be shared."""
+    return part / whole if part is not None and whole else None
+
+
+def seconds(value: float | None) -> str:
+    """Of a request: milliseconds below one second; of a test: minutes from one on."""
+    if value is None:
+        return UNKNOWN
+    if value < 1:
+        return f"{number(1e3 * value)} ms"
+    return f"{value:.2f} s" if value < 60 else duration(value)
+
+
+def date(value: str) -> str:
+    """``2026-11-26 18:00 UTC``; as it is where it is no time."""
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except ValueError:
+        return value
+
+
+def took(value: float | None) -> str:
+    """Of a benchmark: tenths of a second below a minute."""
+    return UNKNOWN if value is None else f"{value:.1f} s" if value < 60 else duration(value)
+
+
+def percent(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.0f} %"
+
+
+def text(value: object) -> str:
+    return UNKNOWN if value in (None, "") else str(value)
