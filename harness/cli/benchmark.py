@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options as o
+from harness.cli.cluster import cluster
 from harness.cli.scaling import coordinated
 from harness.config import Benchmark, Mode, RunConfig, Scenario
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 app = o.sub_commands("Run everything that a submission needs.")
 app.command("coordinated")(coordinated)
+app.command("cluster")(cluster)
 
 OutputOption = Annotated[Path, typer.Option("--output", help="Directory; the same command continues in it.")]
 
@@ -62,9 +64,32 @@ def edge(output: OutputOption, setup: CampaignSetup) -> None:
 def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
     """Plan, check, run and sum up. Exit code 1 if a run is not valid."""
     from harness import terminal
-    from harness.campaign.plan import Kind, choose_scenarios, make_plan, parse_rates
+    from harness.campaign.plan import Kind
     from harness.campaign.runner import Campaign
     from harness.campaign.summary import plan_table, summary_table
+
+    steps = planned(benchmark, output, setup)
+    scenarios = {step.config.scenario for step in steps}
+    console = terminal.console()
+    runs = Campaign(output, steps, keep_going=setup.keep_going, console=console)
+    console.print(plan_table(steps, runs.reasons()))
+    if setup.dry_run:
+        return
+    if not setup.skip_preflight:
+        scored = [step for step in steps if step.kind is Kind.ACCURACY][:1]  # what scoring needs is known before it too
+        check([*steps[-len(scenarios) :], *scored], console)
+    all_valid = runs.run()
+    console.print(summary_table(output, steps))
+    if not all_valid:
+        raise typer.Exit(1)
+    console.print(
+        f"next: mlperf-llama submission build {output} --submitter ORG --system-id ID --output TREE", highlight=False
+    )
+
+
+def planned(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> list[Step]:
+    """The runs of a campaign. Raises ``UserError`` for a scenario or a rate that cannot be."""
+    from harness.campaign.plan import choose_scenarios, make_plan, parse_rates
     from harness.run import with_defaults
 
     chosen = choose_scenarios(benchmark, [name.strip() for name in (setup.scenarios or "").split(",") if name.strip()])
@@ -82,22 +107,7 @@ def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
             )
         )
 
-    console = terminal.console()
-    steps = make_plan(chosen, configure, smoke=not setup.no_smoke)
-    runs = Campaign(output, steps, keep_going=setup.keep_going, console=console)
-    console.print(plan_table(steps, runs.reasons()))
-    if setup.dry_run:
-        return
-    if not setup.skip_preflight:
-        scored = [step for step in steps if step.kind is Kind.ACCURACY][:1]  # what scoring needs is known before it too
-        check([*steps[-len(chosen) :], *scored], console)
-    all_valid = runs.run()
-    console.print(summary_table(output, steps))
-    if not all_valid:
-        raise typer.Exit(1)
-    console.print(
-        f"next: mlperf-llama submission build {output} --submitter ORG --system-id ID --output TREE", highlight=False
-    )
+    return make_plan(chosen, configure, smoke=not setup.no_smoke)
 
 
 def check(steps: Sequence[Step], console: Console) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 from harness.config import Benchmark, Mode, RunConfig, Scenario, Tree, build, load_profile, merge, parse_set
 from mlperf_llama_base.errors import UserError
@@ -88,6 +89,20 @@ class Setup:
         scenario = sets.get("scenario") or flags.get("scenario")
         profile = load_profile(self.profile, str(scenario) if scenario else None) if self.profile else {}
         return build(profile, flags, sets)
+
+    def arguments(self) -> list[str]:
+        """The options that were given, as they would be typed."""
+        given: list[str] = []
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            declared = next(extra for extra in get_args(hint) if isinstance(extra, OptionInfo))
+            option = str(declared.default)  # where typer keeps the first name of an annotated option
+            value = getattr(self, name)
+            if value is True:
+                given.append(option)
+            elif value is not None and value is not False:
+                values = value if isinstance(value, list) else [value]
+                given += [part for one in values for part in (option, str(one))]
+        return given
 
     def flags(self) -> Tree:
         """The options that were given, as a tree of configuration keys."""

@@ -10,11 +10,15 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from harness.cluster.link import Echo
 from sut.workers.ray_host import node_name
 
 
 @ray.remote(num_cpus=0)
 class NodeActor:
+    def __init__(self) -> None:
+        self._echo: Echo | None = None
+
     def name(self) -> str:
         return node_name()
 
@@ -25,6 +29,15 @@ class NodeActor:
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What ``function``, which can be imported here too, returns on this node."""
         return function(*arguments)
+
+    def listen(self, address: str) -> tuple[int, bytes]:
+        """Be ready to have the way here measured: port and word."""
+        self._echo = Echo(address)
+        return self._echo.port, self._echo.word
+
+    def hang_up(self) -> None:
+        if self._echo is not None:
+            self._echo.close()
 
     def sample(self) -> Any:
         """A :class:`harness.monitor.NodeSample` of this node."""

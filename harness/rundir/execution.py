@@ -43,6 +43,7 @@ class Part(msgspec.Struct, kw_only=True):
     """One benchmark of the three. ``exit_code``: null if it was not run or interrupted before it had one.
 
     ``started``: ISO 8601, UTC. ``analysis``: one sentence. ``directory``: of its runs, relative to this file.
+    ``inputs``: digest of what it was made from: command, configuration, model, data set, code.
     """
 
     name: PartName
@@ -53,6 +54,7 @@ class Part(msgspec.Struct, kw_only=True):
     analysis: str = ""
     cause: Cause | None = None
     directory: str | None = None
+    inputs: str | None = None
     runs: list[PartRun] = []
 
 

@@ -12,6 +12,7 @@ from harness.config import RunConfig
 from harness.scaling.member import Member
 from harness.workers import wants_gpus
 from mlperf_llama_base.errors import EnvironmentFault, RunError
+from mlperf_llama_base.node import node_name
 from sut.nvml import visible_gpus
 from sut.workers.devices import gpu_name
 
@@ -81,7 +82,11 @@ def local_places(config: RunConfig, *, groups: int | None) -> list[Place]:
         )
     each = total // count
     return [
-        LocalPlace(f"group-{i}", gpus=gpus[i * each * size : (i + 1) * each * size] if gpus else [], workers=each)
+        LocalPlace(
+            f"group-{i}" if count > 1 else node_name(),
+            gpus=gpus[i * each * size : (i + 1) * each * size] if gpus else [],
+            workers=each,
+        )
         for i in range(count)
     ]
 

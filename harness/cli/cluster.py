@@ -1,0 +1,300 @@
+"""``mlperf-llama benchmark cluster``: every benchmark of a cluster in one command, and the document about it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import options as o
+from harness.config import Benchmark, Mode, RunConfig, Scenario
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.execution.nodes import Nodes
+    from harness.execution.parts import PartPlan
+    from harness.execution.runner import Execution
+    from harness.rundir.execution import ExecutionRecord, PartName
+
+OutputOption = Annotated[Path, typer.Option("--output", help="Directory; the same command continues in it.")]
+DEMO = "cpu-demo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSetup(o.Setup):
+    """Which benchmarks, and how large."""
+
+    only: Annotated[
+        str | None, typer.Option("--only", help="Comma-separated: datacenter, distributed, coordinated [default: all].")
+    ] = None
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples", min=1, help="Samples a node in every test, for minutes [default: by profile and rules]."
+        ),
+    ] = None
+    scenarios: Annotated[
+        str | None, typer.Option("--scenarios", help="Of the datacenter benchmark, comma-separated [default: all].")
+    ] = None
+    target_qps: Annotated[
+        list[str] | None, typer.Option("--target-qps", help="SCENARIO=RATE in samples/s, of the whole cluster.")
+    ] = None
+    user_conf_dir: Annotated[
+        Path | None, typer.Option("--user-conf-dir", help="Holds user.conf, or SCENARIO/user.conf for each scenario.")
+    ] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate of the time.")] = False
+    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Skip the pre-flight checks.")] = False
+
+
+@o.with_groups
+def cluster(output: OutputOption, setup: ClusterSetup) -> None:
+    """Datacenter, distributed and coordinated benchmark of a cluster (or this machine), and one report of them all."""
+    from harness import terminal
+    from harness.execution.nodes import look_at_nodes
+    from harness.execution.runner import Execution
+    from harness.rundir.execution import Asked
+
+    console = terminal.console()
+    wanted = chosen(setup.only)
+    if setup.profile is None and setup.engine is None and setup.model is None:
+        console.print(f"neither --profile nor --engine nor --model: the demo ({DEMO})", highlight=False)
+        setup = replace(setup, profile=DEMO)
+    config = base_config(setup, output)
+    nodes = look_at_nodes(config)
+    execution = Execution(
+        directory=output.resolve(),
+        plans=plans(wanted, setup, nodes, output.resolve()),
+        nodes=nodes,
+        asked=Asked(
+            parts=wanted,
+            nodes=nodes.names,
+            samples_per_node=setup.samples,
+            scenario=Scenario.OFFLINE.value,
+        ),
+        command=shlex.join(["mlperf-llama", *sys.argv[1:]]),
+        console=console,
+    )
+    execution.load()
+    show_plan(execution, console)
+    if setup.dry_run:
+        return
+    make(output)
+    if not setup.skip_preflight:
+        check(execution, config, console)
+    conclude(execution, execution.run(), console)
+
+
+def chosen(only: str | None) -> list[PartName]:
+    """The parts to run, in their order. Raises ``UserError``."""
+    from harness.execution.parts import NAMES
+    from mlperf_llama_base.errors import UserError, nearest
+
+    asked = [name.strip() for name in (only or ",".join(NAMES)).split(",") if name.strip()]
+    for name in asked:
+        if name not in NAMES:
+            raise UserError(f"--only {name}: expected some of {', '.join(NAMES)}{nearest(name, NAMES)}")
+    return [name for name in NAMES if name in asked]
+
+
+def base_config(setup: ClusterSetup, output: Path, scenario: Scenario = Scenario.OFFLINE) -> RunConfig:
+    """One test of the cluster, with the demo's files where none were given."""
+    from harness.run import with_defaults
+
+    return with_defaults(setup.config(output=output, scenario=scenario))
+
+
+def plans(wanted: list[PartName], setup: ClusterSetup, nodes: Nodes, output: Path) -> list[PartPlan]:
+    """The parts as they will run. Raises ``UserError`` for what none of them could use."""
+    make = {"datacenter": _datacenter, "distributed": _distributed, "coordinated": _coordinated}
+    return [make[name](setup, nodes, output / name) for name in wanted]
+
+
+def _datacenter(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
+    from harness.cli.benchmark import CampaignSetup, planned
+    from harness.execution.parts import PartPlan
+
+    shared = {f.name: getattr(setup, f.name) for f in fields(CampaignSetup) if hasattr(setup, f.name)}
+    campaign = CampaignSetup(
+        **shared | {"dry_run": False, "skip_preflight": _checked(setup), "no_smoke": bool(setup.samples)}
+    )
+    campaign = replace(campaign, settings=_settings(setup, nodes.count))
+    steps = planned(Benchmark.DATACENTER, output, campaign)
+    lengths = [step.seconds() for step in steps]
+    return PartPlan(
+        name="datacenter",
+        arguments=["benchmark", "datacenter", *campaign.arguments()],
+        config=steps[-1].config,
+        seconds=None if None in lengths else sum(length or 0.0 for length in lengths),
+        steps=steps,
+    )
+
+
+def _distributed(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
+    from harness.campaign.plan import Kind, Step
+    from harness.execution.parts import PartPlan
+
+    setup = replace(setup, settings=_settings(setup, nodes.count))
+    rate = _rate(setup, share=1)
+    run = o.Setup(**{f.name: getattr(setup, f.name) for f in fields(o.Setup)})
+    config = base_config(setup, output)
+    return PartPlan(
+        name="distributed",
+        arguments=[
+            "run",
+            "--scenario",
+            "offline",
+            *run.arguments(),
+            *rate,
+            *(["--skip-preflight"] if _checked(setup) else []),
+        ],
+        config=config,
+        fresh=True,
+        seconds=Step(name="distributed", kind=Kind.PERFORMANCE, config=config).seconds(),
+    )
+
+
+def _coordinated(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
+    from harness.campaign.plan import Kind, Step
+    from harness.execution.parts import PartPlan
+
+    setup = replace(setup, settings=_settings(setup, 1))
+    run = o.Setup(**{f.name: getattr(setup, f.name) for f in fields(o.Setup)})
+    config = base_config(setup, output)
+    alone = Step(name="coordinated", kind=Kind.PERFORMANCE, config=config).seconds()
+    return PartPlan(
+        name="coordinated",
+        arguments=[
+            "benchmark",
+            "coordinated",
+            "--scenario",
+            "offline",
+            *run.arguments(),
+            *_rate(setup, share=nodes.count),
+        ],
+        config=config,
+        fresh=True,
+        seconds=None if alone is None else 2 * alone,  # the baseline lasts about as long
+    )
+
+
+def _checked(setup: ClusterSetup) -> bool:
+    """The pre-flight of the whole is enough: none of these short runs is for a submission, which wants one of each."""
+    return setup.skip_preflight or setup.samples is not None
+
+
+def _settings(setup: ClusterSetup, nodes: int) -> list[str]:
+    """The size first, so that a ``--set`` of the user's own wins."""
+    from harness.execution.parts import sized
+
+    return [*sized(setup.samples and setup.samples * nodes), *(setup.settings or [])]
+
+
+def _rate(setup: ClusterSetup, *, share: int) -> list[str]:
+    """Offline's target rate for one of ``share`` LoadGens, as an option; none where nobody gave one."""
+    from harness.campaign.plan import parse_rates
+
+    rates = parse_rates(setup.target_qps or [], directory=None, scenarios=list(Scenario))
+    value = rates.values.get(Scenario.OFFLINE)
+    if value is None and share > 1:
+        value = base_config(setup, Path()).loadgen.target_qps
+    return [] if value is None else ["--target-qps", f"{value / share:g}"]
+
+
+def show_plan(execution: Execution, console: Console) -> None:
+    from rich.table import Table
+
+    from harness.text import duration
+
+    table = Table(title="Plan", title_justify="left")
+    for name in ("benchmark", "state", "runs", "estimated"):
+        table.add_column(name)
+    total = 0.0
+    for plan in execution.plans:
+        status = execution.parts[plan.name].status
+        done = status in ("done", "not valid")
+        total += 0.0 if done else plan.seconds or 0.0
+        runs = {"datacenter": len(plan.steps), "distributed": 1}.get(plan.name, 1 + execution.nodes.count)
+        estimate = "-" if done else duration(plan.seconds, rough=True)
+        table.add_row(plan.name, status if done else "to run", str(runs), estimate)
+    table.add_section()
+    where = ", ".join(execution.nodes.names) or execution.nodes.nodes[0].name
+    table.add_row(execution.nodes.kind, where, "plus loading the model, each time", duration(total, rough=True))
+    console.print(table)
+
+
+def make(output: Path) -> None:
+    """The directory. Raises ``UserError`` where it cannot be, or holds something else."""
+    from harness.rundir import names
+    from mlperf_llama_base.errors import UserError
+
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        there = {path.name for path in output.iterdir()}
+    except OSError as error:
+        what = f"output directory {output} cannot be written ({error.strerror}): choose another"
+        raise UserError(what) from error
+    if there and names.EXECUTION not in there and ".campaign.lock" not in there:
+        raise UserError(f"output directory {output} holds something else: choose another")
+
+
+def check(execution: Execution, config: RunConfig, console: Console) -> None:
+    """The pre-flight of every node. What fails is in the document, and raised."""
+    from harness.execution.nodes import note_preflight
+    from harness.preflight import Status, run_preflight
+    from harness.rundir.execution import Cause
+    from mlperf_llama_base.errors import HarnessError
+
+    scored = any(plan.name == "datacenter" for plan in execution.plans)
+    mode = Mode.ACCURACY if scored else Mode.PERFORMANCE
+    report = run_preflight(config.model_copy(update={"overwrite": True, "mode": mode}))
+    report.save(execution.directory / "preflight.json")
+    note_preflight(execution.nodes, report.findings)
+    for finding in report.findings:
+        if finding.status is not Status.PASS:
+            text = f"{finding.status} {finding.check}: {finding.found}. {finding.advice}"
+            console.print(text, highlight=False, markup=False)
+    console.print(report.summary(), highlight=False)
+    try:
+        report.raise_failure("correct it, or add --skip-preflight")
+    except HarnessError as error:
+        bad = next(probe.node for probe in [*execution.nodes.infrastructure.probes] if probe.preflight == "fail")
+        for part in execution.parts.values():
+            if part.status == "not run":
+                part.cause = Cause(first_error=str(error), node=bad, log="preflight.json")
+                part.analysis = f"Not started: {error}."
+        document(execution, execution.save(), console)
+        raise
+
+
+def conclude(execution: Execution, record: ExecutionRecord, console: Console) -> None:
+    """Write the document; raises what the exit code is for."""
+    from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
+
+    page = document(execution, record, console)
+    bad = [part for part in record.parts if part.status not in ("done", "not valid")]
+    if bad:
+        worst = bad[0]
+        kind: type[HarnessError] = {2: UserError, 3: EnvironmentFault}.get(worst.exit_code or 0, RunError)
+        why = worst.cause.first_error if worst.cause else worst.status
+        more = f" (and {len(bad) - 1} more)" if bad[1:] else ""
+        raise kind(f"{worst.name} has no result{more}: {why} [{page}]")
+    if any(part.status != "done" for part in record.parts):
+        raise typer.Exit(1)
+
+
+def document(execution: Execution, record: ExecutionRecord, console: Console) -> Path:
+    """report.html, report.md and samples.parquet from what is in the directory."""
+    from harness.execution.samples import write_samples
+    from harness.report import write_report
+
+    directory = execution.directory
+    write_samples(directory, directory / "samples.parquet", {part.name: part.runs for part in record.parts})
+    page, _ = write_report([directory])
+    console.print(record.conclusion, highlight=False, markup=False)
+    console.print(f"report: {page}", highlight=False)
+    return page

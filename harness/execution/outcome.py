@@ -1,0 +1,117 @@
+"""What a part came to: its status, one sentence about it, and the cause if it has no result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.rundir import names
+from harness.rundir.execution import Cause, PartName, PartStatus
+from harness.rundir.foreign import find_runs
+from harness.rundir.record import RunRecord
+from harness.rundir.scaling import ScalingStep
+from harness.scaling.analysis import told
+from harness.text import duration
+from mlperf_llama_base.child import exit_in_words
+from mlperf_llama_base.errors import UserError
+
+OURS = "mlperf-llama: "
+ABOVE = "its message is above"  # what a campaign says of a run that broke
+LOG_NAMED = re.compile(r"[\[(]([^\[\]()\s]+\.log)[\])]")
+
+
+def status_of(code: int) -> PartStatus:
+    return "done" if code == 0 else "not valid" if code == 1 else "failed"
+
+
+def cause(lines: Sequence[str], *, code: int, root: Path, log: Path, nodes: Sequence[str]) -> Cause:
+    """From the messages that a part printed (``lines``): the first that says what went wrong, where, in which log."""
+    said = [line.removeprefix(OURS) for line in lines if line.startswith(OURS)]
+    final = said[-1] if said else next((line for line in reversed(lines) if line.strip()), "")
+    if ABOVE in final and len(said) > 1:
+        final = said[-2]
+    text = final or f"it ended without a message ({exit_in_words(code)})"
+    named = LOG_NAMED.search(text)
+    return Cause(
+        first_error=LOG_NAMED.sub("", text).strip(),
+        node=next((node for node in nodes if re.search(rf"(?<![\w-]){re.escape(node)}(?![\w-])", text)), None),
+        log=_relative(Path(named[1]) if named else log, root),
+    )
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def analysis(name: PartName, *, status: PartStatus, directory: Path, seconds: float, cause: Cause | None) -> str:
+    """One sentence, from what the part left."""
+    if status == "failed" and cause is not None:
+        where = f" on {cause.node}" if cause.node else ""
+        begin = f"Without result after {duration(seconds)}: {cause.first_error.rstrip('.')}{where}."
+        lost = _told_members(directory) if name == "coordinated" else ""
+        return f"{begin}{lost}"
+    try:
+        return {"datacenter": _campaign, "distributed": _one_run, "coordinated": _members}[name](directory)
+    except UserError as error:
+        return f"What it left cannot be read: {error}."
+
+
+def _campaign(directory: Path) -> str:
+    runs = [RunRecord(run) for run in find_runs([directory]) if run.parent.name != "smoke"]
+    valid = [run for run in runs if run.result is not None and run.result.valid]
+    bad = [run for run in runs if run not in valid]
+    text = f"{len(valid)} of {len(runs)} runs are valid"
+    if not bad:
+        return f"{text}: the plan is complete."
+    first = bad[0]
+    reasons = first.result.invalid_reasons if first.result else [first.ran.error or "it has no result"]
+    name = first.run_dir.relative_to(directory).as_posix()
+    return f"{text}; {name} is not: {(reasons or ['no reason given'])[0].rstrip('.')}."
+
+
+def _one_run(directory: Path) -> str:
+    run = RunRecord(directory)
+    ran, result = run.ran, run.result
+    counts = ran.samples
+    nodes = {worker.node for worker in ran.workers if worker.samples}
+    text = f"{counts.completed or 0} of {counts.issued or 0} samples on {len(nodes)} node(s)"
+    if result is not None and result.tokens_per_second is not None:
+        text += f" at {result.tokens_per_second:,.1f} tokens/s"
+    for lost in ran.lost_workers[:1]:
+        again = f"; {lost.samples_returned} of its samples went to others" if lost.samples_returned else ""
+        text += f"; worker {lost.worker} on {lost.node or 'no node'} was lost ({lost.reason}){again}"
+    if result is not None and not result.valid:
+        text += f"; not valid: {(result.invalid_reasons or ['no reason given'])[0].rstrip('.')}"
+    return f"{text}."
+
+
+def _members(directory: Path) -> str:
+    record = RunRecord(directory).scaling
+    if record is None:
+        return f"It left no {names.SCALING}."
+    step: ScalingStep = record.steps[-1]
+    text = (
+        f"{len(step.members)} LoadGen(s) at once: {step.samples.completed} of {step.samples.issued} samples, "
+        f"{step.tokens_per_second.value:,.1f} tokens/s"
+    )
+    if step.scaling is not None and step.scaling.efficiency is not None:
+        half = step.scaling.efficiency_ci95
+        text += f", efficiency {step.scaling.efficiency:.1%}{'' if half is None else f' ± {half:.1%}'}"
+    if not step.valid:
+        text += f"; not valid: {(step.invalid_reasons or ['no reason given'])[0].rstrip('.')}"
+    return f"{text}."
+
+
+def _told_members(directory: Path) -> str:
+    """What the members of a coordinated test did of which one broke."""
+    try:
+        record = RunRecord(directory).scaling
+    except UserError:
+        return ""
+    members = record.steps[-1].members if record else []
+    fine = [member.name for member in members if member.status in ("ok", "invalid")]
+    out = [told(member).rstrip(".") for member in members if member.status not in ("ok", "invalid")]
+    if not members:
+        return ""
+    return f" To its end came {', '.join(fine) or 'nobody'}" + (f"; {'; '.join(out)}." if out[1:] else ".")

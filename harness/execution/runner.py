@@ -1,0 +1,178 @@
+"""Running the parts one after the other, each in a process of its own; one that fails does not end the others.
+
+execution.json is replaced before and after each part, so that whoever looks, or continues after a kill, finds what was
+done. A part that ended, well or not valid, from what would be its inputs again is not repeated.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from rich.console import Console
+
+from harness.campaign.runner import locked
+from harness.campaign.state import Fingerprints
+from harness.execution import outcome
+from harness.execution.assemble import assemble
+from harness.execution.nodes import Nodes
+from harness.execution.parts import PartPlan
+from harness.rundir import names
+from harness.rundir.execution import Asked, ExecutionRecord, Part
+from harness.rundir.files import read_record, write_record
+from harness.text import duration
+from mlperf_llama_base import interrupt
+from mlperf_llama_base.errors import RunError
+from mlperf_llama_base.orphans import die_with_parent
+from mlperf_llama_base.source import python_path
+
+LOGS = "logs"
+
+
+@dataclass
+class Execution:
+    """``directory``: of everything. ``asked``: for the record. ``command``: as it was typed."""
+
+    directory: Path
+    plans: Sequence[PartPlan]
+    nodes: Nodes
+    asked: Asked
+    command: str
+    console: Console
+    fingerprints: Fingerprints = field(default_factory=Fingerprints)
+    parts: dict[str, Part] = field(default_factory=dict)
+    began: float = field(default_factory=time.time)
+    spent_s: float = 0.0  # by what is continued here
+
+    def load(self) -> None:
+        """Take over what an earlier command did here."""
+        earlier = read_record(self.directory / names.EXECUTION, ExecutionRecord)
+        for plan in self.plans:
+            inputs = plan.inputs(self.fingerprints)
+            old = earlier.part(plan.name) if earlier else None
+            kept = old is not None and old.inputs == inputs and old.status in ("done", "not valid")
+            there = (self.directory / plan.name).is_dir()
+            fresh = Part(name=plan.name, status="not run", directory=plan.name, inputs=inputs)
+            self.parts[plan.name] = old if old is not None and kept and there else fresh
+        self.spent_s = sum(part.duration_s or 0.0 for part in self.parts.values())
+
+    def run(self) -> ExecutionRecord:
+        """Every part that is not done. Raises ``RunError`` only where the user interrupts it."""
+        with locked(self.directory) as lock:
+            for number, plan in enumerate(self.plans, 1):
+                part = self.parts[plan.name]
+                title = f"benchmark {number}/{len(self.plans)}: {plan.name}"
+                if part.status in ("done", "not valid"):
+                    self.console.print(f"{title}: {part.status}, from before", highlight=False)
+                    continue
+                self.console.rule(f"{title} ({self._progress(plan)})")
+                self._carry_out(plan, part, lock)
+                self.console.print(f"{plan.name}: {part.status}. {part.analysis}", highlight=False, markup=False)
+            return self.save()
+
+    def _progress(self, plan: PartPlan) -> str:
+        left = [other.seconds for other in self.plans if self.parts[other.name].status == "not run"]
+        known = None if None in left else sum(second or 0.0 for second in left)
+        estimate = f"; the tests that are left take {duration(known, rough=True)}" if known is not None else ""
+        return f"{duration(time.time() - self.began)} gone{estimate}"
+
+    def _carry_out(self, plan: PartPlan, part: Part, lock: int) -> None:
+        directory, log = self.directory / plan.name, self.directory / LOGS / f"{plan.name}.log"
+        if plan.fresh and directory.exists():
+            shutil.rmtree(directory)  # ours: it was made for this part, which did not get to its end
+        part.started = _now()
+        part.status, part.cause, part.exit_code = "interrupted", None, None
+        self.save(brief=True)
+        began = time.monotonic()
+        try:
+            code, lines = self._call(plan.command(directory), log, lock)
+        finally:
+            part.duration_s = round(time.monotonic() - began, 1)
+            self.save(brief=True)
+        part.exit_code, part.status = code, outcome.status_of(code)
+        if part.status == "failed":
+            nodes = self.nodes.names
+            part.cause = outcome.cause(lines, code=code, root=self.directory, log=log, nodes=nodes)
+        part.analysis = outcome.analysis(
+            plan.name, status=part.status, directory=directory, seconds=part.duration_s, cause=part.cause
+        )
+        self.save()
+
+    def _call(self, command: list[str], log: Path, lock: int) -> tuple[int, list[str]]:
+        """Run a command to its end, with what it says on standard error shown and kept. It ends when we are killed."""
+        log.parent.mkdir(exist_ok=True)
+        env = os.environ | {"PYTHONPATH": python_path()}
+        child = subprocess.Popen(
+            command, env=env, pass_fds=(lock,), preexec_fn=_die_with_parent, stderr=subprocess.PIPE, text=True
+        )
+        lines: list[str] = []
+        assert child.stderr is not None
+        reader = threading.Thread(target=_copy, args=(child.stderr, log, lines), daemon=True)
+        reader.start()
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:
+            interrupt.taken()
+            child.send_signal(signal.SIGTERM)
+            child.wait()
+            self.save()
+            raise RunError(f"interrupted; the same command continues from here ({self.directory})") from None
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        reader.join(timeout=5.0)
+        return code, lines
+
+    def save(self, *, brief: bool = False) -> ExecutionRecord:
+        """Write execution.json. ``brief``: without reading what the parts left, which takes a moment."""
+        started = datetime.datetime.fromtimestamp(self.began, datetime.UTC).isoformat(timespec="seconds")
+        gone = time.time() - self.began + self.spent_s
+        parts = [msgspec.structs.replace(part) for part in self.parts.values()]
+        if brief:
+            record = ExecutionRecord(time=started, duration_s=gone, command=self.command, asked=self.asked, parts=parts)
+        else:
+            record = assemble(
+                self.directory,
+                time=started,
+                parts=parts,
+                nodes=self.nodes.nodes,
+                cluster=self.nodes.kind,
+                asked=self.asked,
+                infrastructure=self.nodes.infrastructure,
+                duration_s=gone,
+                command=self.command,
+            )
+        write_record(self.directory / names.EXECUTION, record)
+        return record
+
+
+def _copy(source: IO[str], log: Path, lines: list[str]) -> None:
+    """Show what comes and keep it."""
+    with log.open("a", encoding="utf-8") as file:
+        for line in source:
+            lines.append(line.rstrip("\n"))
+            file.write(line)
+            file.flush()
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+
+def _die_with_parent() -> None:
+    """In the child: be told when we die, even by kill -9."""
+    die_with_parent(by=signal.SIGTERM)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,87 @@
+"""``benchmark cluster`` on this machine: two LoadGens' worth of the null engine, a part that fails, and continuing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from harness.cli.benchmark import CampaignSetup
+from harness.execution.outcome import cause
+from tests.harness.scaling.test_scaling import NULL, call
+
+pytestmark = pytest.mark.timeout(240)
+SMALL = [*NULL, "--samples", "6", "--workers", "2", "--skip-preflight"]
+
+
+def parts(out: Path) -> dict[str, dict[str, Any]]:
+    return {part["name"]: part for part in json.loads((out / "execution.json").read_text())["parts"]}
+
+
+def test_the_parts_run_and_are_not_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    command = ("benchmark", "cluster", "--only", "distributed,coordinated", *SMALL, "--output", str(out))
+    assert call(*command, "--dry-run") == 0 and not out.exists()
+    assert call(*command) == 0
+    found = parts(out)
+    assert [(name, part["status"], part["exit_code"]) for name, part in found.items()] == [
+        ("distributed", "done", 0),
+        ("coordinated", "done", 0),
+    ]
+    assert "6 of 6 samples on 1 node(s)" in found["distributed"]["analysis"]
+    assert "2 LoadGen(s) at once: 12 of 12 samples" in found["coordinated"]["analysis"]
+    rows = pq.read_table(out / "samples.parquet").to_pylist()
+    mine = [row for row in rows if not row["run"].startswith("baseline-")]
+    assert {(row["part"], row["node"]) for row in mine if row["part"] == "coordinated"} == {
+        ("coordinated", "group-0"),
+        ("coordinated", "group-1"),
+    }
+    assert len(mine) == 6 + 12 and all(row["complete_s"] > row["dispatch_s"] > 1e9 for row in mine)
+    assert (out / "report.md").is_file() and (out / "report.html").is_file()
+    capsys.readouterr()
+    started = found["coordinated"]["started"]
+    assert call(*command) == 0
+    assert "coordinated: done, from before" in capsys.readouterr().out
+    assert parts(out)["coordinated"]["started"] == started
+
+
+def test_a_part_that_fails_ends_no_other_and_its_cause_is_told(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    wrong = ("--set", "engine.args.fault=raise@3", "--set", "workers.max_attempts=1", "--set", "workers.max_restarts=0")
+    only = ("--only", "distributed,coordinated")
+    assert call("benchmark", "cluster", *only, *SMALL, *wrong, "--output", str(out)) == 4
+    found = parts(out)
+    assert [part["status"] for part in found.values()] == ["failed", "failed"]
+    first = found["distributed"]["cause"]
+    assert first["log"] == "distributed/session.log" and (out / first["log"]).is_file()
+    assert first["first_error"] and first["first_error"] in found["distributed"]["analysis"]
+    text = (out / "report.md").read_text()
+    assert first["first_error"][:40] in text
+
+
+def test_an_unknown_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("benchmark", "cluster", "--only", "distributd", "--output", str(tmp_path / "o")) == 2
+    assert "did you mean 'distributed'?" in capsys.readouterr().err
+
+
+def test_what_went_wrong_is_the_run_s_own_message(tmp_path: Path) -> None:
+    lines = [
+        "mlperf-llama: the worker on node-b was lost [/r/datacenter/offline/performance/session.log]",
+        "mlperf-llama: offline/performance ended with 4, its message is above; the same command continues (x.log)",
+    ]
+    found = cause(lines, code=4, root=Path("/r"), log=Path("/r/logs/datacenter.log"), nodes=["node-a", "node-b"])
+    assert found.first_error == "the worker on node-b was lost" and found.node == "node-b"
+    assert found.log == "datacenter/offline/performance/session.log"
+    silent = cause([], code=-9, root=Path("/r"), log=Path("/r/logs/x.log"), nodes=[])
+    assert "killed by SIGKILL" in silent.first_error and silent.log == "logs/x.log"
+
+
+def test_options_are_given_on_as_they_were_typed() -> None:
+    setup = CampaignSetup(profile="p", workers=2, settings=["a=1", "b=2"], target_qps=["offline=3"], no_smoke=True)
+    assert setup.arguments() == [
+        *("--profile", "p", "--workers", "2", "--set", "a=1", "--set", "b=2"),
+        *("--target-qps", "offline=3", "--no-smoke"),
+    ]
