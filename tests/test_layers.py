@@ -34,7 +34,6 @@ HEAVY = {
     "optuna",
     "aiohttp",
     "gguf",
-    "llmcompressor",
     "mlperf_loadgen",
 }
 ADAPTERS = {  # modules that are imported only by those who need the library
@@ -88,7 +87,7 @@ ORDER = (
     {"cluster", "verdict"},
     {"preflight", "session"},
     {"run", "serve"},
-    {"bench", "calibrate", "campaign", "report", "scaling", "submission", "tune"},
+    {"bench", "campaign", "report", "scaling", "submission", "tune"},
     {"execution"},
     {"cli"},
     {"__main__"},

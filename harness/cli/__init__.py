@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run one scenario in one mode and write the result."),
     "preflight": ("preflight", "Check machine, model, data and configuration before a run."),
     "serve": ("serve", "Answer OpenAI's API with a run's workers."),
-    "benchmark": ("app", "Run everything a submission needs: datacenter, edge, coordinated."),
+    "benchmark": ("app", "Run whole benchmarks: datacenter, edge, coordinated; cluster: all of a cluster."),
     "tune": ("tune", "Find the highest rate that LoadGen calls valid."),
     "scaling": ("scaling", "Measure with 1, 2, 4, ... all workers and report the efficiency."),
     "judge": ("judge", "Write the verdict on a finished run again, from its files."),
@@ -30,7 +30,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("watch", "Watch a run that was started elsewhere."),
     "submission": ("app", "Build and check a submission tree."),
     "data": ("app", "Prepare, inspect and make up data sets."),
-    "calibrate": ("calibrate", "Quantise a checkpoint with MLCommons' calibration set."),
     "bench": ("app", "Measure the harness itself: overhead, engine."),
 }
 NAME = "mlperf-llama"

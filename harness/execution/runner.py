@@ -27,7 +27,7 @@ from harness.campaign.state import Fingerprints
 from harness.execution import outcome
 from harness.execution.assemble import assemble
 from harness.execution.nodes import Nodes
-from harness.execution.parts import PartPlan
+from harness.execution.parts import NAMES, PartPlan
 from harness.rundir import names
 from harness.rundir.execution import Asked, ExecutionRecord, Part
 from harness.rundir.files import read_record, write_record
@@ -58,13 +58,18 @@ class Execution:
     def load(self) -> None:
         """Take over what an earlier command did here."""
         earlier = read_record(self.directory / names.EXECUTION, ExecutionRecord)
-        for plan in self.plans:
-            inputs = plan.inputs(self.fingerprints)
-            old = earlier.part(plan.name) if earlier else None
-            kept = old is not None and old.inputs == inputs and old.status in ("done", "not valid")
-            there = (self.directory / plan.name).is_dir()
-            fresh = Part(name=plan.name, status="not run", directory=plan.name, inputs=inputs)
-            self.parts[plan.name] = old if old is not None and kept and there else fresh
+        plans = {plan.name: plan for plan in self.plans}
+        for name in NAMES:
+            old = earlier.part(name) if earlier else None
+            if old is not None and not (self.directory / name).is_dir():
+                old = None
+            if plan := plans.get(name):
+                inputs = plan.inputs(self.fingerprints)
+                kept = old is not None and old.inputs == inputs and old.status in ("done", "not valid")
+                old = old if kept else Part(name=name, status="not run", directory=name, inputs=inputs)
+            if old is not None:  # what an earlier command ran and this one does not is still part of the whole
+                self.parts[name] = old
+        self.asked.parts = [part.name for part in self.parts.values()]
         self.spent_s = sum(part.duration_s or 0.0 for part in self.parts.values())
 
     def run(self) -> ExecutionRecord:
@@ -82,7 +87,8 @@ class Execution:
             return self.save()
 
     def _progress(self, plan: PartPlan) -> str:
-        left = [other.seconds for other in self.plans if self.parts[other.name].status == "not run"]
+        waiting = ("not run", "interrupted", "failed")
+        left = [other.seconds for other in self.plans if self.parts[other.name].status in waiting]
         known = None if None in left else sum(second or 0.0 for second in left)
         estimate = f"; the tests that are left take {duration(known, rough=True)}" if known is not None else ""
         return f"{duration(time.time() - self.began)} gone{estimate}"

@@ -5,15 +5,18 @@ All that a node runs is found by its namespace, so that it can be killed, stoppe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 PYTHON = sys.executable
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,12 +31,13 @@ def sh(*command: str, check: bool = True, env: dict[str, str] | None = None) -> 
 
 
 class Node:
-    """One namespace. ``name`` is also its device's and, in results, the node's."""
+    """One namespace. ``name`` is also its device's and, in results, the node's, unless that is ``called`` otherwise."""
 
-    def __init__(self, name: str, address: str, env: dict[str, str]) -> None:
+    def __init__(self, name: str, address: str, env: dict[str, str], called: str | None = None) -> None:
         self.name = name
+        self.called = called or name
         self.address = address
-        self.env = os.environ | env | {"MLPERF_LLAMA_NODE": name}
+        self.env = os.environ | env | {"MLPERF_LLAMA_NODE": self.called}
 
     def popen(self, *command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -45,12 +49,14 @@ class Node:
             stderr=subprocess.STDOUT,
         )
 
-    def ray_start(self, *arguments: str, cpus: int = 4) -> None:
+    def ray_start(self, *arguments: str, cpus: int = 4, inside: Sequence[str] = ()) -> None:
+        """``inside``: a command that runs what is put behind it."""
         sh(
             "ip",
             "netns",
             "exec",
             self.name,
+            *inside,
             PYTHON,
             "-m",
             "ray.scripts.scripts",
@@ -67,6 +73,16 @@ class Node:
             "--disable-usage-stats",
             env=self.env,
         )
+
+    def commands(self, part: str) -> list[str]:
+        """The command lines and environments of what runs here and has ``part`` in its command line."""
+        found = []
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+                if part in command:
+                    found.append(command + Path(f"/proc/{pid}/environ").read_text().replace("\0", " "))
+        return found
 
     def pids(self) -> list[int]:
         return [int(pid) for pid in sh("ip", "netns", "pids", self.name, check=False).split()]
@@ -91,7 +107,14 @@ class Node:
 class TwoNodes:
     """``head`` has Ray's head and the run; ``other`` is the one that meets with accidents."""
 
-    def __init__(self, scratch: Path, *, cpus: int = 4) -> None:
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        cpus: int = 4,
+        called: tuple[str | None, str | None] = (None, None),
+        env_of_other: Mapping[str, str] | None = None,
+    ) -> None:
         mark = f"{os.getpid() % 10000:04d}"
         env = {
             "RAY_AUTH_MODE": "token",
@@ -101,8 +124,8 @@ class TwoNodes:
         }
         self.cpus = cpus
         self.scratch = scratch
-        self.head = Node(f"mla{mark}", "10.77.1.1", env)
-        self.other = Node(f"mlb{mark}", "10.77.1.2", env)
+        self.head = Node(f"mla{mark}", "10.77.1.1", env, called[0])
+        self.other = Node(f"mlb{mark}", "10.77.1.2", env | dict(env_of_other or {}), called[1])
 
     def up(self) -> None:
         for node in (self.head, self.other):
@@ -131,6 +154,14 @@ class TwoNodes:
         self.other.end_all()
         self.other.link("up")
         self.join()
+        self.until_two_are_alive()
+
+    def mend_with_mount(self, source: Path, target: Path) -> None:
+        """The other node starts anew with the folder ``source`` where all others see ``target``."""
+        self.other.end_all()
+        mount = f'mount --bind {shlex.quote(str(source))} {shlex.quote(str(target))} && exec "$@"'
+        inside = ("unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh")
+        self.other.ray_start("--address", self.address, cpus=self.cpus, inside=inside)
         self.until_two_are_alive()
 
     def until_two_are_alive(self) -> None:
@@ -178,8 +209,9 @@ class TwoNodes:
 
 
 @contextmanager
-def two_nodes(scratch: Path, *, cpus: int = 4) -> Iterator[TwoNodes]:
-    nodes = TwoNodes(scratch, cpus=cpus)
+def two_nodes(scratch: Path, **how: Any) -> Iterator[TwoNodes]:
+    """``how``: see :class:`TwoNodes`."""
+    nodes = TwoNodes(scratch, **how)
     try:
         nodes.up()
         yield nodes

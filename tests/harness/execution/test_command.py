@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 from harness.cli.benchmark import CampaignSetup
 from harness.execution.outcome import cause
 from tests.harness.scaling.test_scaling import NULL, call
+from tests.helpers.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 SMALL = [*NULL, "--samples", "6", "--workers", "2", "--skip-preflight"]
@@ -21,31 +25,44 @@ def parts(out: Path) -> dict[str, dict[str, Any]]:
     return {part["name"]: part for part in json.loads((out / "execution.json").read_text())["parts"]}
 
 
-def test_the_parts_run_and_are_not_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def kill_during(part: str, out: Path, *command: str) -> None:
+    """Start the command and kill it (-9) as soon as this part runs."""
+    process = subprocess.Popen([sys.executable, "-m", "harness", *command], stdout=subprocess.DEVNULL)
+    try:
+        until(
+            lambda: (out / "execution.json").exists() and parts(out).get(part, {}).get("status") == "interrupted",
+            seconds=120,
+        )
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_a_killed_command_continues_and_what_is_done_is_not_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
-    command = ("benchmark", "cluster", "--only", "distributed,coordinated", *SMALL, "--output", str(out))
-    assert call(*command, "--dry-run") == 0 and not out.exists()
-    assert call(*command) == 0
+    command = ("benchmark", "cluster", *SMALL, "--output", str(out), "--only")
+    assert call(*command, "distributed,coordinated", "--dry-run") == 0 and not out.exists()
+    kill_during("coordinated", out, *command, "distributed,coordinated")
+    started = parts(out)["distributed"]["started"]
+    assert call(*command, "distributed,coordinated") == 0
+    assert "distributed: done, from before" in capsys.readouterr().out
+    assert call(*command, "coordinated") == 0  # what is not asked for again stays in the document
+    assert "coordinated: done, from before" in capsys.readouterr().out
     found = parts(out)
     assert [(name, part["status"], part["exit_code"]) for name, part in found.items()] == [
         ("distributed", "done", 0),
         ("coordinated", "done", 0),
     ]
+    assert found["distributed"]["started"] == started
     assert "6 of 6 samples on 1 node(s)" in found["distributed"]["analysis"]
     assert "2 LoadGen(s) at once: 12 of 12 samples" in found["coordinated"]["analysis"]
-    rows = pq.read_table(out / "samples.parquet").to_pylist()
-    mine = [row for row in rows if not row["run"].startswith("baseline-")]
-    assert {(row["part"], row["node"]) for row in mine if row["part"] == "coordinated"} == {
-        ("coordinated", "group-0"),
-        ("coordinated", "group-1"),
-    }
-    assert len(mine) == 6 + 12 and all(row["complete_s"] > row["dispatch_s"] > 1e9 for row in mine)
-    assert (out / "report.md").is_file() and (out / "report.html").is_file()
-    capsys.readouterr()
-    started = found["coordinated"]["started"]
-    assert call(*command) == 0
-    assert "coordinated: done, from before" in capsys.readouterr().out
-    assert parts(out)["coordinated"]["started"] == started
+    assert "## Conclusion" in (out / "report.md").read_text() and (out / "report.html").is_file()
+    rows = [row for row in pq.read_table(out / "samples.parquet").to_pylist() if "baseline" not in row["run"]]
+    assert len(rows) == 6 + 12 and all(row["complete_s"] > row["dispatch_s"] > 1e9 for row in rows)
+    members = {row["node"] for row in rows if row["part"] == "coordinated"}
+    assert members == {"group-0", "group-1"}
 
 
 def test_a_part_that_fails_ends_no_other_and_its_cause_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Make the document of docs/cluster-report.md: the three benchmarks of a cluster of two nodes, which are network namespaces
+# of this machine with a real Ray and the demo model, ten samples a node, 32 tokens. Needs root and iproute2; takes less
+# than ten minutes on two cores.
+#
+# Usage: scripts/cluster_document.sh [DIR] [VARIANT]
+#   DIR       where the runs go (default: runs/cluster-document)
+#   VARIANT   undisturbed (default; its document goes to docs/), killed, killed-coordinated, wrong-model,
+#             wrong-model-unchecked, clock (needs libfaketime), half-speed (needs control groups of version 1)
+#
+# scripts/common.sh lists the environment variables that concern the installation.
+
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/common.sh"
+help_if_asked "$@"
+
+[[ $(id -u) -eq 0 ]] || die 3 "must run as root: it makes network namespaces"
+command -v ip >/dev/null || die 3 "the command ip is missing: install iproute2"
+cd -- "$ROOT"
+ensure_environment dev
+output=${1:-runs/cluster-document}
+variant=${2:-undisturbed}
+[[ ! -e "$output/execution.json" ]] || die 2 "$output holds a document already: remove it, or give another DIR"
+HF_HUB_OFFLINE=1 "$VENV/bin/python" -m tests.integration.cluster_document "$output" "$variant"
+if [[ $variant == undisturbed ]]; then
+  "$VENV/bin/python" -m tests.integration.cluster_document --publish "$output" docs/cluster-report.md
+fi

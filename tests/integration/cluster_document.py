@@ -1,0 +1,172 @@
+"""``benchmark cluster`` on two nodes of one machine, undisturbed or with an accident, and the document about it.
+
+    python -m tests.integration.cluster_document OUTPUT [VARIANT]      as root; scripts/cluster_document.sh calls it
+
+Every variant is a real Ray cluster in two network namespaces with the demo model, ten samples a node, 32 tokens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.demo import demo_model
+from tests.integration.two_nodes import ROOT, TwoNodes, two_nodes
+
+CALLED = ("node-a", "node-b")
+CPU_GROUPS = Path("/sys/fs/cgroup/cpu")  # of version 1
+LIBRARIES = (Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),)
+COMMAND = (
+    *("harness", "benchmark", "cluster", "--profile", "cpu-demo", "--workers", "2", "--samples", "10"),
+    *("--set", "engine.max_new_tokens=32", "--set", "workers.heartbeat_timeout_s=8"),
+    *("--target-qps", "offline=1", "--target-qps", "server=1", "--target-qps", "interactive=1"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """``meanwhile``: what befalls the nodes; ``around``: a state of the other node; ``more``: of the command line."""
+
+    meanwhile: Callable[[TwoNodes, Path], None] = lambda nodes, output: None
+    around: Callable[[TwoNodes], contextlib.AbstractContextManager[None]] = lambda nodes: contextlib.nullcontext()
+    env: dict[str, str] = field(default_factory=dict)
+    more: tuple[str, ...] = ()
+    allowed: tuple[int, ...] = (0, 1)
+
+
+def document(scratch: Path, output: Path, variant: Variant, *, limit_s: float = 900) -> tuple[int, float]:
+    """Make two nodes, run the command into ``output``; returns its exit code and the seconds that it took."""
+    with two_nodes(scratch, cpus=1, called=CALLED, env_of_other=variant.env) as nodes, variant.around(nodes):
+        began = time.monotonic()
+        process = nodes.head.popen(
+            *(sys.executable, "-m", *COMMAND, "--cluster", nodes.address, "--output", str(output)), *variant.more
+        )
+        try:
+            assert process.stdout is not None
+            variant.meanwhile(nodes, output)
+            text, _ = process.communicate(timeout=limit_s)
+        finally:
+            process.kill()
+        sys.stdout.write(text)
+        return process.returncode, time.monotonic() - began
+
+
+def kill_in(*parts: str) -> Callable[[TwoNodes, Path], None]:
+    """Kill the other node in the middle of a test of each of these parts; it comes back before the next one."""
+
+    def meanwhile(nodes: TwoNodes, output: Path) -> None:
+        for part in parts:
+            when_running(nodes, output / part)
+            nodes.strike("kill")
+            when_over(output, part)
+            if part != parts[-1]:
+                nodes.mend()
+
+    return meanwhile
+
+
+def when_running(nodes: TwoNodes, folder: Path, *, limit_s: float = 600) -> None:
+    """Until a test of the part in ``folder`` has done three samples, not one of a baseline."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if any(_is_under_way(path) for path in [*folder.glob("**/status.json"), *_of_both(nodes)]):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing ran in {folder}")
+
+
+def _is_under_way(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        status = json.loads(path.read_text())
+        return status["phase"] == "running" and status["completed"] >= 3 and "baseline" not in str(path)
+    return False
+
+
+def _of_both(nodes: TwoNodes) -> list[Path]:
+    """The state of the other node's LoadGen, where the head has one too: a baseline has one alone."""
+    if not nodes.head.commands("harness.session"):
+        return []
+    return [Path(line.split()[3]) / "status.json" for line in nodes.other.commands("harness.session")]
+
+
+def when_over(output: Path, part: str, *, limit_s: float = 600) -> None:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, ValueError):
+            found = {p["name"]: p["status"] for p in json.loads((output / "execution.json").read_text())["parts"]}
+            if found.get(part) not in (None, "not run", "interrupted"):
+                return
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def half_speed(nodes: TwoNodes) -> Iterator[None]:
+    """The other node may use half a processor."""
+    group = CPU_GROUPS / nodes.other.name
+    group.mkdir()
+    (group / "cpu.cfs_quota_us").write_text("50000")
+    for pid in nodes.other.pids():
+        (group / "cgroup.procs").write_text(str(pid))
+    try:
+        yield
+    finally:
+        nodes.other.end_all()
+        with contextlib.suppress(OSError):
+            group.rmdir()
+
+
+@contextlib.contextmanager
+def wrong_model(nodes: TwoNodes) -> Iterator[None]:
+    """On the other node another model lies where the demo's is."""
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / "model"
+        shutil.copytree(demo_model(), other)
+        config = json.loads((other / "config.json").read_text())
+        (other / "config.json").write_text(json.dumps(config | {"rope_theta": 1.0e4 + 1}))
+        nodes.mend_with_mount(other, demo_model())
+        yield
+
+
+VARIANTS = {
+    "undisturbed": Variant(),
+    "killed": Variant(meanwhile=kill_in("datacenter", "distributed", "coordinated"), allowed=(1, 4)),
+    "killed-coordinated": Variant(meanwhile=kill_in("coordinated"), more=("--only", "coordinated"), allowed=(4,)),
+    "wrong-model": Variant(around=wrong_model, allowed=(2, 3)),
+    "wrong-model-unchecked": Variant(
+        around=wrong_model, more=("--skip-preflight", "--only", "distributed,coordinated")
+    ),
+    "clock": Variant(
+        env={"LD_PRELOAD": str(LIBRARIES[0]), "FAKETIME": "+0.4s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"},
+        more=("--only", "distributed,coordinated"),
+    ),
+    "half-speed": Variant(around=half_speed, more=("--only", "distributed,coordinated")),
+}
+
+
+def main(output: Path, name: str = "undisturbed") -> int:
+    variant = VARIANTS[name]
+    with tempfile.TemporaryDirectory(prefix="mlc") as scratch:
+        code, seconds = document(Path(scratch) / "ray", output, variant)
+    sys.stdout.write(f"{name}: exit code {code} after {seconds:.0f} s\n")
+    return 0 if code in variant.allowed else 1
+
+
+def publish(output: Path, page: Path) -> None:
+    """The document as a page of docs/, without the place where this checkout lies."""
+    text = (output / "report.md").read_text().replace(f"{ROOT}/", "")
+    head = "<!-- made by scripts/cluster_document.sh: a real run, nothing is edited -->\n\n"
+    page.write_text(head + text)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--publish":
+        publish(Path(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        sys.exit(main(Path(sys.argv[1]), *sys.argv[2:3]))
