@@ -78,6 +78,8 @@ def _default_page(directory: Path) -> Path:
 
     if (directory / names.SCALING).is_file() and not (directory / names.RESULT).is_file():
         return directory / "scaling.html"
+    if any((directory / name).is_file() for name in (names.EXECUTION, names.SCALING, names.TUNE)):
+        return directory / names.REPORT_HTML  # of a whole benchmark, which may have no run at all
     is_theirs = directory.is_dir() and all(is_foreign(run) for run in find_runs([directory]))
     return (Path() if is_theirs else directory) / names.REPORT_HTML
 

@@ -22,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     losses.bad_responses,
     nodes.unreachable,
     nodes.shared_processors,
+    nodes.shares_of_one_machine,
     nodes.unlike_nodes,
     nodes.clocks_apart,
     nodes.slow_links,

@@ -16,6 +16,7 @@ CAUSES: tuple[tuple[Rule, str], ...] = (  # the likeliest first
     (losses.missing_nodes, "not all nodes took part"),
     (losses.lost_workers, "workers were lost during the test"),
     (nodes.shared_processors, "the nodes share processors, which each has to itself while the baseline is measured"),
+    (nodes.shares_of_one_machine, "the workers share the processors, which one has to itself for the baseline"),
     (load.throttled, "GPUs were slowed down by heat or power"),
     (load.saturated_loadgen, "the LoadGen process was saturated"),
     (load.saturated_processors, "the processors were full"),

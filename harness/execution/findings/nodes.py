@@ -53,6 +53,24 @@ def shared_processors(record: ExecutionRecord) -> Iterator[Finding]:
         )
 
 
+def shares_of_one_machine(record: ExecutionRecord) -> Iterator[Finding]:
+    """Several LoadGens on one machine, whose engines compute on its processors."""
+    result, nodes = record.result("coordinated"), record.environment.nodes
+    if len(nodes) != 1 or result is None or result.gpus or result.workers < 2:
+        return
+    names = " and ".join(node.node for node in result.nodes)
+    yield Finding(
+        rule="shared-processors",
+        severity="warning",
+        topic="measurement",
+        text=f"{names} are shares of one machine, whose {number(len(nodes[0].cpus))} processor(s) they share: the "
+        "baseline has them all.",
+        figures={"workers": result.workers, "processors_shared": len(nodes[0].cpus)},
+        advice="What this run says of scaling is about sharing processors; use one GPU for each worker, or more "
+        "machines.",
+    )
+
+
 def sharing(nodes: list[ClusterNode]) -> list[list[ClusterNode]]:
     """Groups of nodes on one kernel whose sets of processors overlap."""
     groups: list[list[ClusterNode]] = []

@@ -223,6 +223,17 @@ def test_what_scatter_explains_is_no_finding() -> None:
     assert only(record, "throughput-spread").severity == "note"
 
 
+def test_several_loadgens_on_one_machine_share_its_processors() -> None:
+    record = healthy()
+    del record.environment.nodes[1]
+    assert findings(record) == []  # a GPU each
+    for result in record.results:
+        result.gpus = 0
+    assert "share" in only(record, "shared-processors").text
+    efficiency_is_low(record)
+    assert only(record, "low-efficiency").figures["likely_cause"] == "shared-processors"
+
+
 def test_containers_with_processors_of_their_own_share_nothing() -> None:
     record = healthy()
     both_are_one_machine(record)
