@@ -76,6 +76,26 @@ def overhead(
 
 
 @app.command()
+def serve(
+    output: Annotated[Path, typer.Option("--output", help="Directory for logs and serve.json.")],
+    streams: Annotated[list[int], typer.Option("--streams", min=1, help="Numbers of open streams.")] = [1024, 13_368],  # noqa: B006
+    tokens: Annotated[int, typer.Option("--tokens", min=2, help="Tokens of an answer.")] = 128,
+    step_ms: Annotated[float, typer.Option(min=1, help="A step of the engine: a token for every stream.")] = 500.0,
+    rates: Annotated[list[float], typer.Option("--rate", help="Requests/s to an engine that answers at once.")] = [200],  # noqa: B006
+    seconds: Annotated[float, typer.Option(min=1, help="Length of a rate's measurement.")] = 20.0,
+) -> None:
+    """The endpoint with the null engine: CPU for a streamed chunk, streams open at once, time to the first token."""
+    from harness import terminal
+    from harness.bench import serve as bench
+
+    console = terminal.console()
+    rows = bench.measure_serve(
+        output=output, streams=streams, tokens=tokens, step_ms=step_ms, rates=rates, seconds=seconds, console=console
+    )
+    raise typer.Exit(int(any(row.failed for row in rows)))
+
+
+@app.command()
 def weights(
     output: Annotated[Path, typer.Option("--output", help="Model folder to write (8.5 GB).")],
     shape: Annotated[str, typer.Option(help="Packaged shape with static FP8 scales.")] = "llama-3.1-8b-fp8-static",

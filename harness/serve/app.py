@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import itertools
+import logging
 import platform
 import secrets
 import time
@@ -28,6 +29,7 @@ from harness.serve.render import Style
 from sut.served import ServedSample
 from sut.serving import ServingHub
 
+log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BODY_S = 30.0
 OPEN_PATHS = ("/health", "/metrics")
@@ -90,6 +92,11 @@ class Api:
             response = self._refusal(problem)
         except web.HTTPException as error:
             response = self._refusal(Problem(f"{request.method} {request.path}: {error.reason}", status=error.status))
+        except ConnectionError:
+            raise  # the client has gone: nobody is there to be told
+        except Exception as error:
+            log.exception("%s %s", request.method, request.path)
+            response = self._refusal(Problem(f"an error of the server's own: {type(error).__name__}", status=500))
         self.metrics.responded(self._route(request), response.status)
         if self.state == "draining":
             response.force_close()

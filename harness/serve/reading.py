@@ -57,7 +57,7 @@ def prompts(raw: msgspec.Raw) -> list[str] | list[list[int]]:
             return _int_lists.decode(data)
         if head[:1] == b"[" and head != b"[]":
             return [_ints.decode(data)]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(f"prompt: {' '.join(str(error).split())}", param="prompt") from None
     raise Problem("prompt: a text, a list of token ids, or a list of either, and not empty", param="prompt")
 

@@ -38,6 +38,7 @@ LOOK_S = 0.2
 SWEEP_S = 2.0
 STALLED_S = 30.0  # a client that takes nothing for so long has stopped reading
 MOST_UNREAD_BYTES = 1 << 20  # of one response; a whole answer of the benchmark has 25 kB
+GC_THRESHOLDS = (50_000, 20, 100)  # an answer makes few cycles, and a collection stops every stream
 SWITCH_S = 0.0005  # two threads share the interpreter: neither may keep a first token waiting for the usual 5 ms
 
 
@@ -166,6 +167,7 @@ class Server:
         api.detokeniser = Detokeniser(tokenizer, vocab_size=info.vocab_size)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         api.state = "ready"
         count = len(hub.workers)
         self._say(

@@ -225,9 +225,7 @@ class NullEngine(Engine):
         ends = limits is None or not (limits.ignore_eos or need < 4 * self.args.output_tokens)
         if ends:
             need -= 4
-        body = prompt[:need]
-        while len(body) < need:
-            body += prompt[: need - len(body)]
+        body = prompt[:need] if need <= len(prompt) else (prompt * (need // len(prompt) + 1))[:need]
         return body[before:] + (self._eos if ends else b"")
 
     def _finish(self, request: Request, events: list[Event], *, first: bool) -> None:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.serve.templates import PLAIN
 from tests.harness.serve import tokenizers
 from tests.harness.serve.client import Endpoint, serving
+from tests.helpers.waiting import until
 
 TEXT = "Grüße an die 🦙🦙 der 世界, don't stop"
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("serve")
 
 
 @pytest.fixture(scope="module")
-def tokenizer(folder: Any) -> Any:
+def tokenizer(folder: Path) -> Any:
     return tokenizers.make(folder / "tokenizer")
 
 
 @pytest.fixture(scope="module")
-def server(folder: Any, tokenizer: Any) -> Iterator[Endpoint]:
+def server(folder: Path, tokenizer: Any) -> Iterator[Endpoint]:
     options = ("--set", f"model.tokenizer={folder / 'tokenizer'}", "--set", "engine.args.step_ms=1")
-    with serving(folder, "--engine", "null", *options, "--workers", "2") as endpoint:
+    with serving(folder, "--engine", "null", *options, "--set", "workers.heartbeat_s=0.2") as endpoint:
         yield endpoint
 
 
@@ -34,21 +40,206 @@ def ids(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def echo(tokenizer: Any, text: str = TEXT, **more: Any) -> dict[str, Any]:
+    """Fields that make the null engine say ``text``."""
+    prompt = ids(tokenizer, text)
+    return {"prompt": prompt, "max_tokens": len(prompt), "ignore_eos": True, **more}
+
+
+@pytest.mark.timeout(240)  # the first of the module starts the server
 def test_a_stream_is_the_same_answer_in_pieces(server: Endpoint, tokenizer: Any) -> None:
-    prompt = ids(tokenizer, TEXT)
-    fields = {"max_tokens": len(prompt), "ignore_eos": True, "return_token_ids": True}
-    whole = server.complete(prompt, **fields)
+    asked = echo(tokenizer, return_token_ids=True)
+    prompt = asked["prompt"]
+    whole = server.complete(**asked)
     assert whole.status == 200, whole.body
     choice = whole.json["choices"][0]
     assert choice["token_ids"] == choice["prompt_token_ids"] == prompt
     assert (choice["text"], choice["finish_reason"]) == (TEXT, "length")
-    assert whole.json["usage"] == {
-        "prompt_tokens": len(prompt),
-        "completion_tokens": len(prompt),
-        "total_tokens": 2 * len(prompt),
-    }
-    stream = server.complete(prompt, **fields, stream=True, stream_options={"include_usage": True})
+    n = len(prompt)
+    assert whole.json["usage"] == {"prompt_tokens": n, "completion_tokens": n, "total_tokens": 2 * n}
+    stream = server.complete(**asked, stream=True, stream_options={"include_usage": True})
     assert stream.done and stream.text == TEXT and stream.ids == prompt
     assert stream.events[-1]["choices"] == [] and stream.events[-1]["usage"] == whole.json["usage"]
-    assert all("\N{REPLACEMENT CHARACTER}" not in str(e) for e in stream.events)
-    assert len(stream.events) > len(prompt) // 2
+
+
+def test_no_half_of_a_character_leaves_and_no_chunk_is_empty(server: Endpoint, tokenizer: Any) -> None:
+    stream = server.complete(**echo(tokenizer), stream=True)
+    texts = [c["text"] for e in stream.events for c in e["choices"]]
+    assert "".join(texts) == TEXT and not any(REPLACEMENT in text for text in texts)
+    assert all(texts[:-1]) and len(texts) > 8
+    cut = echo(tokenizer, "𝄞")  # an answer that ends inside a character says so, as decoding all of it does
+    cut["max_tokens"] -= 1
+    assert server.complete(**cut, stream=True).text == server.complete(**cut).json["choices"][0]["text"] == REPLACEMENT
+
+
+def test_a_stop_string_ends_the_answer_wherever_tokens_begin(server: Endpoint, tokenizer: Any) -> None:
+    asked = echo(tokenizer, stop=["stop", "r 世", "never"], return_token_ids=True)
+    whole = server.complete(**asked).json
+    stream = server.complete(**asked, stream=True, stream_options={"include_usage": True})
+    before = TEXT[: TEXT.index("r 世")]
+    assert (whole["choices"][0]["text"], whole["choices"][0]["finish_reason"]) == (before, "stop")
+    assert stream.text == before and stream.done
+    assert stream.events[-2]["choices"][0]["finish_reason"] == "stop"
+    made = stream.events[-1]["usage"]["completion_tokens"]
+    assert made == len(stream.ids) == whole["usage"]["completion_tokens"] < len(asked["prompt"])
+    assert tokenizer.decode(stream.ids).startswith(before)
+    least = server.complete(**asked, min_tokens=len(asked["prompt"])).json
+    assert least["choices"][0]["text"] == TEXT
+
+
+def test_several_prompts_are_several_choices(server: Endpoint, tokenizer: Any) -> None:
+    texts = ["the bank", "Article: 🦙", "Zürich"]
+    most = min(len(ids(tokenizer, text)) for text in texts)
+    whole = server.complete([ids(tokenizer, t) for t in texts], max_tokens=most, ignore_eos=True).json
+    assert [c["index"] for c in whole["choices"]] == [0, 1, 2]
+    stream = server.complete(texts, max_tokens=most, ignore_eos=True, add_special_tokens=False, stream=True)
+    assert stream.done
+    for choice in whole["choices"]:
+        pieces = [c for e in stream.events for c in e["choices"] if c["index"] == choice["index"]]
+        assert "".join(c["text"] for c in pieces) == choice["text"]
+        assert [c["finish_reason"] for c in pieces][-1] == "length"
+
+
+def test_templates(server: Endpoint, tokenizer: Any) -> None:
+    messages = [{"role": "user", "content": f"  {TEXT}\n"}]
+    bos = tokenizer.bos_token_id
+    given = server.ask("/tokenize", {"messages": messages, "chat_template": PLAIN}).json["tokens"]
+    assert given == [bos, *ids(tokenizer, TEXT)]
+    own = server.ask("/tokenize", {"messages": messages}).json["tokens"]
+    assert own == tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+    parts = [{"role": "user", "content": [{"type": "text", "text": f"  {TEXT}\n"}]}]
+    assert server.ask("/tokenize", {"messages": parts}).json["tokens"] == own
+    answer = server.chat(
+        TEXT, max_tokens=5, stream=True, chat_template=PLAIN, seed=2**64 - 1, top_p=1.0, temperature=0.0
+    )
+    assert answer.done and answer.events[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert answer.events[-1]["choices"][0]["finish_reason"] == "length"
+    for foreign in (PLAIN + " ", PLAIN.replace("trim", "upper"), "{{ ''.__class__ }}"):
+        refused = server.chat(TEXT, chat_template=foreign)
+        assert refused.status == 400 and refused.json["error"]["param"] == "chat_template"
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "temperature": ({"temperature": 0.7}, "temperature: only 0 is served"),
+    "n": ({"n": 2}, "n: only 1"),
+    "logprobs": ({"logprobs": 5}, "logprobs: only False"),
+    "suffix": ({"suffix": "x"}, "suffix"),
+    "frequency_penalty": ({"frequency_penalty": 0.5}, "frequency_penalty: only 0"),
+    "max_tokens": ({"max_tokens": 0}, "max_tokens: expected `int` >= 1"),
+    "min_tokens": ({"min_tokens": 9, "max_tokens": 3}, "min_tokens: 9, more than max_tokens (3)"),
+    "seed": ({"seed": 2**64}, "seed: from 0 to 18446744073709551615"),
+    "stop": ({"stop": [""]}, "stop: at most 16 strings"),
+    "stream_options": ({"stream_options": {}}, "stream_options: only where stream is true"),
+    "max_token": ({"max_token": 3}, "max_token: this field is not known; did you mean 'max_tokens'?"),
+    "stream": ({"stream": "yes"}, "stream: expected `bool | null`, got `str`"),
+    "prompt": ({"prompt": []}, "prompt: a text, a list of token ids"),
+    "model": ({"model": "gpt-9"}, "model: 'gpt-9' is not served here, 'null' is"),
+}
+
+
+@pytest.mark.parametrize("param", REFUSED)
+def test_what_is_not_served_is_refused_by_name(server: Endpoint, param: str) -> None:
+    fields, words = REFUSED[param]
+    answer = server.ask("/v1/completions", {"prompt": "x", **fields})
+    assert answer.status == (404 if param == "model" else 400), answer.body
+    error = answer.json["error"]
+    assert (error["param"], error["type"]) == (param, "invalid_request_error")
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"", 400, "no JSON"),
+        (b"{", 400, "no JSON"),
+        (b"[1]", 400, "expected `object`"),
+        (b'{"prompt": "\xff\xfe"}', 400, "utf-8"),
+        (b'{"max_tokens": 3}', 400, "prompt: this field is missing"),
+        (b'{"prompt": [1, -5]}', 400, "outside the vocabulary of 128256"),
+        (b'{"prompt": [1, 99999999999999999999]}', 400, "prompt"),
+        (b'{"prompt": [[1], "x"]}', 400, "prompt"),
+        (b'{"prompt": "' + b"x" * (17 << 20) + b'"}', 413, "Too Large"),
+    ],
+)
+def test_bodies_that_are_none(server: Endpoint, body: bytes, status: int, words: str) -> None:
+    answer = server.ask("/v1/completions", body)
+    assert answer.status == status and words in answer.json["error"]["message"], answer.body[:300]
+    assert server.ask("/health").status == 200
+
+
+def test_half_a_surrogate_harms_nobody(server: Endpoint) -> None:
+    answer = server.ask("/v1/completions", b'{"prompt": "\\ud83e", "max_tokens": 2}')
+    assert answer.status in (200, 400)
+
+
+def test_paths_and_pages(server: Endpoint, tokenizer: Any) -> None:
+    assert server.ask("/v1/nothing").json["error"]["message"].startswith("GET /v1/nothing")
+    assert server.ask("/v1/completions").status == 405
+    [model] = server.ask("/v1/models").json["data"]
+    assert model["id"] == model["root"] == "null" and server.ask("/v1/models/null").json == model
+    assert server.ask("/version").json["chat_template"] == "model"
+    assert server.ask("/detokenize", {"tokens": ids(tokenizer, TEXT)}).json == {"prompt": TEXT}
+    assert server.complete("x", model="meta-llama/Llama-3.1-8B-Instruct", max_tokens=1).status == 200
+
+
+def test_metrics_have_their_types_and_count(server: Endpoint, tokenizer: Any) -> None:
+    name = "mlperf_llama_serve"
+    before = server.metric(f"{name}_generation_tokens_total")
+    asked = echo(tokenizer)
+    server.complete(**asked, stream=True)
+    assert server.metric(f"{name}_generation_tokens_total", worker="0") == before + len(asked["prompt"])
+    page = server.ask("/metrics").body.decode()
+    for kind, metric in (
+        ("counter", "answers_total"),
+        ("histogram", "time_to_first_token_seconds"),
+        ("gauge", "running"),
+    ):
+        assert f"# TYPE {name}_{metric} {kind}" in page
+    assert server.metric(f"{name}_time_per_output_token_seconds_count", worker="0") > 0
+    assert server.metric(f"{name}_request_latency_seconds_count", worker="0") > 0
+
+
+def raw(server: Endpoint, data: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    connection.sendall(data)
+    return connection
+
+
+def request(body: dict[str, Any], *, version: str = "1.1", more: str = "") -> bytes:
+    data = json.dumps(body).encode()
+    return (
+        f"POST /v1/completions HTTP/{version}\r\nHost: x\r\n{more}Content-Length: {len(data)}\r\n\r\n".encode() + data
+    )
+
+
+def read_all(connection: socket.socket) -> bytes:
+    with connection:
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_http_1_0_and_pipelining(server: Endpoint, tokenizer: Any) -> None:
+    asked = echo(tokenizer, "the bank and the road", stream=True)
+    old = read_all(raw(server, request(asked, version="1.0")))
+    assert b"Transfer-Encoding" not in old and old.endswith(b"data: [DONE]\n\n")
+    last = request(asked | {"stream": False}, more="Connection: close\r\n")
+    two = read_all(raw(server, request(asked) + last))
+    assert two.count(b"HTTP/1.1 200") == 2
+    assert two.index(b"[DONE]") < two.rindex(b"HTTP/1.1 200") < two.rindex(b"the bank and the road")
+
+
+def test_a_client_that_goes_away_frees_its_place(server: Endpoint) -> None:
+    name = "mlperf_llama_serve_answers_total"
+    before = server.metric(name, outcome="left")
+    with raw(server, request({"prompt": "x", "max_tokens": 10**6, "ignore_eos": True, "stream": True})) as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        until(lambda: server.metric("mlperf_llama_serve_running") == 1)
+    until(lambda: server.metric(name, outcome="left") == before + 1)
+    until(lambda: server.metric("mlperf_llama_serve_running") == 0)
+
+
+def test_a_client_that_does_not_read_ends_and_others_go_on(server: Endpoint, tokenizer: Any) -> None:
+    body = {"prompt": ["x"] * 200, "max_tokens": 10**6, "ignore_eos": True, "stream": True}
+    with raw(server, request(body)):
+        until(lambda: server.metric("mlperf_llama_serve_connections_stalled_total") == 1, 60)
+        assert server.complete(**echo(tokenizer), stream=True).text == TEXT
+    until(lambda: server.metric("mlperf_llama_serve_running") == 0)
