@@ -217,7 +217,7 @@ def _process(run: Ran) -> LoadGenProcess:
     assert process is not None
     return LoadGenProcess(
         node=run.node,
-        cpu_share=process.cpu_s / wall if wall else None,
+        cpu_share=process.test_cpu_s / wall if wall and process.test_cpu_s is not None else None,
         peak_rss_bytes=process.peak_rss_bytes,
     )
 

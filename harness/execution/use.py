@@ -12,6 +12,8 @@ from harness.rundir.energy import Floats, series, window
 from harness.rundir.execution_results import Use
 from harness.rundir.record import RunRecord
 
+STEADY = ("used_bytes", "total_bytes", "memory_used_bytes")  # says the same a moment earlier or later
+
 
 def use_by_node(run: RunRecord) -> dict[str, Use]:
     """By the name of the node; empty where nothing was sampled. Only readings of the test's own time count."""
@@ -21,8 +23,7 @@ def use_by_node(run: RunRecord) -> dict[str, Use]:
     inside: dict[str, dict[tuple[str, str], tuple[Floats, Floats]]] = {}
     for (node, source, name), (at, value) in series(run.metrics).items():
         during = (at >= start) & (at <= end)
-        if not during.any():  # shorter than the monitor's interval: the nearest reading is what there is
-            during = np.zeros(len(at), dtype=bool)
+        if not during.any() and name in STEADY:  # a test shorter than the monitor's interval: its nearest reading
             during[int(np.abs(at - (start if np.isfinite(start) else at[0])).argmin())] = True
         inside.setdefault(node, {})[source, name] = (at[during], value[during])
     facts = json.loads((run.metrics.schema.metadata or {}).get(b"facts", b"{}"))

@@ -124,10 +124,11 @@ class SampleAnswer(msgspec.Struct, kw_only=True):
 
 
 class Process(msgspec.Struct, kw_only=True):
-    """The LoadGen process itself."""
+    """The LoadGen process itself. ``cpu_s``: processor seconds from its start on, ``test_cpu_s``: of the test alone."""
 
     cpu_s: float
     peak_rss_bytes: int
+    test_cpu_s: float | None = None
 
 
 class SessionRecord(msgspec.Struct, kw_only=True):

@@ -13,7 +13,7 @@ from typing import Any
 from harness.config import RunConfig
 from harness.rundir.names import SIGNED
 from harness.rundir.session import Dataset, Model
-from harness.session.outcome import Outcome
+from harness.session.outcome import Outcome, cpu_seconds
 from harness.session.status import StatusWriter
 from mlperf_llama_base.errors import EnvironmentFault
 from mlperf_llama_base.files import sha256_of
@@ -34,7 +34,7 @@ class Journal:
         self._status = StatusWriter(config, run_dir)
         self._outcome = Outcome(config=config)
         self._hub: Hub | None = None
-        self._began = 0.0
+        self._began = self._cpu_began = 0.0
 
     def follow(self, hub: Hub) -> None:
         """From now on both files tell what this hub and its workers do."""
@@ -75,7 +75,7 @@ class Journal:
             smoke_overrides=smoke_overrides,
         )
         self._status.expected, self._status.scheduled_s = expected, scheduled_s
-        self._began = time.monotonic()
+        self._began, self._cpu_began = time.monotonic(), cpu_seconds()
         self._outcome.test_started = _now()
         self._status.started = self._began
         self._status.phase = "running"
@@ -84,6 +84,7 @@ class Journal:
         """The test has come to its end."""
         self._outcome.test_ended = _now()
         self._outcome.wall_s = time.monotonic() - self._began
+        self._outcome.test_cpu_s = cpu_seconds() - self._cpu_began
         self._outcome.outcome = "completed"
         self.phase("finished")
 

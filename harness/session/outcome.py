@@ -49,6 +49,7 @@ class Outcome:
     test_started: str | None = None
     test_ended: str | None = None
     wall_s: float | None = None
+    test_cpu_s: float | None = None
     log_sha256: dict[str, str] | None = None
 
     def record(self, hub: Hub | None) -> SessionRecord:
@@ -71,7 +72,7 @@ class Outcome:
             test_ended=self.test_ended,
             wall_s=self.wall_s,
             log_sha256=self.log_sha256,
-            process=_process(),
+            process=_process(self.test_cpu_s),
             samples=Samples(issued=0, completed=0, lost=0, retried=0, duplicates=0, failed=0),
             restarts=0,
             refused_messages=0,
@@ -95,10 +96,16 @@ class Outcome:
             write_record(run_dir / SESSION, msgspec.structs.replace(record, notes=[note]))
 
 
-def _process() -> Process:
-    """CPU seconds and peak resident bytes of the LoadGen process so far."""
+def cpu_seconds() -> float:
+    """What this process has used so far, all its threads together."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return Process(cpu_s=usage.ru_utime + usage.ru_stime, peak_rss_bytes=usage.ru_maxrss * 1024)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _process(test_cpu_s: float | None) -> Process:
+    """CPU seconds and peak resident bytes of the LoadGen process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Process(cpu_s=cpu_seconds(), peak_rss_bytes=peak, test_cpu_s=test_cpu_s)
 
 
 def _with_workers(record: SessionRecord, hub: Hub) -> SessionRecord:

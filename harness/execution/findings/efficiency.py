@@ -9,6 +9,7 @@ from harness.rundir.execution import ExecutionRecord
 from harness.rundir.execution_results import Finding, ScalingPoint
 
 GOOD = 0.95
+NEAR = 1.01  # nobody takes that for a gain
 NOISY = 0.05  # half of the baseline's interval against it: a claim to a few percent needs better
 Rule = Callable[[ExecutionRecord], Iterator[Finding]]
 CAUSES: tuple[tuple[Rule, str], ...] = (  # the likeliest first
@@ -66,7 +67,7 @@ def above_100_percent(record: ExecutionRecord) -> Iterator[Finding]:
         inside = half is not None and point.efficiency - half <= 1
         yield Finding(
             rule="over-100-percent",
-            severity="note" if inside else "warning",
+            severity="note" if inside or point.efficiency <= NEAR else "warning",
             topic="measurement",
             text=f"{point.name}: an efficiency of {_shown(point)} is noise in the baseline, not a gain: "
             + (

@@ -49,6 +49,8 @@ def test_the_figures_are_those_of_the_runs(ran: Path, tmp_path: Path) -> None:
     assert len(total.quality.answers) == 3 and all(len(a.token_ids) == 8 for a in total.quality.answers)
     assert len({answer.qsl_idx for answer in total.quality.answers}) >= 2
     assert [node.success_rate for node in total.nodes] == [1.0, 1.0]
+    used = [run.ran.process for run in runs if run.ran.process]  # of the test alone, without what loading took
+    assert len(used) == 2 and all(0 < (p.test_cpu_s or 0) < p.cpu_s for p in used)
     assert record.scaling is not None and record.scaling.points[-1].workers == 2
     assert record.environment.versions["mlperf-llama"] and record.environment.versions["loadgen"]
     assert {"shared-processors", "short-test"} <= {finding.rule for finding in record.findings}

@@ -35,7 +35,7 @@ ANYTHING = st.recursive(
 JSON_FILES = (names.SESSION, names.STATUS, names.RESULT, names.PREFLIGHT, names.SYSTEM, names.CONFIG)
 OTHERS = (
     *(names.EVENTS, names.METRICS, names.DETAIL_LOG, names.SUMMARY_LOG, names.ACCURACY_LOG),
-    *(names.ACCURACY_JSON, names.SCALING, names.TUNE, names.LOCK),
+    *(names.ACCURACY_JSON, names.SCALING, names.EXECUTION, names.TUNE, names.LOCK),
 )
 READERS: dict[str, Callable[[Path], object]] = {
     "verdict": build_result,

@@ -13,6 +13,7 @@ TOPICS = {
     "performance": "For more speed",
     "measurement": "For figures that bear more",
 }
+SHOWN = 3
 GROUPS = {"critical": "Critical issues", "warning": "Bottlenecks and warnings", "note": "Notes"}
 
 
@@ -23,10 +24,23 @@ def issues(record: ExecutionRecord) -> Section:
         found = [finding for finding in record.findings if finding.severity == severity]
         if found:
             tone: Tone = SEVERITY[severity]
-            blocks += [Text(text=f"{title}:"), Items(items=[(finding.text, tone) for finding in found])]
+            blocks += [Text(text=f"{title}:"), Items(items=[(text, tone) for text in _told(found)])]
     if record.findings:
         blocks.append(Folded(summary="The figures behind them", blocks=[_figures(record.findings)]))
     return Section(title="Issues and bottlenecks", blocks=blocks or [Text(text="None found.")])
+
+
+def _told(found: list[Finding]) -> list[str]:
+    """Each, but of those that many nodes share the first few, with the names of the others."""
+    groups: dict[tuple[str, str | None], list[Finding]] = {}
+    for finding in found:
+        groups.setdefault((finding.rule, finding.part), []).append(finding)
+    texts = []
+    for group in groups.values():
+        texts += [finding.text for finding in group[:SHOWN]]
+        if rest := [finding.node or "?" for finding in group[SHOWN:]]:
+            texts[-1] += f" The same of {len(rest)} more: {', '.join(rest)}."
+    return texts
 
 
 def _figures(found: list[Finding]) -> Table:
