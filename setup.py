@@ -52,6 +52,7 @@ CORE = [
     "detect-secrets>=1.5",
 ]
 
+APART = ("vllm", "calibrate")  # their pins do not go together with the newest of the others
 EXTRAS = {
     "vllm": ["vllm>=0.26,<0.34"],
     "ray": ["ray[default]>=2.50"],
@@ -60,9 +61,11 @@ EXTRAS = {
     "tune": ["optuna>=4"],
     "metrics": ["prometheus-client>=0.21"],
     "serve": ["aiohttp>=3.10", "jinja2>=3.1", "prometheus-client>=0.21"],
+    # needs an older transformers than the newest: an environment of its own, constraints-calibrate.txt
+    "calibrate": ["llmcompressor>=0.14.0.1,<0.15"],
     "llama-tokenizer": ["tiktoken>=0.8"],  # with Meta's llama-models: Llama 3's tokenizer without the gated model
 }
-EXTRAS["all"] = sorted({p for name, packages in EXTRAS.items() if name != "vllm" for p in packages})
+EXTRAS["all"] = sorted({p for name, packages in EXTRAS.items() if name not in APART for p in packages})
 EXTRAS["dev"] = [
     "hypothesis>=6.100",
     "jsonschema>=4.20",

@@ -13,6 +13,7 @@ import msgspec
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 from mlperf_llama_base.files import expanded
+from qsl import id_list
 from qsl.foreign import what_it_is
 
 HUB_ID = "abisee/cnn_dailymail"
@@ -43,13 +44,25 @@ def open_source(
     split: str = HUB_SPLIT,
     text_column: str = "article",
     summary_column: str = "highlights",
+    ids: id_list.IdList | None = None,
+    id_column: str = id_list.COLUMN,
 ) -> ArticleSource:
     """Open a local file, a folder with Parquet files of the split (``validation*.parquet``; also as the hub's client
-    leaves a download, with a folder for each configuration), or a hub data set.
+    leaves a download, with a folder for each configuration), or a hub data set. ``ids``: these rows alone, so ordered.
 
     Raises ``UserError`` for a file that is missing, of another kind, or lacks a column (naming the row, while it is
     read), and ``EnvironmentFault`` where the hub does not answer.
     """
+    wanted = [text_column, summary_column, *([id_column] if ids else [])]
+    rows, total, label = _rows(source, config, split, wanted)
+    if ids:
+        rows = id_list.select(rows, ids, column=id_column, source=source)
+        total, label = len(ids.ids), f"{label}, {ids.label}"
+    return ArticleSource(_pick(source, rows, text_column, summary_column), total, label)
+
+
+def _rows(source: str, config: str, split: str, columns: list[str]) -> tuple[Iterator[Any], int | None, str]:
+    """The rows, how many there are where that is known, and what they are."""
     path = expanded(source)
     if path.is_dir():
         files = _files_of_split(path, config, split)
@@ -61,13 +74,12 @@ def open_source(
         files = [path]
     else:
         rows, total = _hub(HUB_ID if source == OLD_HUB_ID else source, config, split)
-        return ArticleSource(_pick(source, rows, text_column, summary_column), total, f"{source} {config} {split}")
+        return rows, total, f"{source} {config} {split}"
     for file in files:
         if foreign := _foreign(file):
             raise UserError(f"article source {file} is {foreign}")
     readers = {".parquet": _parquet, ".jsonl": _json_lines, ".csv": _csv}
-    rows = (row for file in files for row in readers[file.suffix](file, [text_column, summary_column]))
-    return ArticleSource(_pick(source, rows, text_column, summary_column), None, path.name)
+    return (row for file in files for row in readers[file.suffix](file, columns)), None, path.name
 
 
 def _files_of_split(folder: Path, config: str, split: str) -> list[Path]:
@@ -135,7 +147,7 @@ def _parquet(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
             if missing := [column for column in columns if column not in names]:
                 raise UserError(
                     f"article source {path} has no column {missing[0]!r}; its columns are {', '.join(names)}: name the "
-                    "right ones with --text-column and --summary-column"
+                    "right ones with --text-column, --summary-column and --id-column"
                 )
             for batch in file.iter_batches(batch_size=256, columns=columns):
                 yield from batch.to_pylist()

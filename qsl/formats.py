@@ -39,7 +39,7 @@ class Writer(Protocol):
 
 
 @contextmanager
-def open_writer(path: Path, *, label: str, instruction: dict[str, str]) -> Iterator[Writer]:
+def open_writer(path: Path, *, label: str, instruction: dict[str, str] | str) -> Iterator[Writer]:
     """Write MLCommons' JSON (``.json``) or Parquet (``.parquet``) to ``path``, which appears only when all is written.
 
     ``label`` says what the data is (Parquet keeps it); ``instruction`` fills MLCommons' column of that name.
@@ -59,7 +59,7 @@ def open_writer(path: Path, *, label: str, instruction: dict[str, str]) -> Itera
         raise EnvironmentFault(f"cannot write data set {path}: {error.strerror or error}") from error
 
 
-def _new_writer(path: Path, label: str, instruction: dict[str, str]) -> Writer:
+def _new_writer(path: Path, label: str, instruction: dict[str, str] | str) -> Writer:
     if path.suffix == ".json":
         from qsl.mlcommons_json import JsonWriter
 

@@ -112,9 +112,12 @@ def _decode(path: Path, number: int, raw: msgspec.Raw, kind: type[T]) -> T:
 class JsonWriter:
     """Writes the rows one by one."""
 
-    def __init__(self, path: Path, instruction: dict[str, str]) -> None:
-        pairs = ",\n".join(f"            {_quote(key)}: {_quote(value)}" for key, value in instruction.items())
-        self._instruction = f"{{\n{pairs}\n        }}"
+    def __init__(self, path: Path, instruction: dict[str, str] | str) -> None:
+        if isinstance(instruction, str):
+            self._instruction = _quote(instruction)
+        else:
+            pairs = ",\n".join(f"            {_quote(key)}: {_quote(value)}" for key, value in instruction.items())
+            self._instruction = f"{{\n{pairs}\n        }}"
         self._file = path.open("w", encoding="utf-8", newline="\n")
         self._separator = "["
 

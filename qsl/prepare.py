@@ -45,19 +45,22 @@ def prepare(
     tokenizer: Any,
     output: Path,
     count: int | None = None,
+    calibration: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
     """Write ``output`` (``.json``: MLCommons' format, ``.parquet``: ours) with a row for each article of ``source``.
 
-    ``tokenizer``: a transformers tokenizer. ``count``: only a subset of this size, drawn with seed 42. The file appears
-    when it is complete. Raises ``UserError`` for a bad source, count or tokenizer, ``EnvironmentFault`` if it cannot be
-    written.
+    ``tokenizer``: a transformers tokenizer. ``count``: only a subset of this size, drawn with seed 42. ``calibration``:
+    as the reference's prepare-calibration.py writes JSON, byte for byte (``instruction`` is text there). The file
+    appears when it is complete. Raises ``UserError`` for a bad source, count or tokenizer, ``EnvironmentFault`` if it
+    cannot be written.
     """
     articles, total, label = iter(source.articles), source.total, source.label
     if count is not None:
         articles, total, label = subset(articles, count), count, f"{label}, {count} drawn with seed {SEED}"
     done = tokens = longest = 0
-    with open_writer(output, label=label, instruction={"llama": prompt.TEMPLATE}) as writer:
+    instruction = prompt.TEMPLATE if calibration else {"llama": prompt.TEMPLATE}
+    with open_writer(output, label=label, instruction=instruction) as writer:
         while batch := list(islice(articles, BATCH)):
             for article, ids in zip(batch, encode(tokenizer, [article.text for article in batch]), strict=True):
                 writer.write(Row(article.text, ids, article.summary))

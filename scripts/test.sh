@@ -4,7 +4,8 @@
 # Usage: scripts/test.sh [OPTION of pytest]...     with options, only the tests run that pytest then selects
 #
 # Environment variables (all optional):
-#   WITHOUT_VLLM=1   leave out the tests that need vLLM and their environment .venv-vllm (4 GB)
+#   WITHOUT_VLLM=1        leave out the tests that need vLLM and their environment .venv-vllm (4 GB)
+#   WITHOUT_CALIBRATE=1   leave out those that need llm-compressor and their environment .venv-calibrate (0.2 GB)
 # scripts/common.sh lists those that concern the installation.
 #
 # As root on Debian or Ubuntu, the packages chromium, iproute2 and shellcheck are installed if they are missing;
@@ -40,10 +41,27 @@ ensure_vllm_environment() {
     with_lock install install_project "$ROOT/.venv-vllm" "$kind" "$extras"
 }
 
+# llm-compressor wants an older transformers: an environment that has what differs, and all else from .venv
+ensure_calibrate_environment() {
+    local venv=$ROOT/.venv-calibrate log=$ROOT/.cache/install.venv-calibrate.log base digest
+    local where='import sysconfig; print(sysconfig.get_path("purelib"))'
+    base=$("$VENV/bin/python" -c "$where")
+    digest=$( (echo "$base" && "$VENV/bin/python" -V && cat setup.py constraints-calibrate.txt) | cksum)
+    [[ $(cat "$venv/.mlperf-llama" 2>/dev/null) != "$digest" ]] || return 0
+    say "installing llm-compressor (log: $log)"
+    : >"$log"
+    logged "$log" "$VENV/bin/python" -m venv --clear "$venv"
+    echo "import site; site.addsitedir('$base')" >"$("$venv/bin/python" -c "$where")/base.pth"
+    logged "$log" "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
+        --constraint constraints-calibrate.txt llmcompressor
+    echo "$digest" >"$venv/.mlperf-llama"
+}
+
 cd -- "$ROOT"
 install_system_packages
 ensure_environment dev
 [[ -n ${WITHOUT_VLLM:-} ]] || ensure_vllm_environment
+[[ -n ${WITHOUT_CALIBRATE:-} ]] || with_lock install ensure_calibrate_environment
 
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} HF_HUB_OFFLINE=1
 failed=()
@@ -56,9 +74,10 @@ check() {
 }
 
 # pytest's exit code 5 means that the options selected no test here
-select_vllm_tests() {
-    local code=0
-    .venv-vllm/bin/python -m pytest -m vllm "$@" || code=$?
+select_tests() {
+    local mark=$1 code=0
+    shift
+    ".venv-$mark/bin/python" -m pytest -m "$mark" "$@" || code=$?
     [[ $code -eq 0 || ($code -eq 5 && $# -gt 0) ]]
 }
 
@@ -68,8 +87,9 @@ if [[ $# -eq 0 ]]; then
     check mypy "$VENV/bin/mypy"
     ! command -v shellcheck >/dev/null || check shellcheck shellcheck -x scripts/*.sh .ci/run
 fi
-check pytest "$VENV/bin/python" -m pytest -m "not vllm" "$@"
-[[ -n ${WITHOUT_VLLM:-} ]] || check "pytest with vLLM" select_vllm_tests "$@"
+check pytest "$VENV/bin/python" -m pytest -m "not vllm and not calibrate" "$@"
+[[ -n ${WITHOUT_VLLM:-} ]] || check "pytest with vLLM" select_tests vllm "$@"
+[[ -n ${WITHOUT_CALIBRATE:-} ]] || check "pytest with llm-compressor" select_tests calibrate "$@"
 
 say ""
 if [[ ${#failed[@]} -gt 0 ]]; then

@@ -34,6 +34,7 @@ HEAVY = {
     "optuna",
     "aiohttp",
     "gguf",
+    "llmcompressor",
     "mlperf_loadgen",
 }
 ADAPTERS = {  # modules that are imported only by those who need the library
@@ -87,7 +88,7 @@ ORDER = (
     {"cluster", "verdict"},
     {"preflight", "session"},
     {"run", "serve"},
-    {"bench", "campaign", "report", "scaling", "submission", "tune"},
+    {"bench", "calibrate", "campaign", "report", "scaling", "submission", "tune"},
     {"execution"},
     {"cli"},
     {"__main__"},

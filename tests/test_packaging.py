@@ -48,11 +48,18 @@ def pins(name: str, python: str) -> dict[str, str]:
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 @pytest.mark.parametrize(
     ("name", "left_out"),
-    [("constraints.txt", {"vllm"}), ("constraints-vllm.txt", set()), ("constraints-vllm-cpu.txt", {"vllm"})],
+    [
+        ("constraints.txt", {"vllm", "llmcompressor"}),
+        ("constraints-vllm.txt", {"llmcompressor"}),
+        ("constraints-vllm-cpu.txt", {"vllm", "llmcompressor"}),
+        ("constraints-calibrate.txt", {"vllm"}),
+    ],
 )
 def test_every_requirement_has_one_version_that_fits(name: str, left_out: set[str], python: str) -> None:
     arguments = setup_arguments()
-    wanted = [*arguments["install_requires"], *arguments["extras_require"]["dev"], *arguments["extras_require"]["vllm"]]
+    wanted = [*arguments["install_requires"]]
+    for extra in ("dev", "vllm", "calibrate"):
+        wanted += arguments["extras_require"][extra]
     found = pins(name, python)
     for requirement in map(Requirement, wanted):
         key = canonicalize_name(requirement.name)

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("watch", "Watch a run that was started elsewhere."),
     "submission": ("app", "Build and check a submission tree."),
     "data": ("app", "Prepare, inspect and make up data sets."),
+    "calibrate": ("calibrate", "Quantise a checkpoint with MLCommons' calibration set."),
     "bench": ("app", "Measure the harness itself: overhead, engine."),
 }
 NAME = "mlperf-llama"

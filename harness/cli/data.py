@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.options import sub_commands
+from harness.cli.progress_bar import progress_bar
 from harness.rounds import ROUND
 from mlperf_llama_base.errors import UserError
 
@@ -18,7 +18,6 @@ DATACENTER, EDGE = ROUND.benchmarks["datacenter"], ROUND.benchmarks["edge"]
 
 if TYPE_CHECKING:
     from qsl.dataset import Dataset
-    from qsl.prepare import Progress
 
 app = sub_commands("Prepare, inspect and make up data sets.")
 
@@ -47,18 +46,30 @@ def prepare(
         int | None,
         typer.Option(min=1, help=f"Draw this many with seed 42 (edge benchmark: {EDGE.samples})"),
     ] = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option(help="Only the rows with these ids, one a line: MLCommons' calibration-list.txt (--split train)"),
+    ] = None,
+    id_column: Annotated[str, typer.Option(help="Column of the ids")] = "id",
     overwrite: Overwrite = False,
 ) -> None:
-    """Make the benchmark's data set from articles, as MLCommons' reference does."""
+    """Make the benchmark's data set, or with --ids the calibration set, from articles, as MLCommons' reference does."""
     _refuse_existing(output, overwrite)
     from qsl.articles import open_source
+    from qsl.id_list import IdList
     from qsl.prepare import prepare as make
     from qsl.tokenizer import load_tokenizer
 
+    if ids and count:
+        raise UserError("--ids names the rows and --count draws them by chance: give one of the two")
+    listed = IdList.read(ids) if ids else None
     loaded = load_tokenizer(tokenizer)
-    articles = open_source(source, config=config, split=split, text_column=text_column, summary_column=summary_column)
-    with _progress("Tokenising") as progress:
-        made = make(articles, tokenizer=loaded, output=output, count=count, progress=progress)
+    columns = {"text_column": text_column, "summary_column": summary_column, "id_column": id_column}
+    articles = open_source(source, config=config, split=split, ids=listed, **columns)
+    with progress_bar("Tokenising") as progress:
+        made = make(
+            articles, tokenizer=loaded, output=output, count=count, calibration=listed is not None, progress=progress
+        )
     _say(output, made.count, made.tokens, made.longest)
 
 
@@ -161,17 +172,3 @@ def histogram(values: list[int], *, bins: int = 16, width: int = 50) -> list[str
 def _refuse_existing(output: Path, overwrite: bool) -> None:
     if output.exists() and not overwrite:
         raise UserError(f"{output} already exists; give another name or --overwrite")
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Progress]:
-    """Yield the callback that draws a bar on stderr; where the total is unknown, the count alone moves."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    from harness import terminal
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, TimeRemainingColumn(), console=terminal.console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from harness.rundir.scaling import ScalingRecord
 
-OutputOption = Annotated[Path, typer.Option("--output", help="New directory for the runs, scaling.json and report.md.")]
+OutputOption = Annotated[
+    Path, typer.Option("--output", help="New directory for the runs, scaling.json, report.html and report.md.")
+]
 SamplesOption = Annotated[int, typer.Option("--samples", min=1, help="Minimum number of samples for each worker.")]
 
 
@@ -92,8 +94,7 @@ def _new(output: Path) -> Iterator[None]:
 
 def _show(record: ScalingRecord, output: Path, console: Console) -> None:
     """Print the figures; raises what the exit code is for a run that broke or does not count."""
-    from harness.rundir import names
-    from harness.scaling.analysis import headline, told
+    from harness.report import write_report
     from mlperf_llama_base.errors import RunError
 
     for step in record.steps:
@@ -105,12 +106,13 @@ def _show(record: ScalingRecord, output: Path, console: Console) -> None:
             f"samples {s.issued} issued, {s.completed} completed, {s.lost} lost",
             highlight=False,
         )
-        if before := headline(step):
+        if before := step.headline:
             console.print(before, highlight=False, markup=False)
         for reason in step.invalid_reasons:
             console.print(f"  - {reason}", highlight=False, markup=False)
-    console.print(f"report: {output / names.REPORT_MARKDOWN}", highlight=False)
-    broken = [told(m) for step in record.steps for m in step.members if m.status in ("broken", "never started")]
+    page, twin = write_report([output])
+    console.print(f"report: {page}, {twin.name}", highlight=False)
+    broken = [m.told for step in record.steps for m in step.members if m.status in ("broken", "never started")]
     if broken:
         raise RunError(f"{broken[0]}{f' (and {len(broken) - 1} more)' if broken[1:] else ''}")
     if not all(step.valid for step in [*record.steps, *record.baselines.values()]) or not record.baselines:

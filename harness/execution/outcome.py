@@ -11,7 +11,6 @@ from harness.rundir.execution import Cause, PartName, PartStatus
 from harness.rundir.foreign import find_runs
 from harness.rundir.record import RunRecord
 from harness.rundir.scaling import ScalingStep
-from harness.scaling.analysis import told
 from harness.text import duration
 from mlperf_llama_base.child import exit_in_words
 from mlperf_llama_base.errors import UserError
@@ -111,7 +110,7 @@ def _told_members(directory: Path) -> str:
         return ""
     members = record.steps[-1].members if record else []
     fine = [member.name for member in members if member.status in ("ok", "invalid")]
-    out = [told(member).rstrip(".") for member in members if member.status not in ("ok", "invalid")]
+    out = [member.told.rstrip(".") for member in members if member.status not in ("ok", "invalid")]
     if not members:
         return ""
     return f" To its end came {', '.join(fine) or 'nobody'}" + (f"; {'; '.join(out)}." if out[1:] else ".")

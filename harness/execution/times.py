@@ -21,7 +21,7 @@ FEW = 100  # samples; from here on neighbours are taken together, since those of
 
 def request_time(events: Events) -> RequestTime | None:
     """Seconds; None where no sample completed."""
-    took = events.complete - events.dispatch
+    took = events.in_hand
     if not len(took):
         return None
     p50, p99 = np.percentile(took, [50, 99])

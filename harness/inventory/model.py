@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.inventory import calibration
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 from mlperf_llama_base.files import expanded
 from sut.engines.eos import eos_ids
@@ -41,6 +42,7 @@ SMALL_FILES = (
     "tokenizer.model",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    calibration.FILE,
 )
 
 
@@ -48,8 +50,9 @@ SMALL_FILES = (
 class ModelInfo:
     """``digest``: sha256 over the small files and the names and sizes of all files, cheap and not of the weights.
 
-    ``reasons``: why it is not Llama 3.1 8B. ``revision``: the commit on the hub where it is known. ``folder``: where
-    the files are on this machine. ``max_positions``: prompt and generated tokens together, at most.
+    ``reasons``: why it is not Llama 3.1 8B. ``revision``: the commit on the hub (of a calibrated model: its
+    source's) where it is known. ``folder``: where the files are on this machine. ``max_positions``: prompt and
+    generated tokens together, at most.
     """
 
     path: str
@@ -100,8 +103,14 @@ def inspect_model(path: str | os.PathLike[str], *, revision: str | None = None) 
         has_tokenizer=any(file in sizes for file in TOKENIZER_FILES),
         has_weights=any(file.endswith((".safetensors", ".bin", ".gguf")) for file in sizes),
         digest=_digest(folder, sizes),
-        revision=commit,
+        revision=commit or _calibrated_revision(folder),
     )
+
+
+def _calibrated_revision(folder: Path) -> str | None:
+    """Of the checkpoint that was calibrated: its weights are the starting weights."""
+    record = calibration.read_calibration(folder)
+    return record.model.revision if record else None
 
 
 def _differences(config: dict[str, Any]) -> list[str]:

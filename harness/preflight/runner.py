@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.config import RunConfig
-from harness.preflight import clock, dataset, engine, gpu, host, loadgen_build, loadgen_conf, model, software, storage
+from harness.preflight import (
+    calibration,
+    clock,
+    dataset,
+    engine,
+    gpu,
+    host,
+    loadgen_build,
+    loadgen_conf,
+    model,
+    software,
+    storage,
+)
 from harness.preflight.base import Check, Context, Finding, fail
 from harness.preflight.report import Report, now
 from mlperf_llama_base.errors import HarnessError, UserError, remedy
@@ -45,6 +57,7 @@ def default_checks(*, smoke: bool = False) -> list[Check]:
         dataset.DatasetFile(),
         dataset.DatasetPrompts(),
         dataset.References(),
+        calibration.CalibrationData(),
         loadgen_conf.UserConf(),
         loadgen_conf.TargetRate(),
         loadgen_conf.Shortened(),

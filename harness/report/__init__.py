@@ -53,9 +53,8 @@ def _what(run: RunData) -> str:
 def write_report(run_dirs: Sequence[Path], output: Path | None = None) -> tuple[Path, Path]:
     """Write the HTML file and its Markdown twin, and return both paths.
 
-    ``output``: the HTML file; the twin lies beside it. None: ``report.html`` in the first run's directory, in that of
-    a scaling or coordinated benchmark ``scaling.html``, since its ``report.md`` is the benchmark's own. In directories
-    of others nothing is written: for another harness's logs it is the working directory.
+    ``output``: the HTML file; the twin lies beside it. None: ``report.html`` in the first run's directory. In
+    directories of others nothing is written: for another harness's logs it is the working directory.
 
     Raises ``UserError`` if one of the two is there already and was not written here.
     """
@@ -76,8 +75,6 @@ def write_report(run_dirs: Sequence[Path], output: Path | None = None) -> tuple[
 def _default_page(directory: Path) -> Path:
     from harness.rundir.foreign import find_runs, is_foreign
 
-    if (directory / names.SCALING).is_file() and not (directory / names.RESULT).is_file():
-        return directory / "scaling.html"
     if any((directory / name).is_file() for name in (names.EXECUTION, names.SCALING, names.TUNE)):
         return directory / names.REPORT_HTML  # of a whole benchmark, which may have no run at all
     is_theirs = directory.is_dir() and all(is_foreign(run) for run in find_runs([directory]))

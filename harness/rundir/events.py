@@ -41,6 +41,11 @@ class Events:
         return self.complete - self.issue
 
     @cached_property
+    def in_hand(self) -> Floats:
+        """Seconds from when a worker was given it to completion: a request's own time, without the wait before."""
+        return self.complete - self.dispatch
+
+    @cached_property
     def ttft(self) -> Floats:
         """Seconds from issue to first token."""
         return self.first_token - self.issue

@@ -9,7 +9,7 @@ import msgspec
 from harness.rundir.result import Reading
 from harness.rundir.session import LostWorker
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Rate(msgspec.Struct, kw_only=True, frozen=True):
@@ -29,7 +29,8 @@ class Counts(msgspec.Struct, kw_only=True):
 
 
 class LatencySummary(msgspec.Struct, kw_only=True):
-    """Seconds from issue to completion."""
+    """Seconds of a request, from when a worker was given it (up to version 1: from LoadGen's issue) to its "
+    "completion."""
 
     mean: float
     p50: float
@@ -113,6 +114,16 @@ class MemberOutcome(msgspec.Struct, kw_only=True):
     clock_offset_s: float | None = None
     round_trip_s: float | None = None
 
+    @property
+    def told(self) -> str:
+        """What befell it, in a sentence."""
+        if self.status == "ok":
+            return f"{self.name}: valid"
+        if self.at_s is None:
+            return f"{self.name} {'is not valid' if self.status == 'invalid' else 'never started'}: {self.error}"
+        samples = f"{self.completed} of {self.expected or self.issued} samples done"
+        return f"{self.name} broke {self.at_s:.1f} s after the start, {samples}: {self.error}"
+
 
 class ScalingStep(Speed, kw_only=True):
     """One run. ``imbalance``: fastest to slowest worker, against the mean. ``scaling``: null for a baseline.
@@ -134,6 +145,18 @@ class ScalingStep(Speed, kw_only=True):
     lost_workers: list[LostWorker] = []
     scaling: Efficiency | None = None
     members: list[MemberOutcome] = []
+
+    @property
+    def headline(self) -> str:
+        """What must stand before any figure of this run; empty if it counts."""
+        broken = [m.name for m in self.members if m.status in ("broken", "never started")]
+        if broken:
+            rest = f"the figures are of the other {len(self.members) - len(broken)}"
+            return f"BROKEN: {', '.join(broken)} of {len(self.members)} LoadGens did not get to the end; {rest}"
+        if self.valid:
+            return ""
+        bad = [m.name for m in self.members if m.status == "invalid"]
+        return f"NOT VALID: {', '.join(bad)}" if bad else "NOT VALID"
 
 
 class ScalingRecord(msgspec.Struct, kw_only=True):

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from harness.inventory.calibration import CalibrationRecord
+
 SCHEMA_VERSION = 1
 
 
@@ -112,6 +114,7 @@ class Model(msgspec.Struct, kw_only=True):
     has_weights: bool | None = None
     digest: str | None = None
     revision: str | None = None
+    calibration: CalibrationRecord | None = None
 
 
 class SampleAnswer(msgspec.Struct, kw_only=True):

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from harness.rundir.scaling import Efficiency, MemberOutcome, ScalingStep
+from harness.rundir.scaling import Efficiency, ScalingStep
 
 
 def analyse(step: ScalingStep, baselines: Mapping[str, ScalingStep]) -> Efficiency:
@@ -48,28 +48,6 @@ def notes(efficiency: float, half: float | None) -> list[str]:
     if half is None:
         out.append("too short for a confidence interval: each twentieth of the test needs at least two samples")
     return out
-
-
-def told(outcome: MemberOutcome) -> str:
-    """What befell a member, in a sentence."""
-    if outcome.status == "ok":
-        return f"{outcome.name}: valid"
-    if outcome.at_s is None:
-        return f"{outcome.name} {'is not valid' if outcome.status == 'invalid' else 'never started'}: {outcome.error}"
-    samples = f"{outcome.completed} of {outcome.expected or outcome.issued} samples done"
-    return f"{outcome.name} broke {outcome.at_s:.1f} s after the start, {samples}: {outcome.error}"
-
-
-def headline(step: ScalingStep) -> str:
-    """What must stand before any figure of this run; empty if it counts."""
-    broken = [m.name for m in step.members if m.status in ("broken", "never started")]
-    if broken:
-        rest = f"the figures are of the other {len(step.members) - len(broken)}"
-        return f"BROKEN: {', '.join(broken)} of {len(step.members)} LoadGens did not get to the end; {rest}"
-    if step.valid:
-        return ""
-    bad = [m.name for m in step.members if m.status == "invalid"]
-    return f"NOT VALID{': ' + ', '.join(bad) if bad else ''}"
 
 
 def issues(steps: Iterable[ScalingStep]) -> list[str]:

@@ -20,11 +20,11 @@ from harness.config import RunConfig
 from harness.rundir import names
 from harness.rundir.record import RunRecord
 from harness.rundir.scaling import Counts, MemberOutcome, Rate, ScalingRecord, ScalingStep, TokenSummary
-from harness.scaling.analysis import analyse, told
+from harness.scaling.analysis import analyse
 from harness.scaling.crew import Crew
 from harness.scaling.figures import imbalance, run_figures
 from harness.scaling.members import Place
-from harness.scaling.report import save
+from harness.scaling.save import save
 from harness.scaling.start import Clock, Scattered, start_together
 from mlperf_llama_base.errors import HarnessError, RunError
 
@@ -167,7 +167,7 @@ def add_up(members: Sequence[ScalingStep], outcomes: Sequence[MemberOutcome] = (
         ),
         valid=not out and all(m.valid for m in members),
         invalid_reasons=sorted(
-            {f"{m.directory}: {r}" for m in members for r in m.invalid_reasons} | set(map(told, out))
+            {f"{m.directory}: {r}" for m in members for r in m.invalid_reasons} | {m.told for m in out}
         ),
         members=list(outcomes),
         seconds=max(m.seconds for m in members),

@@ -118,7 +118,7 @@ def _nodes(workers: Sequence[WorkerSpeed], events: Events, seconds: float) -> li
 
 
 def _speed(events: Events, seconds: float) -> Fields:
-    took = events.latency
+    took = events.in_hand
     latency = None
     if len(took):
         p50, p99 = np.percentile(took, [50, 99])

@@ -14,7 +14,7 @@ from harness.rundir.directory import claimed
 from harness.rundir.scaling import ScalingRecord, ScalingStep
 from harness.scaling.analysis import analyse
 from harness.scaling.figures import run_figures
-from harness.scaling.report import save
+from harness.scaling.save import save
 from harness.verdict.result import write_result
 from harness.workers import plan_workers
 from sut.workers.devices import gpu_name

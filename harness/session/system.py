@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from harness.config import RunConfig, Scenario
+from harness.inventory.calibration import read_calibration
 from harness.rundir.session import Dataset as DatasetRecord
 from harness.rundir.session import Model
 from harness.session.journal import Journal
@@ -119,7 +120,10 @@ def _inspect_model(config: RunConfig, journal: Journal) -> dict[str, Any]:
     from harness.inventory.model import inspect_model
 
     info = dataclasses.asdict(inspect_model(config.model.path or "", revision=config.model.revision))
-    journal.describe(model=msgspec.convert({"path": config.model.path} | info, Model))
+    model = msgspec.convert({"path": config.model.path} | info, Model)
+    if record := read_calibration(info["folder"]):
+        model.calibration = record.without_marks
+    journal.describe(model=model)
     return info
 
 

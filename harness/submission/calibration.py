@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.inventory.calibration import CalibrationRecord
 from harness.rundir.session import Engine, Model
 from harness.submission.measurements import UNTRANSFORMED, short_format, starting_weights
 from harness.submission.runs import Run
@@ -39,10 +40,12 @@ def section(title: str, runs: list[Run], *, notes: str = "") -> str:
     for engine, model, names in _distinct(runs):
         quantization = engine.facts.get("quantization")
         scheme = quantization.get("activation_scheme") if isinstance(quantization, dict) else None
-        if scheme == "static" and not notes:
+        record = model.calibration if model else None
+        if scheme == "static" and not (notes or record):
             raise UserError(
                 f"{title}: the engine used static activation scales, so calibration data were used: say which with "
-                "--calibration-notes FILE (only MLCommons' calibration set is allowed)"
+                "--calibration-notes FILE (only MLCommons' calibration set is allowed), or use a model made by "
+                "'mlperf-llama calibrate', which keeps a record of it"
             )
         lines += [
             f"Runs: {', '.join(names)}. Engine: {engine.name} {engine.version}.",
@@ -53,7 +56,8 @@ def section(title: str, runs: list[Run], *, notes: str = "") -> str:
             f"| weights | {_weights(engine, quantization)} |",
             f"| activations | {_activations(engine, quantization, scheme)} |",
             f"| KV cache | {_kv_cache(engine)} |",
-            f"| calibration data | {_data(quantization, scheme)} |",
+            f"| calibration data | {_record_data(record) if record else _data(quantization, scheme)} |",
+            *([f"| calibration: {key} | {_cell(value)} |" for key, value in _method(record)] if record else []),
             *([f"| not computed | {LAST_LAYER} |"] if engine.facts.get("last_layer") == "needed" else []),
             *(f"| engine: {key} | `{_cell(value)}` |" for key, value in _facts(engine)),
             "",
@@ -102,6 +106,31 @@ def _data(quantization: Any, scheme: Any) -> str:
     if not quantization or scheme == "dynamic":
         return "none was used"
     return "see the notes below" if scheme == "static" else UNTOLD
+
+
+def _record_data(record: CalibrationRecord) -> str:
+    data, compared = record.data, record.compared
+    told = f"{data.rows:,} of {data.file_rows:,} rows" if data.rows != data.file_rows else f"{data.rows:,} rows"
+    disjoint = (
+        f"; none is among the {compared.rows:,} rows of the evaluation set {compared.file} (sha256 {compared.sha256})"
+        if compared
+        else ""
+    )
+    return f"{_cell(data.file)}: {told}, {data.tokens:,} tokens, sha256 {data.sha256}{disjoint}"
+
+
+def _method(record: CalibrationRecord) -> list[tuple[str, str]]:
+    """What the calibrated folder says of how it was made."""
+    recipe = record.recipe
+    return [
+        ("scheme", f"{recipe.scheme}; {recipe.method}"),
+        ("weights", recipe.weights),
+        ("activations", recipe.activations),
+        ("KV cache", recipe.kv_cache),
+        ("last layer (lm_head)", recipe.last_layer),
+        ("scales", ", ".join(f"{count} {kind}" for kind, count in record.scales.items())),
+        ("made by", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
+    ]
 
 
 def _cell(value: Any) -> str:

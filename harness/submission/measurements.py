@@ -21,7 +21,7 @@ def starting_weights(model: Model | None) -> str:
     """Where the weights come from: the reference with its revision, or the folder's name of another model."""
     if model is None:
         return "unknown"
-    if model.is_llama_3_1_8b:
+    if model.is_llama_3_1_8b or (model.calibration and model.calibration.model.is_llama_3_1_8b):
         return f"{REFERENCE}/tree/{model.revision}" if model.revision else REFERENCE
     return Path(model.path or "unknown").name
 

@@ -26,6 +26,7 @@ from sut.engines.base import Engine, IntArray
 from sut.engines.eos import eos_ids
 from sut.engines.facts import parse
 from sut.engines.kv_slots import SlotCache
+from sut.engines.quantized import activation_scheme, weight_format
 from sut.engines.transformers_args import FACTS, TransformersArguments
 from sut.engines.transformers_load import load_model, pick_device, pick_dtype
 from sut.messages import HONOURS, Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request, Tokens
@@ -93,6 +94,7 @@ class TransformersEngine(Engine):
 
     def _describe(self, on_cuda: bool) -> EngineInfo:
         number_format = str(self.model.dtype).removeprefix("torch.")
+        stated = _quantization_of(self.model.config)
         facts: dict[str, Any] = {
             "device": torch.cuda.get_device_name(self.device) if on_cuda else "cpu",
             "dtype": number_format,
@@ -103,6 +105,12 @@ class TransformersEngine(Engine):
             "torch": str(torch.__version__),  # a str of its own kind, which msgspec refuses
             "kv_sharing": "none: every request has rows of its own",
         }
+        if stated:
+            facts["quantization"] = {
+                "method": stated.get("quant_method"),
+                "from_checkpoint": True,
+                "activation_scheme": activation_scheme(stated),
+            }
         if not on_cuda:
             facts["threads"] = torch.get_num_threads()
         return EngineInfo(
@@ -113,7 +121,7 @@ class TransformersEngine(Engine):
             vocab_size=self.vocab_size,
             max_prompt_tokens=self.max_prompt,
             prefix_caching=False,
-            weight_dtype=number_format,
+            weight_dtype=weight_format(stated) or number_format,
             kv_cache_dtype=number_format,
             facts=facts,
             honours=list(HONOURS),
@@ -257,3 +265,9 @@ class TransformersEngine(Engine):
         self.model = self._cache = None  # type: ignore[assignment]
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _quantization_of(config: Any) -> dict[str, Any]:
+    """config.json's ``quantization_config``; empty for a model that is not quantised."""
+    stated = getattr(config, "quantization_config", None) or {}
+    return dict(stated) if isinstance(stated, dict) else dict(stated.to_dict())

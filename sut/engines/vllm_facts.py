@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, UserError
+from sut.engines.quantized import activation_scheme, weight_format
 from sut.engines.vllm_args import Plan
 from sut.messages import EngineInfo, EngineSettings
 
@@ -98,10 +99,11 @@ def quantization(config: Any) -> dict[str, Any] | None:
     quant = getattr(config, "quant_config", None)
     if quant is None:
         return None
+    stated = getattr(config.model_config.hf_config, "quantization_config", None)
     return {
         "method": config.model_config.quantization,
-        "from_checkpoint": bool(getattr(config.model_config.hf_config, "quantization_config", None)),
-        "activation_scheme": getattr(quant, "activation_scheme", None),
+        "from_checkpoint": bool(stated),
+        "activation_scheme": getattr(quant, "activation_scheme", None) or activation_scheme(stated),
     }
 
 
@@ -111,11 +113,8 @@ def weight_dtype(config: Any) -> str:
     if not method:
         return str(config.model_config.dtype).removeprefix("torch.")
     stated = getattr(config.model_config.hf_config, "quantization_config", None)
-    groups = stated.get("config_groups", {}) if isinstance(stated, dict) else {}
-    for group in groups.values():
-        weights = group.get("weights") or {}
-        if weights.get("num_bits"):
-            return f"{'fp' if weights.get('type') == 'float' else 'int'}{weights['num_bits']}"
+    if told := weight_format(stated):
+        return told
     return "fp8" if "fp8" in method else str(method)
 
 

@@ -147,15 +147,18 @@ def test_scaling_writes_what_it_measured(tmp_path: Path) -> None:
     text = (out / "report.md").read_text()
     for title in ("Per-node", "Per-GPU", "Scaling analysis", "Token statistics", "Resource use", "Issues found"):
         assert f"## {title}" in text
+    assert (out / "report.html").is_file()
     assert call("report", str(out)) == 0
-    assert (out / "report.md").read_text() == text  # the benchmark's own stays
-    assert (out / "scaling.md").is_file() and (out / "scaling.html").is_file()
+    assert (out / "report.md").read_text() == text
     (part,) = build_document([out]).parts
-    shown = {block.kind: block for section in part.sections for block in section.blocks}
-    assert [section.title for section in part.sections] == ["Scaling"]
-    assert isinstance(shown["table"], Table) and isinstance(shown["charts"], Charts)
-    assert [row[:2] for row in shown["table"].rows] == [["workers-1", "1"], ["workers-2", "2"]]
-    assert "of what the workers do alone" in shown["charts"].charts[0].description
+    found = {section.title: section.blocks for section in part.sections}
+    charts, _, table = found["Scaling analysis"]
+    assert isinstance(charts, Charts) and isinstance(table, Table)
+    assert [row[:2] for row in table.rows] == [["workers-1", "1"], ["workers-2", "2"]]
+    assert "times one worker with 2, where 2.00 is ideal" in charts.charts[0].description
+    over_time = found["Per-node results"][1]
+    assert isinstance(over_time, Charts)
+    assert [chart.title for chart in over_time.charts] == ["Throughput of each node, scaling", "Who was busy, scaling"]
 
 
 def test_coordinated_starts_several_loadgens_at_once_and_adds_them_up(tmp_path: Path) -> None:
@@ -163,7 +166,8 @@ def test_coordinated_starts_several_loadgens_at_once_and_adds_them_up(tmp_path: 
     shortened = ["--set", "loadgen.min_query_count=72", "--set", "loadgen.min_duration_ms=1"]
     assert call("benchmark", "coordinated", *NULL, *shortened, "--workers", "8", "--output", str(out)) == 0
     tree = json.loads((out / "scaling.json").read_text())
-    assert [section.title for section in build_document([out]).parts[0].sections] == ["Coordinated benchmark"]
+    assert build_document([out]).parts[0].sections[0].title == "Coordinated benchmark"
+    assert "Throughput of each node, coordinated: means: group-0" in (out / "report.md").read_text()
     total = tree["steps"][-1]
     assert total["samples"] == {"issued": 8 * 72, "completed": 8 * 72, "lost": 0, "retried": 0}
     assert [n["node"] for n in total["nodes"]] == [f"group-{i}" for i in range(8)]
