@@ -110,8 +110,20 @@ def choose_scenarios(benchmark: Benchmark, names: Sequence[str]) -> list[Scenari
     return [scenario for scenario in allowed if not names or scenario in names]
 
 
+def choose_modes(names: Sequence[str]) -> list[Mode]:
+    """The modes to run each scenario in; all of them if none is named."""
+    for name in names:
+        if name not in list(Mode):
+            raise UserError(f"mode {name!r} is not known: {', '.join(Mode)}{nearest(name, list(Mode))}")
+    return [mode for mode in Mode if not names or mode in names]
+
+
 def make_plan(
-    scenarios: Sequence[Scenario], configure: Callable[[Scenario, Mode], RunConfig], *, smoke: bool = True
+    scenarios: Sequence[Scenario],
+    configure: Callable[[Scenario, Mode], RunConfig],
+    *,
+    smoke: bool = True,
+    modes: Sequence[Mode] = tuple(Mode),
 ) -> list[Step]:
     """Every run in its order. ``configure`` gives the configuration of a scenario in a mode.
 
@@ -123,7 +135,7 @@ def make_plan(
         (Kind.COMPLIANCE, Mode.COMPLIANCE),
         (Kind.PERFORMANCE, Mode.PERFORMANCE),
     ):
-        for scenario in scenarios:
+        for scenario in scenarios if mode in modes else ():
             config = configure(scenario, mode)
             if target(Context(config))[0] is None:
                 unit = "its mean latency in ms" if scenario is Scenario.SINGLESTREAM else "samples/s"

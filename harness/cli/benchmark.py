@@ -33,6 +33,10 @@ class CampaignSetup(o.Setup):
     scenarios: Annotated[
         str | None, typer.Option("--scenarios", help="Comma-separated; default: all of the benchmark.")
     ] = None
+    modes: Annotated[
+        str | None,
+        typer.Option("--modes", help="Comma-separated: accuracy, compliance, performance; a submission needs all."),
+    ] = None
     target_qps: Annotated[
         list[str] | None, typer.Option("--target-qps", help="SCENARIO=RATE in samples/s, or ms for singlestream.")
     ] = None
@@ -89,7 +93,7 @@ def campaign(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> None:
 
 def planned(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> list[Step]:
     """The runs of a campaign. Raises ``UserError`` for a scenario or a rate that cannot be."""
-    from harness.campaign.plan import choose_scenarios, make_plan, parse_rates
+    from harness.campaign.plan import choose_modes, choose_scenarios, make_plan, parse_rates
     from harness.run import with_defaults
 
     chosen = choose_scenarios(benchmark, [name.strip() for name in (setup.scenarios or "").split(",") if name.strip()])
@@ -107,7 +111,8 @@ def planned(benchmark: Benchmark, output: Path, setup: CampaignSetup) -> list[St
             )
         )
 
-    return make_plan(chosen, configure, smoke=not setup.no_smoke)
+    modes = choose_modes([name.strip() for name in (setup.modes or "").split(",") if name.strip()])
+    return make_plan(chosen, configure, smoke=not setup.no_smoke, modes=modes)
 
 
 def check(steps: Sequence[Step], console: Console) -> None:

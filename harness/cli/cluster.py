@@ -4,51 +4,24 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options as o
-from harness.config import Benchmark, Mode, RunConfig, Scenario
+from harness.cli.cluster_plans import ClusterSetup, base_config, plans
+from harness.config import Mode, RunConfig, Scenario
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.execution.nodes import Nodes
-    from harness.execution.parts import PartPlan
     from harness.execution.runner import Execution
     from harness.rundir.execution import ExecutionRecord, PartName
 
 OutputOption = Annotated[Path, typer.Option("--output", help="Directory; the same command continues in it.")]
 DEMO = "cpu-demo"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterSetup(o.Setup):
-    """Which benchmarks, and how large."""
-
-    only: Annotated[
-        str | None, typer.Option("--only", help="Comma-separated: datacenter, distributed, coordinated [default: all].")
-    ] = None
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            "--samples", min=1, help="Samples a node in every test, for minutes [default: by profile and rules]."
-        ),
-    ] = None
-    scenarios: Annotated[
-        str | None, typer.Option("--scenarios", help="Of the datacenter benchmark, comma-separated [default: all].")
-    ] = None
-    target_qps: Annotated[
-        list[str] | None, typer.Option("--target-qps", help="SCENARIO=RATE in samples/s, of the whole cluster.")
-    ] = None
-    user_conf_dir: Annotated[
-        Path | None, typer.Option("--user-conf-dir", help="Holds user.conf, or SCENARIO/user.conf for each scenario.")
-    ] = None
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate of the time.")] = False
-    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Skip the pre-flight checks.")] = False
 
 
 @o.with_groups
@@ -99,110 +72,6 @@ def chosen(only: str | None) -> list[PartName]:
         if name not in NAMES:
             raise UserError(f"--only {name}: expected some of {', '.join(NAMES)}{nearest(name, NAMES)}")
     return [name for name in NAMES if name in asked]
-
-
-def base_config(setup: ClusterSetup, output: Path, scenario: Scenario = Scenario.OFFLINE) -> RunConfig:
-    """One test of the cluster, with the demo's files where none were given."""
-    from harness.run import with_defaults
-
-    return with_defaults(setup.config(output=output, scenario=scenario))
-
-
-def plans(wanted: list[PartName], setup: ClusterSetup, nodes: Nodes, output: Path) -> list[PartPlan]:
-    """The parts as they will run. Raises ``UserError`` for what none of them could use."""
-    make = {"datacenter": _datacenter, "distributed": _distributed, "coordinated": _coordinated}
-    return [make[name](setup, nodes, output / name) for name in wanted]
-
-
-def _datacenter(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
-    from harness.cli.benchmark import CampaignSetup, planned
-    from harness.execution.parts import PartPlan
-
-    shared = {f.name: getattr(setup, f.name) for f in fields(CampaignSetup) if hasattr(setup, f.name)}
-    campaign = CampaignSetup(
-        **shared | {"dry_run": False, "skip_preflight": _checked(setup), "no_smoke": bool(setup.samples)}
-    )
-    campaign = replace(campaign, settings=_settings(setup, nodes.count))
-    steps = planned(Benchmark.DATACENTER, output, campaign)
-    lengths = [step.seconds() for step in steps]
-    return PartPlan(
-        name="datacenter",
-        arguments=["benchmark", "datacenter", *campaign.arguments()],
-        config=steps[-1].config,
-        seconds=None if None in lengths else sum(length or 0.0 for length in lengths),
-        steps=steps,
-    )
-
-
-def _distributed(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
-    from harness.campaign.plan import Kind, Step
-    from harness.execution.parts import PartPlan
-
-    setup = replace(setup, settings=_settings(setup, nodes.count))
-    rate = _rate(setup, share=1)
-    run = o.Setup(**{f.name: getattr(setup, f.name) for f in fields(o.Setup)})
-    config = base_config(setup, output)
-    return PartPlan(
-        name="distributed",
-        arguments=[
-            "run",
-            "--scenario",
-            "offline",
-            *run.arguments(),
-            *rate,
-            *(["--skip-preflight"] if _checked(setup) else []),
-        ],
-        config=config,
-        fresh=True,
-        seconds=Step(name="distributed", kind=Kind.PERFORMANCE, config=config).seconds(),
-    )
-
-
-def _coordinated(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
-    from harness.campaign.plan import Kind, Step
-    from harness.execution.parts import PartPlan
-
-    setup = replace(setup, settings=_settings(setup, 1))
-    run = o.Setup(**{f.name: getattr(setup, f.name) for f in fields(o.Setup)})
-    config = base_config(setup, output)
-    alone = Step(name="coordinated", kind=Kind.PERFORMANCE, config=config).seconds()
-    return PartPlan(
-        name="coordinated",
-        arguments=[
-            "benchmark",
-            "coordinated",
-            "--scenario",
-            "offline",
-            *run.arguments(),
-            *_rate(setup, share=nodes.count),
-        ],
-        config=config,
-        fresh=True,
-        seconds=None if alone is None else 2 * alone,  # the baseline lasts about as long
-    )
-
-
-def _checked(setup: ClusterSetup) -> bool:
-    """The pre-flight of the whole is enough: none of these short runs is for a submission, which wants one of each."""
-    return setup.skip_preflight or setup.samples is not None
-
-
-def _settings(setup: ClusterSetup, nodes: int) -> list[str]:
-    """The size first, so that a ``--set`` of the user's own wins."""
-    from harness.execution.parts import sized
-
-    return [*sized(setup.samples and setup.samples * nodes), *(setup.settings or [])]
-
-
-def _rate(setup: ClusterSetup, *, share: int) -> list[str]:
-    """Offline's target rate for one of ``share`` LoadGens, as an option; none where nobody gave one."""
-    from harness.campaign.plan import parse_rates
-
-    rates = parse_rates(setup.target_qps or [], directory=None, scenarios=list(Scenario))
-    value = rates.values.get(Scenario.OFFLINE)
-    if value is None and share > 1:
-        value = base_config(setup, Path()).loadgen.target_qps
-    return [] if value is None else ["--target-qps", f"{value / share:g}"]
 
 
 def show_plan(execution: Execution, console: Console) -> None:
@@ -262,7 +131,8 @@ def check(execution: Execution, config: RunConfig, console: Console) -> None:
     try:
         report.raise_failure("correct it, or add --skip-preflight")
     except HarnessError as error:
-        bad = next(probe.node for probe in [*execution.nodes.infrastructure.probes] if probe.preflight == "fail")
+        probes = execution.nodes.infrastructure.probes
+        bad = next((probe.node for probe in probes if probe.preflight == Status.FAIL), None)
         for part in execution.parts.values():
             if part.status == "not run":
                 part.cause = Cause(first_error=str(error), node=bad, log="preflight.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +86,10 @@ def cluster_kind(env: Mapping[str, str] = os.environ) -> str:
 
 
 def note_preflight(nodes: Nodes, findings: list[Finding]) -> None:
-    """Into the probes: the worst of each node's own checks (``NODE: check``), and what failed of it."""
+    """Into the probes: the worst of each node's own checks (``NODE: check``) and of the comparisons that name it, and
+    what failed of them."""
     for probe in nodes.infrastructure.probes:
-        own = [f for f in findings if f.check.startswith((f"{probe.node}: ", f"node {probe.node}"))]
+        own = [f for f in findings if _is_about(f, probe.node)]
         if len(nodes.infrastructure.probes) == 1:
             own = findings
         worst = max((f.status for f in own), key=lambda status: status.rank, default=Status.PASS)
@@ -95,3 +97,9 @@ def note_preflight(nodes: Nodes, findings: list[Finding]) -> None:
         failed = [f"{f.check}: {f.found}" for f in own if f.status is Status.FAIL]
         if failed and probe.reason is None:
             probe.reason = failed[0]
+
+
+def _is_about(finding: Finding, node: str) -> bool:
+    if finding.check.startswith("nodes: "):
+        return re.search(rf"(^|[;:] ){re.escape(node)} (has|is) ", finding.found) is not None
+    return finding.check == f"node {node}" or finding.check.startswith(f"{node}: ")

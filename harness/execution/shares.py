@@ -27,6 +27,7 @@ def node_results(run: RunRecord, node: str | None, *, directory: str, first: flo
         counts = run.ran.samples
         found[0].samples_asked, found[0].samples_lost = counts.issued, counts.lost
         found[0].samples_retried = counts.retried
+        found[0].model = run.ran.model.digest if run.ran.model else None
         found[0].valid = run.result.valid if run.result else None
         if run.ran.outcome not in (None, "completed"):
             found[0].problem = run.ran.error

@@ -66,6 +66,7 @@ class NodeResult(msgspec.Struct, kw_only=True):
     ``samples_asked``: in the coordinated benchmark what its LoadGen issued or was to issue, in the distributed one
     what its workers were given. ``seconds``: from the first issue to its last completion. ``start_s``, ``end_s``: of
     its test, in seconds since the first node's. ``problem``: why its figures are missing or do not count.
+    ``model``: digest of the model's files as the node's own LoadGen found them.
     """
 
     node: str
@@ -87,6 +88,7 @@ class NodeResult(msgspec.Struct, kw_only=True):
     use: Use = msgspec.field(default_factory=Use)
     lost_workers: list[LostWorker] = []
     problem: str | None = None
+    model: str | None = None
 
     @property
     def success_rate(self) -> float | None:

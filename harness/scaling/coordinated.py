@@ -50,7 +50,8 @@ def run_coordinated(config: RunConfig, places: Sequence[Place], *, output: Path,
     folders = [output / place.name for place in places]
     part = together(config, places, folders=folders, workers=None)
     total = add_up(part.figures, part.outcomes)
-    if all(worker.kind in baselines for worker in total.workers):
+    broken = any(outcome.status in ("broken", "never started") for outcome in part.outcomes)
+    if not broken and all(worker.kind in baselines for worker in total.workers):
         total.scaling = analyse(total, baselines)
     facts: dict[str, str | int | None] = {
         "scenario": config.scenario.value,

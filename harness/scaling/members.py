@@ -102,12 +102,26 @@ class _Remote(Handle):
         try:
             return ray.get(self._actor.call.remote(method, *arguments), timeout=CALL_S)
         except ray.exceptions.RayError as error:
-            raise RunError(f"{self.name} does not answer: {' '.join(str(error).split())[-300:]}") from error
+            raise RunError(f"{self.name} {_why(error)}") from error
 
     def fetch(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tarfile.open(fileobj=io.BytesIO(self.call("files"))) as archive:
             archive.extractall(folder, filter="data")
+
+
+def _why(error: Exception) -> str:
+    """What a failed call says of the node, in a few words: Ray's own are hundreds."""
+    from ray import exceptions
+
+    kind = type(error).__name__
+    if isinstance(error, exceptions.GetTimeoutError):
+        return f"gave no answer within {CALL_S:.0f} s"
+    if isinstance(error, exceptions.RayTaskError):
+        return f"failed: {' '.join(str(error.cause).split())[-300:]}"
+    if isinstance(error, exceptions.ActorUnavailableError | exceptions.NodeDiedError):
+        return f"was lost: its node does not answer ({kind})"
+    return f"does not answer: {' '.join(str(error).split())[:300]} ({kind})"
 
 
 class RayPlace(Place):

@@ -41,7 +41,7 @@ class Variant:
     allowed: tuple[int, ...] = (0, 1)
 
 
-def document(scratch: Path, output: Path, variant: Variant, *, limit_s: float = 900) -> tuple[int, float]:
+def document(scratch: Path, output: Path, variant: Variant, *, limit_s: float = 1500) -> tuple[int, float]:
     """Make two nodes, run the command into ``output``; returns its exit code and the seconds that it took."""
     with two_nodes(scratch, cpus=1, called=CALLED, env_of_other=variant.env) as nodes, variant.around(nodes):
         began = time.monotonic()

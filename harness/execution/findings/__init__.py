@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     losses.lost_workers,
     losses.bad_responses,
     nodes.unreachable,
+    nodes.other_model,
     nodes.shared_processors,
     nodes.shares_of_one_machine,
     nodes.unlike_nodes,

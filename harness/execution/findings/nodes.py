@@ -116,6 +116,28 @@ def unlike_nodes(record: ExecutionRecord) -> Iterator[Finding]:
         )
 
 
+def other_model(record: ExecutionRecord) -> Iterator[Finding]:
+    """A node whose LoadGen found other files where the model lies: its answers are another model's."""
+    for result in record.results:
+        known = {node.node: node.model for node in result.nodes if node.model is not None}
+        if len(set(known.values())) < 2:
+            continue
+        digest, count = Counter(known.values()).most_common(1)[0]
+        odd = [node for node, found in known.items() if found != digest]
+        unsure = count * 2 <= len(known)
+        which = f"{' and '.join(known)} have different files" if unsure else f"{', '.join(odd)} has other files"
+        yield Finding(
+            rule="other-model",
+            severity="critical",
+            topic="correctness",
+            text=f"{result.part}: {which} where the model lies: they did not run the same model.",
+            figures={node: found[:12] for node, found in known.items()},
+            advice="Copy the model anew, so that its files are the same on every node (the pre-flight compares them).",
+            part=result.part,
+            node=None if unsure or len(odd) > 1 else odd[0],
+        )
+
+
 def clocks_apart(record: ExecutionRecord) -> Iterator[Finding]:
     """A clock that is off by more than its measurement can be, and by more than the limit."""
     for probe in record.infrastructure.probes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import config
-from harness.campaign.plan import Kind, Step, choose_scenarios, make_plan, parse_rates
+from harness.campaign.plan import Kind, Step, choose_modes, choose_scenarios, make_plan, parse_rates
 from harness.config import Benchmark, Mode, RunConfig, Scenario
 from mlperf_llama_base.errors import UserError
 from tests.harness.campaign.conftest import steps_of
@@ -28,6 +28,18 @@ def test_accuracy_comes_before_compliance_before_performance(tmp_path: Path) -> 
         "server/performance",
         "interactive/performance",
     ]
+
+
+def test_some_modes_alone(tmp_path: Path) -> None:
+    def configure(scenario: Scenario, mode: Mode) -> RunConfig:
+        return config.build({"scenario": scenario, "mode": mode, "loadgen": {"target_qps": 1.0}})
+
+    modes = choose_modes(["performance", "accuracy"])
+    names = [step.name for step in make_plan([Scenario.SERVER], configure, smoke=False, modes=modes)]
+    assert names == ["server/accuracy", "server/performance"]
+    assert choose_modes([]) == list(Mode)
+    with pytest.raises(UserError, match="did you mean 'accuracy'"):
+        choose_modes(["accuracyy"])
 
 
 def test_edge_has_its_own_scenarios(tmp_path: Path) -> None:

@@ -79,6 +79,17 @@ def test_a_part_that_fails_ends_no_other_and_its_cause_is_told(tmp_path: Path) -
     assert first["first_error"][:40] in text
 
 
+def test_a_preflight_that_fails_leaves_a_document(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    rates = (part for name in ("offline", "server", "interactive") for part in ("--target-qps", f"{name}=9"))
+    options = [option for option in SMALL if option != "--skip-preflight"]
+    assert call("benchmark", "cluster", *options, *rates, "--output", str(out)) == 2  # nothing says which tokenizer
+    for part in parts(out).values():
+        assert (part["status"], part["exit_code"]) == ("not run", None)
+        assert "tokenizer" in part["cause"]["first_error"] and part["cause"]["log"] == "preflight.json"
+    assert "pre-flight failed: tokenizer" in (out / "report.md").read_text()
+
+
 def test_an_unknown_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("benchmark", "cluster", "--only", "distributd", "--output", str(tmp_path / "o")) == 2
     assert "did you mean 'distributed'?" in capsys.readouterr().err

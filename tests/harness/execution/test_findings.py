@@ -47,6 +47,11 @@ def a_node_never_came(record: ExecutionRecord) -> None:
     record.results[0].nodes[1].samples_completed, record.results[0].nodes[1].problem = 0, "it never started"
 
 
+def a_node_has_another_model(record: ExecutionRecord) -> None:
+    for node, digest in zip(record.results[0].nodes, ("0123456789abcdef", "fedcba9876543210"), strict=True):
+        node.model = digest
+
+
 def a_worker_was_lost(record: ExecutionRecord) -> None:
     record.results[1].nodes[0].lost_workers = [
         LostWorker(worker=3, reason="no heartbeat for 15 s", samples_returned=40)
@@ -154,6 +159,7 @@ def answers_are_cut(record: ExecutionRecord) -> None:
         (a_part_is_not_valid, "not-valid", "does not count: LoadGen says INVALID"),
         (a_node_died, "lost-samples", "3,342 (25 %, 12 % of all 26,736) are missing. It broke 512.3 s after the start"),
         (a_node_never_came, "missing-nodes", "1 of 2 nodes answered samples. node-b: it never started"),
+        (a_node_has_another_model, "other-model", "node-a and node-b have different files where the model lies"),
         (a_worker_was_lost, "lost-worker", "worker 3 on node-a was lost: no heartbeat for 15 s; 40 of its samples"),
         (answers_are_empty, "bad-responses", "12 of 26,736 responses are empty"),
         (a_node_does_not_answer, "node-unfit", "node-b could not be reached: no answer within 60 s"),

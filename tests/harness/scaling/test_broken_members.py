@@ -93,4 +93,4 @@ def test_a_member_that_never_starts_is_told(tmp_path: Path, monkeypatch: pytest.
     lost = members["group-1"]
     assert lost["status"] == "never started" and lost["at_s"] is None and lost["log"] == "group-1/session.log"
     assert "could not be started" in lost["error"] and lost["exit_code"] == 2
-    assert step["samples"]["completed"] == 72 and step["scaling"]["workers"] == 1
+    assert step["samples"]["completed"] == 72 and step["scaling"] is None
