@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+ADDRESS = re.compile(r"(https://[^\s();,]*[^\s();,.])")
 Tone = Literal["", "good", "bad", "warn"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """A paragraph."""
+    """A paragraph. ``linked``: the addresses in it are ours and become links; never for a text from elsewhere."""
 
     kind: ClassVar[str] = "text"
     text: str
     tone: Tone = ""
+    linked: bool = False
+
+    @property
+    def pieces(self) -> list[tuple[str, bool]]:
+        """The text in parts, each with whether it is an address to link to."""
+        if not self.linked:
+            return [(self.text, False)]
+        return [(part, at % 2 == 1) for at, part in enumerate(ADDRESS.split(self.text)) if part]
 
 
 @dataclass(frozen=True, kw_only=True)

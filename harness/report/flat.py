@@ -30,7 +30,14 @@ def value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return plain(value)
     if isinstance(value, list):
         return ", ".join(value_text(item) for item in value)
     return " ".join(str(value).split())
+
+
+def plain(value: float) -> str:
+    """Six significant digits, and no exponent between a millionth and a quadrillion: ``7350880``, not "
+    "``7.35088e+06``."""
+    text = f"{value:.6g}"
+    return f"{value:.0f}" if "e+" in text and abs(value) < 1e15 else text

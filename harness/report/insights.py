@@ -18,6 +18,7 @@ from harness.rundir.energy import window
 NEAR = 0.9  # of a limit: this is what binds
 IMBALANCE = 0.05
 THROTTLED = 0.01  # share of the samples
+DRAIN = 0.5  # of the run: with more than that everything was handed out early, and nothing drained
 USUAL = 20  # steps of a class, for its mean to say something
 
 
@@ -85,7 +86,7 @@ def _queue(events: Events, scenario: Scenario) -> Iterator[Insight]:
         last = float(np.nanmax(events.dispatch))
         tail = end - last
         done = float(events.output_tokens[events.complete <= last].sum())
-        if last > 0 and tail / end > 0.02:
+        if last > 0 and 0.02 < tail / end < DRAIN:
             steady = done / last
             left = float(events.output_tokens[events.complete > last].sum())
             yield Insight(

@@ -27,7 +27,11 @@ def render(document: Document) -> str:
 
 def escape(text: str) -> str:
     """Return ``text`` as one line that Markdown shows as it is."""
-    line = harmless(" ".join(text.split()))
+    return _escaped(" ".join(text.split()))
+
+
+def _escaped(text: str) -> str:
+    line = harmless(re.sub(r"\s+", " ", text))
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", line)
 
@@ -35,7 +39,8 @@ def escape(text: str) -> str:
 def _block(block: Block) -> Iterator[str]:
     match block:
         case Text():
-            yield f"**{escape(block.text)}**" if block.tone else escape(block.text)
+            text = "".join(f"<{piece}>" if address else _escaped(piece) for piece, address in block.pieces)
+            yield f"**{text.strip()}**" if block.tone else text.strip()
         case Items():
             yield from (f"- {_MARKS[tone]}{escape(text)}" for text, tone in block.items)
         case Cards():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.config import Scenario
+from harness.loadgen.early_stopping import percentile_of
 from harness.report.charts import Limit, Line, histogram, line_chart
 from harness.report.document import Block, Chart, Charts, Section, Table, Text
 from harness.report.insights import outstanding
@@ -25,11 +26,12 @@ def sections(run: RunData) -> list[Section]:
     blocks: list[Block] = [table] if table else []
     if run.events is not None and len(run.events.complete):
         blocks.append(Charts(charts=list(_distributions(run, run.events))))
-        if blocks:
+        if table:
             blocks.append(
                 Text(
-                    text="The table holds LoadGen's figures. The pictures are drawn from the harness's own "
-                    "clock, which starts when LoadGen hands a sample over."
+                    text="The table holds LoadGen's figures. The pictures are drawn from events.parquet, with "
+                    "percentiles "
+                    "taken as LoadGen takes them."
                 )
             )
         out.append(Section(title="Latency", blocks=blocks))
@@ -76,7 +78,7 @@ def _distributions(run: RunData, events: Events) -> Iterator[Chart]:
 
 def _distribution(title: str, values_ms: Floats, limit: float | None) -> Chart:
     values_ms = values_ms[np.isfinite(values_ms)]
-    p50, p99 = (float(np.percentile(values_ms, p)) for p in (50, 99)) if len(values_ms) else (0.0, 0.0)
+    p50, p99 = (percentile_of(1e6 * values_ms, p) / 1e6 for p in (0.5, 0.99)) if len(values_ms) else (0.0, 0.0)
     top = max(float(np.percentile(values_ms, 99.9)) if len(values_ms) else 1.0, p99)
     if limit is not None and limit < 4 * top:
         top = max(top, 1.05 * limit)

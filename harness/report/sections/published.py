@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.report.causes import causes
 from harness.report.document import Bar, Block, Cell, Folded, Items, Section, Table, Text
 from harness.report.load import RunData
 from harness.report.published import Published, Standing, standing, table
@@ -24,7 +25,7 @@ def sections(run: RunData) -> list[Section]:
     if found is None:
         return []
     what = f"Published {run.scenario.directory} results"
-    blocks: list[Block] = _where(found)
+    blocks: list[Block] = _where(run, found)
     if found.same:
         blocks.append(_ranking(run, found, found.same, caption=f"{what} on {found.accelerator}"))
     if found.vendors:
@@ -32,17 +33,21 @@ def sections(run: RunData) -> list[Section]:
     every = _ranking(run, found, found.peers, caption=f"{what} per accelerator")
     blocks.append(Folded(summary="Every accelerator", blocks=[every]))
     sources = "; ".join(table().sources[name] for name in sorted({row.round for row in found.peers}))
-    blocks.append(Text(text=f"{_UNIT} Sources: {sources}."))
+    blocks.append(Text(text=f"{_UNIT} Sources: {sources}.", linked=True))
     return [Section(title="Among published results", blocks=blocks)]
 
 
-def _where(found: Standing) -> list[Block]:
+def _where(run: RunData, found: Standing) -> list[Block]:
     """The run's place in a sentence, or why it has none."""
     noise = f" ({found.low:,.2f} to {found.high:,.2f} with 95 %)" if found.high > found.low else ""
     each = f"{found.per_accelerator:,.2f}{noise} samples/s for each of {found.count} "
     each += "accelerator" if found.count == 1 else "accelerators"
     if found.not_comparable:
-        shown, more = found.not_comparable[:MOST_REASONS], len(found.not_comparable) - MOST_REASONS
+        recorded = {reason.text: reason for reason in (run.result.reasons if run.result else [])}
+        own = [text for text in found.not_comparable if text not in recorded]
+        by_cause = [cause.said for cause in causes([recorded[t] for t in found.not_comparable if t in recorded])]
+        reasons = [*own, *by_cause]
+        shown, more = reasons[:MOST_REASONS], len(reasons) - MOST_REASONS
         blocks: list[Block] = [
             Text(text=f"NOT comparable with published results. {each} would stand here, but:", tone="warn"),
             Items(items=[(reason, "warn") for reason in shown]),

@@ -49,7 +49,7 @@ def _found(tune: TuneRecord) -> Iterator[tuple[str, Tone]]:
         yield f"Confirmed by LoadGen at {rate} ({run.directory}): {word}.", "good" if run.valid else "bad"
     for line in (tune.user_conf or "").splitlines():
         if line.strip() and not line.lstrip().startswith("#"):
-            yield f"user.conf: {line.strip()}", ""
+            yield f"For user.conf: {line.strip()}", "good"
 
 
 def _chart(run: RunData, probes: list[Probe], name: str) -> Iterator[Chart]:

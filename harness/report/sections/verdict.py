@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from harness.report.document import Block, Card, Cards, Items, Section, Text, Tone
+from collections import Counter
+
+from harness.report.causes import Cause, causes
+from harness.report.document import Block, Card, Cards, Folded, Items, Section, Text, Tone
 from harness.report.insights import insights
 from harness.report.load import RunData
+from harness.rundir.result import Result
 from harness.rundir.tuning import TuneRecord
 from harness.text import duration, number
 
@@ -15,6 +19,8 @@ def verdict(run: RunData) -> tuple[str, Tone]:
     """Return the verdict in a word or two."""
     if run.result is None and run.tune is not None:
         return _search(run.tune)
+    if _refused(run):
+        return "REFUSED BY PRE-FLIGHT", "bad"
     if run.result is None:
         phase = run.session.outcome or (run.status.phase if run.status else None) or "unknown"
         return f"NO RESULT ({phase})", "bad"
@@ -33,28 +39,15 @@ def _search(tune: TuneRecord) -> tuple[str, Tone]:
 
 
 def sections(run: RunData) -> list[Section]:
-    word, tone = verdict(run)
-    result = run.result
-    submittable = result is not None and result.submittable
-    note = "may be submitted" if submittable else "may not be submitted"
-    if run.is_foreign:
-        note = "whether it may be submitted is not recorded in LoadGen's logs"
-    elif run.tune and not result:
-        note = "a search, not a result"
-    cards = [Card(label="Verdict", value=word, tone=tone, note=note)]
-    if run.is_foreign and result and result.loadgen.validity:
-        cards.append(Card(label="LoadGen's own verdict", value=result.loadgen.validity))
-    cards += _rates(run) + _latencies(run) + _accuracy(run) + _cost(run)
-    blocks: list[Block] = [Cards(cards=cards)]
-    reasons = result.invalid_reasons if result else []
+    """Is it valid, how fast, with what; why it does not count, by cause; what limited it."""
+    blocks: list[Block] = [Cards(cards=_cards(run)), Text(text=with_what(run))]
+    result, refused = run.result, _refused(run)
     if run.session.error:
         blocks.append(Text(text=f"The run failed: {run.session.error}", tone="bad"))
-    if reasons:
-        blocks.append(Items(items=[(reason, "bad") for reason in reasons]))
-    against = [reason for reason in result.not_submittable_reasons if reason not in reasons] if result else []
-    if against:
-        blocks.append(Text(text="What stands against a submission, or is not known:" if run.is_foreign else AGAINST))
-        blocks.append(Items(items=[(reason, "warn") for reason in against]))
+    if refused:
+        blocks.append(Items(items=[(text, "bad") for text in refused]))
+    if result is not None:
+        blocks += _reasons(run, result)
     if result and result.remarks:
         blocks.append(Text(text="What looks wrong and needs explaining:"))
         blocks.append(Items(items=[(remark.text, "warn") for remark in result.remarks]))
@@ -63,6 +56,93 @@ def sections(run: RunData) -> list[Section]:
     if found:
         sections.append(Section(title="What limited the run", blocks=[Items(items=found)]))
     return sections
+
+
+def _cards(run: RunData) -> list[Card]:
+    word, tone = verdict(run)
+    result = run.result
+    note = "may be submitted" if result is not None and result.submittable else "may not be submitted"
+    if run.is_foreign:
+        note = "whether it may be submitted is not recorded in LoadGen's logs"
+    elif run.tune and not result:
+        note = "a search, not a result"
+    cards = [Card(label="Verdict", value=word, tone=tone, note=note)]
+    if run.is_foreign and result and result.loadgen.validity:
+        cards.append(Card(label="LoadGen's own verdict", value=result.loadgen.validity))
+    if run.tune and not result:
+        cards += _search_cards(run.tune)
+    return cards + _rates(run) + _latencies(run) + _accuracy(run) + _cost(run)
+
+
+def _reasons(run: RunData, result: Result) -> list[Block]:
+    """Each cause once; what every rule says is folded behind it."""
+    broken = causes([r for r in result.reasons if r.breaks == "validity"])
+    against = causes([r for r in result.reasons if r.breaks == "submission"])
+    known = {reason.text for reason in result.reasons}
+    broken += [Cause(name=None, text=text) for text in result.invalid_reasons if text not in known]
+    against += [
+        Cause(name=None, text=text)
+        for text in result.not_submittable_reasons
+        if text not in known and text not in result.invalid_reasons
+    ]
+    blocks: list[Block] = []
+    if broken:
+        blocks.append(Items(items=[(cause.said, "bad") for cause in broken]))
+    if against:
+        blocks.append(Text(text="What stands against a submission, or is not known:" if run.is_foreign else AGAINST))
+        blocks.append(Items(items=[(cause.said, "warn") for cause in against]))
+    several = [cause for cause in (*broken, *against) if cause.others]
+    if several:
+        count = sum(1 + len(cause.others) for cause in (*broken, *against))
+        said = [f"{cause.name}: {text}" for cause in several for text in (cause.text, *cause.others)]
+        inner = Items(items=[(text, "") for text in said])
+        blocks.append(Folded(summary=f"What every rule says ({count})", blocks=[inner]))
+    return blocks
+
+
+def _refused(run: RunData) -> list[str]:
+    """What the pre-flight found that no run may begin with; nothing of a run that did begin."""
+    found = run.record.preflight
+    if found is None or found.status != "fail" or run.result is not None or run.record.session is not None:
+        return []
+    return [
+        f"{one.check}: {one.found}. {one.advice}".rstrip(". ") + "." for one in found.findings if one.status == "fail"
+    ]
+
+
+def with_what(run: RunData) -> str:
+    """Model, engine, machine and date in a line."""
+    model, engine, result = run.session.model, run.session.engine, run.result
+    named = (model.path if model else None) or run.record.setting("model", "path")
+    parts = (
+        [str(named) + ("" if model is None or model.is_llama_3_1_8b is not False else " (another model)")]
+        if named
+        else []
+    )
+    if engine is not None and engine.name:
+        parts.append(" ".join(filter(None, (engine.name, engine.version, engine.weight_dtype))))
+    elif asked := run.record.setting("engine", "name"):
+        parts.append(str(asked))
+    gpus = run.gpu_names
+    parts += [f"{count} x {name}" for name, count in Counter(gpus).items()]
+    cpu = result.hardware.cpu if result and result.hardware else None
+    if not gpus and cpu is not None:
+        parts.append(f"{cpu.cores or cpu.threads} cores of {cpu.model or 'an unknown processor'}, no GPU")
+    when = run.session.test_started or (result.test_started if result else None)
+    if when:
+        parts.append(f"{when[:16].replace('T', ' ')} UTC")
+    return "; ".join(parts) or "With what it ran is not recorded."
+
+
+def _search_cards(tune: TuneRecord) -> list[Card]:
+    """What LoadGen said of what was found, and what limits it."""
+    last = tune.confirmations[-1] if tune.confirmations else None
+    word = "not tried" if last is None else "yes" if last.valid else "no"
+    tone: Tone = "" if last is None else "good" if last.valid else "bad"
+    cards = [Card(label="Confirmed by LoadGen", value=word, tone=tone, note=last.directory or "" if last else "")]
+    if tune.bracket is not None and tune.bracket.limited_by:
+        cards.append(Card(label="Limited by", value=tune.bracket.limited_by))
+    return cards
 
 
 def _rates(run: RunData) -> list[Card]:

@@ -104,7 +104,7 @@ def test_an_invalid_run_says_why_first(tmp_path: Path) -> None:
     reasons = ["TTFT p99 3,000 ms exceeds 2,000 ms", "ran 30 s, needs 600 s"]
     document = build_document([write_run(tmp_path / "run", result={"valid": False, "invalid_reasons": reasons})])
     first = document.parts[0].sections[0]
-    cards, items = first.blocks[0], first.blocks[1]
+    cards, items = first.blocks[0], first.blocks[2]  # between them a line that says with what it ran
     assert isinstance(cards, Cards) and cards.cards[0].value == "INVALID"
     assert isinstance(items, Items) and [text for text, _ in items.items] == reasons
 
@@ -131,6 +131,8 @@ def test_the_page_fetches_nothing(tmp_path: Path) -> None:
     for tag, attributes in read(text).tags:
         for name in ("src", "srcset", "href", "data", "action", "poster", "xlink:href"):
             value = attributes.get(name) or ""
+            if tag == "a" and value.startswith("https://github.com/mlcommons/"):
+                continue  # a source that a reader may follow; nothing is fetched before
             assert not value or value.startswith(("#", "data:")), (tag, name, value)
         assert not [name for name in attributes if name.startswith("on")]
     assert not re.search(r"url\(|@import|@font-face", text)
