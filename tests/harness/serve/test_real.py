@@ -67,7 +67,7 @@ def server(llama: Llama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
         "workers.warm_up_prompts=1",
         "workers.heartbeat_s=0.2",
     )
-    options = ("--engine", "transformers", "--model", llama.folder, *settings(*pairs))
+    options: tuple[str | Path, ...] = ("--engine", "transformers", "--model", llama.folder, *settings(*pairs))
     with serving(tmp_path_factory.mktemp("real"), *options, "--workers", "2", env={"OMP_NUM_THREADS": "1"}) as endpoint:
         yield endpoint
 
