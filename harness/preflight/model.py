@@ -105,11 +105,19 @@ class ModelTokenizer(Check):
         model, tokenizer = context.model, context.tokenizer
         if tokenizer is None and context.config.mode is Mode.ACCURACY:
             return self._to_score_with(context)
+        config, size = context.config, tokenizer.vocab_size if isinstance(tokenizer, FastTokenizer) else None
+        largest = context.engine.largest_answer_id(config.engine.args)
+        if config.mode is Mode.ACCURACY and size is not None and largest is not None and largest >= size:
+            return fail(
+                f"engine {config.engine.name} answers with token id {largest}, and the tokenizer that is to score the "
+                f"answers has {size:,} ids",
+                "give the tokenizer that it answers for (Llama 3's), or an id of this one with --set "
+                "engine.args.eos_token_id=ID",
+            )
         if model is None:
             return skipped("no model folder")
         if tokenizer is None:
             return warn("no tokenizer.json with the model", f"scoring the accuracy needs it: {GIVE_TOKENIZER}")
-        size = tokenizer.vocab_size if isinstance(tokenizer, FastTokenizer) else None
         if model.vocab_size is None or size is None:
             return passed("there")
         if size > model.vocab_size:

@@ -60,6 +60,10 @@ class EngineFacts:
     not_submittable: tuple[str, ...] = ()
     raw: str = ""
 
+    def largest_answer_id(self, args: RawArguments) -> int | None:
+        """The largest id that an answer holds whatever the model, of an engine without one; None if none is known."""
+        return None
+
     def check_installed(self, name: str) -> None:
         """Raise ``EnvironmentFault`` if packages are missing here."""
         missing = [p for p in self.packages if importlib.util.find_spec(p) is None]

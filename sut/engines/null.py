@@ -29,6 +29,7 @@ from sut.messages import (
     Failure,
     FirstToken,
     Limits,
+    RawArguments,
     Request,
     Tokens,
 )
@@ -65,10 +66,18 @@ class NullArguments(Arguments):
         return value
 
 
+class NullFacts(EngineFacts):
+    """Every answer ends with the same id."""
+
+    def largest_answer_id(self, args: RawArguments) -> int | None:
+        value = args.get("eos_token_id", NullArguments.model_fields["eos_token_id"].default)
+        return value if isinstance(value, int) else None
+
+
 class NullEngine(Engine):
     """See the module."""
 
-    facts = EngineFacts(
+    facts = NullFacts(
         model=ModelUse.NONE,
         uses_gpu=False,
         arguments=NullArguments,
