@@ -228,7 +228,8 @@ def score(config: RunConfig, run_dir: Path, console: Console) -> None:
 
 def print_result(result: Result, run_dir: Path, console: Console) -> None:
     """The verdict first, then the figures of the scenario."""
-    verdict = "[bold green]VALID[/]" if result.valid else "[bold red]NOT VALID[/]"
+    colour = "green" if result.valid else "yellow" if result.too_short else "red"
+    verdict = f"[bold {colour}]{result.state.upper()}[/]"
     console.print(f"{verdict}  {result.scenario} {result.mode} ({result.model_name})", highlight=False)
     for reason in result.invalid_reasons:
         console.print(f"  - {reason}", highlight=False, markup=False)

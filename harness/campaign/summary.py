@@ -56,7 +56,7 @@ def _verdict(result: Result | None) -> str:
     if result is None:
         return "not run"
     if not result.valid:
-        return "NOT VALID"
+        return result.state.upper()
     return "valid" if result.submittable else "valid, not submittable"
 
 

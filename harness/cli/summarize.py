@@ -82,11 +82,11 @@ def _row(run: Evidence, name: str) -> _Row:
         result.scenario,
         result.mode,
         (result.loadgen.validity or "") if foreign else "",
-        _yes(result.valid),
+        {"valid": "yes", "not valid": "NO"}.get(result.state, "too short"),
         "not recorded" if foreign else _yes(result.submittable),
         *(_cell(value(result)) for _, value in FIGURES),
     )
-    lines = [f"{name}: not valid: {text}" for text in result.invalid_reasons]
+    lines = [f"{name}: {result.state}: {text}" for text in result.invalid_reasons]
     against = [r.text for r in result.reasons if r.breaks == "submission" and r.rule != FOREIGN_RULE]
     if against:
         where = f" (and {len(against) - 1} more reasons: mlperf-llama report {run.run_dir})" if len(against) > 1 else ""

@@ -215,7 +215,8 @@ def _notes(a: RunData, b: RunData) -> list[str]:
     by_logs = a.is_foreign or b.is_foreign
     for label, run in (("A", a), ("B", b)):
         if not run.valid:
-            notes.append(f"{label} is not a valid run.")
+            short = run.result is not None and run.result.too_short
+            notes.append(f"{label} is too short for a verdict." if short else f"{label} is not a valid run.")
         if run.is_foreign:
             notes.append(f"{label} is LoadGen's logs alone: engine, model, data set and the like are not recorded.")
         elif run.events is None and not by_logs:

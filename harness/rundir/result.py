@@ -117,6 +117,10 @@ class LoadGen(msgspec.Struct, kw_only=True):
     sha256: dict[str, str] = {}
 
 
+State = Literal["valid", "too short for a verdict", "not valid"]
+TOO_SHORT: Literal["too short for a verdict"] = "too short for a verdict"
+
+
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run does not count, or cannot be submitted: the rule's id, a sentence, and the rule's public source.
 
@@ -133,6 +137,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, kw_only=True):
     """One run. ``samples_per_second`` and ``tokens_per_second``: Offline's rates, or Server's completed rates.
 
+    ``too_short``: not valid, and for its length alone: LoadGen's early stopping had too few queries to tell, or the
+    test ended before its minimum, and what was measured keeps the limits.
     ``remarks``: what looks wrong and needs an explanation.
     ``notes``: files that could not be read and are needed for no verdict.
     """
@@ -143,6 +149,7 @@ class Result(msgspec.Struct, kw_only=True):
     benchmark: str
     model_name: str | None = None
     valid: bool
+    too_short: bool = False
     submittable: bool
     invalid_reasons: list[str] = []
     not_submittable_reasons: list[str] = []
@@ -175,6 +182,11 @@ class Result(msgspec.Struct, kw_only=True):
     test_started: str | None = None
     test_ended: str | None = None
     wall_s: float | None = None
+
+    @property
+    def state(self) -> State:
+        """The verdict in words, the same everywhere."""
+        return "valid" if self.valid else TOO_SHORT if self.too_short else "not valid"
 
 
 def read_result(path: Path) -> Result:

@@ -16,6 +16,7 @@ from functools import cached_property
 from harness.config import Mode
 from harness.loadgen.log import ACCURACY
 from harness.loadgen.rules import BOOK, Breaks, Logs, Rule, Weight
+from harness.loadgen.rules.results import VERDICT, too_short
 from harness.loadgen.test06 import LLAMA_3_1_EOS
 from harness.rundir.record import Evidence
 from harness.rundir.result import Reason
@@ -25,10 +26,14 @@ from harness.verdict.book import RECORD
 
 @dataclass(frozen=True)
 class Verdict:
-    """``valid`` and ``submittable`` follow from the reasons alone. ``remarks``: looks wrong, but breaks no rule."""
+    """``valid`` and ``submittable`` follow from the reasons alone. ``remarks``: looks wrong, but breaks no rule.
+
+    ``too_short``: the only reason against it is that LoadGen had too little to tell.
+    """
 
     reasons: list[Reason]
     remarks: list[Reason]
+    too_short: bool = False
 
     @cached_property
     def invalid_reasons(self) -> list[str]:
@@ -51,7 +56,10 @@ def judge(run: Evidence) -> Verdict:
     """Apply every rule to the saved files of a run."""
     found = {reason.text: reason for reason in reversed(list(_reasons(run)))}
     told = list(reversed(found.values()))
-    return Verdict([r for r in told if r.breaks != "nothing"], [r for r in told if r.breaks == "nothing"])
+    against = [r for r in told if r.breaks != "nothing"]
+    invalid = {r.rule for r in against if r.breaks == "validity"}
+    short = invalid == {VERDICT} and too_short(run.detail)
+    return Verdict(against, [r for r in told if r.breaks == "nothing"], too_short=short)
 
 
 def _reasons(run: Evidence) -> Iterator[Reason]:

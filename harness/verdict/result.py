@@ -69,6 +69,7 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         benchmark=run.benchmark.value,
         model_name=run.model_name,
         valid=verdict.valid,
+        too_short=verdict.too_short,
         submittable=verdict.submittable,
         invalid_reasons=verdict.invalid_reasons,
         not_submittable_reasons=verdict.not_submittable_reasons,

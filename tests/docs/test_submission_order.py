@@ -17,9 +17,9 @@ from tests.helpers.tokenizers import write_words
 
 PAGE = ROOT / "docs" / "submission.md"
 SHORT = (
-    "engine.args={output_tokens: 12, step_ms: 4, max_num_seqs: 8, eos_token_id: 199}",
+    "engine.args={output_tokens: 12, step_ms: 2, max_num_seqs: 32, eos_token_id: 199}",
     "loadgen.min_duration_ms=500",
-    "loadgen.min_query_count=40",
+    "loadgen.min_query_count=480",
     "workers.warm_up_prompts=0",
 )
 
@@ -52,10 +52,10 @@ def test_the_rehearsal_and_its_tree(tmp_path: Path) -> None:
     places = [shown.index(words) for words in (synthesize, campaign, build, check)]
     assert places == sorted(places)
 
-    done = call(tmp_path, synthesize, "--count", "40")
+    done = call(tmp_path, synthesize, "--count", "480")
     assert done.code == 0, done.err
     short = [word for setting in SHORT for word in ("--set", setting)]
-    short += ["--scenarios", "offline,server", "--target-qps", "offline=80", "--target-qps", "server=80"]
+    short += ["--scenarios", "offline,server", "--target-qps", "offline=400", "--target-qps", "server=400"]
     rates = [i for i, word in enumerate(campaign) if word == "--target-qps"]
     campaign = tuple(word for i, word in enumerate(campaign) if i not in rates and i - 1 not in rates)
     done = call(tmp_path, campaign, *short)

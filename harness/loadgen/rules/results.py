@@ -10,6 +10,7 @@ from harness.loadgen.rules.base import CLOSED_ONLY, SUBMISSION
 from harness.loadgen.rules.logs import BOOK, PERFORMANCE, Logs
 from harness.loadgen.rules.sources import LOADGEN, PERFORMANCE_CHECK, RULES
 
+VERDICT = "validity.verdict"
 TOLERANCE_S = 0.01  # the logged rates have six digits: 600 s are known to some milliseconds
 METRIC = {  # constants.py, RESULT_FIELD_NEW and RESULT_FIELD_BENCHMARK_OVERWRITE of v6.1
     "Offline": "result_tokens_per_second",
@@ -23,7 +24,7 @@ P99 = {
 
 
 @BOOK.rule(
-    "validity.verdict",
+    VERDICT,
     source=f"{LOADGEN}/results.cc; {RULES}, LoadGen Operation",
     modes=PERFORMANCE,
     of_results=True,
@@ -48,6 +49,27 @@ def _unmet(log: DetailLog) -> Iterator[str]:
     if log.flag("early_stopping_met") is False and log.text("result_validity") == "INVALID":
         texts = [log.text(f"early_stopping_{kind}result") or "" for kind in ("tpot_", "ttft_", "")]
         yield "early stopping: " + " ".join(" ".join(texts).replace("*", "").split())
+
+
+def too_short(log: DetailLog) -> bool:
+    """Whether LoadGen says INVALID for nothing but the length: what was measured keeps every limit.
+
+    A test ends before its minimum, or has fewer queries than early stopping takes to tell (Server: 459 at the 99th
+    percentile, all of them under the limits). A longer one may be VALID, or not: there is no verdict.
+    """
+    if log.text("result_validity") != "INVALID" or log.flag("result_perf_constraints_met") is False:
+        return False
+    over = [(log.number(key) or 0.0) > limit for key, limit in _limits(log)]
+    lacking = log.flag("early_stopping_met") is False
+    short = log.flag("result_min_duration_met") is False or log.flag("result_min_queries_met") is False
+    return (short or lacking) and not any(over)
+
+
+def _limits(log: DetailLog) -> Iterator[tuple[str, float]]:
+    """The percentiles that Server's limits bind, and these limits, in ns."""
+    for name, key in P99.items():
+        if (limit := log.number(f"requested_server_{name.lower()}_latency")) is not None:
+            yield key, limit
 
 
 @BOOK.rule(

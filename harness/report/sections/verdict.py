@@ -24,6 +24,8 @@ def verdict(run: RunData) -> tuple[str, Tone]:
     if run.result is None:
         phase = run.session.outcome or (run.status.phase if run.status else None) or "unknown"
         return f"NO RESULT ({phase})", "bad"
+    if run.result.too_short:
+        return run.result.state.upper(), "warn"
     return ("VALID", "good") if run.valid else ("INVALID", "bad")
 
 
@@ -87,7 +89,8 @@ def _reasons(run: RunData, result: Result) -> list[Block]:
     ]
     blocks: list[Block] = []
     if broken:
-        blocks.append(Items(items=[(cause.said, "bad") for cause in broken]))
+        tone: Tone = "warn" if result.too_short else "bad"
+        blocks.append(Items(items=[(cause.said, tone) for cause in broken]))
     if against:
         blocks.append(Text(text="What stands against a submission, or is not known:" if run.is_foreign else AGAINST))
         blocks.append(Items(items=[(cause.said, "warn") for cause in against]))

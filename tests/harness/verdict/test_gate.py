@@ -431,3 +431,44 @@ def test_another_percentile_and_target_latency_do_not_pass(tmp_path: Path, good:
     sentences = [reason["text"] for reason in result["reasons"]]
     assert sorted(sentences) == sorted(result["invalid_reasons"] + result["not_submittable_reasons"])
     assert all(reason["source"] for reason in result["reasons"])
+
+
+TTFT_P99 = "result_first_token_99.00_percentile_latency_ns"
+FEW_QUERIES = {
+    "result_validity": "INVALID",
+    "early_stopping_met": False,
+    "early_stopping_ttft_result": " * Run unsuccessful.\n * Processed 100 queries.",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "short"),
+    [
+        (FEW_QUERIES, True),
+        ({"result_validity": "INVALID", "result_min_duration_met": False}, True),
+        ({"result_validity": "INVALID", "result_min_queries_met": False}, True),
+        (FEW_QUERIES | {"result_perf_constraints_met": False}, False),
+        (FEW_QUERIES | {TTFT_P99: 2_100_000_000}, False),
+        ({"result_validity": "INVALID"}, False),
+        ({}, False),
+    ],
+)
+def test_too_short_for_a_verdict_is_neither_valid_nor_not(
+    sprung: Callable[[Kind, Trap], dict[str, Any]], changes: dict[str, Any], short: bool
+) -> None:
+    def trap(run: Path) -> None:
+        edit_log(run / DETAIL, changes)
+        agree(run)
+
+    result = sprung(SERVER, trap)
+    assert result["too_short"] is short
+    assert result["valid"] is (not changes)
+
+
+def test_too_short_and_something_else_is_not_valid(sprung: Callable[[Kind, Trap], dict[str, Any]]) -> None:
+    def trap(run: Path) -> None:
+        edit_log(run / DETAIL, FEW_QUERIES)
+        agree(run)
+        add_message(run / DETAIL, "an error", error=True)
+
+    assert sprung(SERVER, trap)["too_short"] is False
