@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from harness.report.noise import t_975
 from harness.rundir.events import Events, Floats
 from harness.rundir.execution_results import RequestTime
 from harness.rundir.record import RunRecord
@@ -46,12 +47,6 @@ def half_interval(values: Floats) -> float | None:
         return t_975(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
     means = np.array([part.mean() for part in np.array_split(values, SEGMENTS)])
     return T_975 * float(means.std(ddof=1)) / math.sqrt(SEGMENTS)
-
-
-def t_975(freedom: int) -> float:
-    """Student's t, two-sided 95 %, to 2 % from 4 degrees of freedom on (Abramowitz and Stegun 26.7.5)."""
-    z = 1.959964
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def started(record: RunRecord) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,11 @@ import numpy.typing as npt
 from harness.report.flat import flatten, flatten_record
 from harness.report.load import Events, Floats, RunData, load_all
 from harness.report.logged import logged_figures, logged_settings
-from harness.report.noise import bounds, percentile_draws, rate_draws
+from harness.report.noise import EQUAL, bounds, percentile_draws, rate_draws
 from harness.text import UNKNOWN
 from mlperf_llama_base.errors import UserError
 
 PERCENTS = (50, 90, 99)
-EQUAL = 0.001  # of the mean: smaller differences are never called one
 _NOT_SETTINGS = ("output", "overwrite", "skip_preflight", "monitor.metrics_port", "monitor.metrics_host")
 
 
@@ -32,7 +31,7 @@ _NOT_SETTINGS = ("output", "overwrite", "skip_preflight", "monitor.metrics_port"
 class Difference:
     """One figure. ``change``: (b - a) / a; ``low``/``high``: its 95 % interval. ``beyond_noise``: it excludes 0.
 
-    Of LoadGen's logs alone the noise is not recorded: the interval is NaN.
+    NaN where there is no interval; ``unknown`` then says why.
     """
 
     name: str
@@ -44,11 +43,19 @@ class Difference:
     high: float
     beyond_noise: bool
     higher_is_better: bool
+    unknown: str = "too short to tell"
+
+    @property
+    def ratio(self) -> float:
+        """How good B is against A, one if they are equal, whichever direction is better."""
+        if not self.a or not self.b:
+            return math.nan
+        return self.b / self.a if self.higher_is_better else self.a / self.b
 
     @property
     def verdict(self) -> str:
         if math.isnan(self.low):
-            return "noise not recorded"
+            return self.unknown
         if not self.beyond_noise:
             return "within noise"
         return "better" if (self.change > 0) == self.higher_is_better else "worse"
@@ -63,21 +70,54 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """``settings``: key, value in A, value in B, where they differ. ``notes``: what to mind when reading."""
+    """``settings``: key, value in A, value in B, where they differ. ``notes``: what to mind when reading.
+
+    ``a_runs``, ``b_runs``: the repeats of each, where there are any; ``a`` and ``b`` are the first of them.
+    """
 
     a: RunData
     b: RunData
     settings: list[tuple[str, Any, Any]]
     figures: list[Difference]
     notes: list[str]
+    a_runs: list[RunData] = field(default_factory=list)
+    b_runs: list[RunData] = field(default_factory=list)
+
+    def under(self, share: float) -> list[str]:
+        """The figures of B that are under this share of A's, beyond noise or where the noise is not known; or that
+        there is nothing to compare."""
+        if not self.figures:
+            return [f"{self.b.name}: no figure can be compared with {self.a.name}"]
+        return [
+            f"{self.b.name}: {one.name} is {one.ratio:.4f} of {self.a.name}'s, under {share:g} ({one.verdict})"
+            for one in self.figures
+            if one.ratio < share and (one.beyond_noise or math.isnan(one.low))
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: null where something is not known."""
+        return {
+            "a": [str(run.directory) for run in self.a_runs or [self.a]],
+            "b": [str(run.directory) for run in self.b_runs or [self.b]],
+            "settings": [{"name": name, "a": a, "b": b} for name, a, b in self.settings],
+            "figures": [_figure(one) for one in self.figures],
+            "notes": self.notes,
+        }
+
+
+def _figure(one: Difference) -> dict[str, Any]:
+    tree = asdict(one) | {"verdict": one.verdict, "ratio": one.ratio}
+    tree.pop("unknown")
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in tree.items()}
 
 
 def compare(a: Path, b: Path) -> Comparison:
     """Compare two run directories, or folders with one run each. Raises ``UserError`` if one of them holds none."""
-    return compare_runs(_only(a), _only(b))
+    return compare_runs(only_run(a), only_run(b))
 
 
-def _only(directory: Path) -> RunData:
+def only_run(directory: Path) -> RunData:
+    """The one run in a directory. Raises ``UserError`` if there is none, or if there are several."""
     runs, unread = load_all([directory])
     if len(runs) + len(unread) > 1:
         found = ", ".join(str(run.directory) for run in runs[:4])
@@ -94,7 +134,21 @@ def compare_runs(a: RunData, b: RunData) -> Comparison:
         figures = [_by_logs(*figure) for figure in logged_figures(a, b)]
     elif a.events is not None and b.events is not None and len(a.events.complete) and len(b.events.complete):
         figures = _figures(a, b, a.events, b.events)
+        figures += _energy(a, b)
     return Comparison(a=a, b=b, settings=differing_settings(a, b), figures=figures, notes=_notes(a, b))
+
+
+def _energy(a: RunData, b: RunData) -> list[Difference]:
+    """Joules of the GPUs for a sample, where both were measured."""
+    ours, theirs = (run.energy.joules_per_sample if run.energy else None for run in (a, b))
+    if ours is None or theirs is None:
+        return []
+    return [_by_logs("Energy a sample", "J", ours, theirs, False)]
+
+
+def settings_of(run: RunData) -> dict[str, Any]:
+    """What was set and installed, data and GPUs; of another harness's run what LoadGen logged."""
+    return logged_settings(run) if run.is_foreign else _settings(run)
 
 
 def differing_settings(a: RunData, b: RunData) -> list[tuple[str, Any, Any]]:
@@ -129,7 +183,19 @@ def _figures(a: RunData, b: RunData, ours: Events, theirs: Events) -> list[Diffe
         figures.append(("Latency", lambda e: 1000 * e.latency))
     for name, values in figures:
         found += _percentiles(name, values(ours), values(theirs), ours, theirs)
-    return found
+    logged = {name: (x, y) for name, _, x, y, _ in logged_figures(a, b)}
+    return [_as_reported(one, *logged[one.name]) if one.name in logged else one for one in found]
+
+
+def _as_reported(one: Difference, a: float, b: float) -> Difference:
+    """With LoadGen's own figures, which every other page shows; the interval around them is the events'."""
+    if not a or not b or not one.a or not one.b:
+        return one
+    factor = (b / a) / (one.b / one.a)
+    low, high = (1 + one.low) * factor - 1, (1 + one.high) * factor - 1
+    change = b / a - 1
+    beyond = bool((low > 0 or high < 0) and abs(change) > EQUAL)
+    return replace(one, a=a, b=b, change=change, low=low, high=high, beyond_noise=beyond)
 
 
 def _by_logs(name: str, unit: str, a: float, b: float, higher_is_better: bool) -> Difference:
@@ -143,6 +209,7 @@ def _by_logs(name: str, unit: str, a: float, b: float, higher_is_better: bool) -
         high=math.nan,
         beyond_noise=False,
         higher_is_better=higher_is_better,
+        unknown="noise not recorded",
     )
 
 

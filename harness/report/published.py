@@ -168,8 +168,10 @@ def _interval(run: RunData) -> tuple[float, float]:
         return 1.0, 1.0
     if run.scenario is Scenario.SINGLESTREAM:
         values = events.latency[np.argsort(events.issue, kind="stable")]
-        return bounds(float(np.percentile(values, 90)) / percentile_draws(values, (90,), seed=0)[:, 0])
-    return bounds(rate_draws(events, np.ones(len(events)), seed=0))
+        found = bounds(float(np.percentile(values, 90)) / percentile_draws(values, (90,), seed=0)[:, 0])
+    else:
+        found = bounds(rate_draws(events, np.ones(len(events)), seed=0))
+    return found if np.isfinite(found).all() else (1.0, 1.0)
 
 
 def _vendors(run: RunData, kind: str | None) -> list[tuple[VendorTable, float]]:

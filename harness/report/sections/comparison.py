@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.report.compare import Comparison, compare_runs
+from harness.report.compare import Comparison
 from harness.report.document import Bar, Block, Cell, Items, Section, Table, Text
 from harness.report.flat import value_text
+from harness.report.groups import Group, by_settings, compare_groups
 from harness.report.load import RunData
 from harness.report.sections.verdict import verdict
 from harness.text import UNKNOWN, number
@@ -15,14 +16,22 @@ from harness.text import UNKNOWN, number
 def sections(runs: Sequence[RunData]) -> list[Section]:
     """An overview of all runs, then each later run against the first."""
     out = [Section(title="Runs", blocks=[_overview(runs)])]
-    for run in runs[1:]:
-        out.append(Section(title=f"{run.name} against {runs[0].name}", blocks=blocks(compare_runs(runs[0], run))))
+    first, *others = by_settings(runs)
+    if not others:  # repeats of one setting: each beside the first
+        first, others = [runs[0]], [[run] for run in runs[1:]]
+    for group in others:
+        title = f"{_called(group)} against {_called(first)}"
+        out.append(Section(title=title, blocks=blocks(compare_groups(first, group))))
     return out
+
+
+def _called(group: Group) -> str:
+    return group[0].name if len(group) == 1 else f"{group[0].name} and {len(group) - 1} repeat(s)"
 
 
 def blocks(found: Comparison) -> list[Block]:
     """A comparison of two runs."""
-    names = [f"A: {found.a.name}", f"B: {found.b.name}"]
+    names = [f"A: {_called(found.a_runs or [found.a])}", f"B: {_called(found.b_runs or [found.b])}"]
     out: list[Block] = [Items(items=[(note, "") for note in found.notes])]
     if found.figures:
         out.append(
@@ -70,14 +79,18 @@ def _overview(runs: Sequence[RunData]) -> Table:
                 number(run.result.samples_per_second if run.result else None),
                 number(run.percentile_ms("ttft")),
                 number(run.percentile_ms("tpot")),
+                number(run.energy.joules_per_sample if run.energy else None),
                 UNKNOWN if run.accuracy is None else f"{run.accuracy.rouge1:.2f}",
             ]
         )
     return Table(
         caption="Runs",
-        numeric=frozenset({4, 5, 6, 7}),
+        numeric=frozenset({4, 5, 6, 7, 8}),
         rows=rows,
-        columns=["run", "test", "verdict", "tokens/s", "samples/s", "TTFT p99, ms", "TPOT p99, ms", "ROUGE-1"],
+        columns=[
+            *("run", "test", "verdict", "tokens/s", "samples/s"),
+            *("TTFT p99, ms", "TPOT p99, ms", "J a sample", "ROUGE-1"),
+        ],
     )
 
 
