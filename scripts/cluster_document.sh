@@ -6,7 +6,7 @@
 # Usage: scripts/cluster_document.sh [DIR] [VARIANT]
 #   DIR       where the runs go (default: runs/cluster-document)
 #   VARIANT   undisturbed (default; its document goes to docs/), killed, killed-coordinated, wrong-model,
-#             wrong-model-unchecked, clock (needs libfaketime), half-speed (needs control groups of version 1)
+#             wrong-model-unchecked, clock (needs a C compiler), half-speed (needs control groups of version 1)
 #
 # scripts/common.sh lists the environment variables that concern the installation.
 

@@ -31,6 +31,7 @@ def cluster(output: OutputOption, setup: ClusterSetup) -> None:
     from harness.execution.nodes import look_at_nodes
     from harness.execution.runner import Execution
     from harness.rundir.execution import Asked
+    from mlperf_llama_base.errors import RunError
 
     console = terminal.console()
     wanted = chosen(setup.only)
@@ -59,7 +60,12 @@ def cluster(output: OutputOption, setup: ClusterSetup) -> None:
     make(output)
     if not setup.skip_preflight:
         check(execution, config, console)
-    conclude(execution, execution.run(), console)
+    try:
+        record = execution.run()
+    except RunError:  # interrupted
+        document(execution, execution.save(), console)
+        raise
+    conclude(execution, record, console)
 
 
 def chosen(only: str | None) -> list[PartName]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from harness.rundir.execution import Cause, PartName, PartStatus
 from harness.rundir.foreign import find_runs
 from harness.rundir.record import RunRecord
 from harness.rundir.scaling import ScalingStep
+from harness.rundir.session import LostWorker
 from harness.text import duration
 from mlperf_llama_base.child import exit_in_words
 from mlperf_llama_base.errors import UserError
@@ -24,19 +26,39 @@ def status_of(code: int) -> PartStatus:
     return "done" if code == 0 else "not valid" if code == 1 else "failed"
 
 
-def cause(lines: Sequence[str], *, code: int, root: Path, log: Path, nodes: Sequence[str]) -> Cause:
-    """From the messages that a part printed (``lines``): the first that says what went wrong, where, in which log."""
+def cause(lines: Sequence[str], *, code: int, root: Path, directory: Path, log: Path, nodes: Sequence[str]) -> Cause:
+    """From the messages that a part printed (``lines``): the first that says what went wrong, where, in which log.
+
+    A node that one of its runs (below ``directory``) lost before that is told with it: what followed came of it.
+    """
     said = [line.removeprefix(OURS) for line in lines if line.startswith(OURS)]
     final = said[-1] if said else next((line for line in reversed(lines) if line.strip()), "")
     if ABOVE in final and len(said) > 1:
         final = said[-2]
     text = final or f"it ended without a message ({exit_in_words(code)})"
     named = LOG_NAMED.search(text)
-    return Cause(
-        first_error=LOG_NAMED.sub("", text).strip(),
-        node=next((node for node in nodes if re.search(rf"(?<![\w-]){re.escape(node)}(?![\w-])", text)), None),
-        log=_relative(Path(named[1]) if named else log, root),
-    )
+    shown = LOG_NAMED.sub("", text).strip()
+    node = next((node for node in nodes if re.search(rf"(?<![\w-]){re.escape(node)}(?![\w-])", shown)), None)
+    if (lost := _lost_in(directory)) is not None and node in (None, lost[0].node):
+        worker, run = lost
+        node = worker.node
+        if worker.reason not in shown:
+            shown = f"worker {worker.worker} on {node} was lost in {run} ({worker.reason}); then {shown}"
+    return Cause(first_error=shown, node=node, log=_relative(Path(named[1]) if named else log, root))
+
+
+def _lost_in(directory: Path) -> tuple[LostWorker, str] | None:
+    """The first worker with a node that was lost in a run below, and the name of that run."""
+    try:
+        runs = find_runs([directory])
+    except UserError:
+        return None
+    for run in runs:
+        with contextlib.suppress(UserError):
+            for lost in RunRecord(run).ran.lost_workers:
+                if lost.node is not None:
+                    return lost, run.relative_to(directory).as_posix() if run != directory else directory.name
+    return None
 
 
 def _relative(path: Path, root: Path) -> str:

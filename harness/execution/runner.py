@@ -108,8 +108,9 @@ class Execution:
             self.save(brief=True)
         part.exit_code, part.status = code, outcome.status_of(code)
         if part.status == "failed":
-            nodes = self.nodes.names
-            part.cause = outcome.cause(lines, code=code, root=self.directory, log=log, nodes=nodes)
+            part.cause = outcome.cause(
+                lines, code=code, root=self.directory, directory=directory, log=log, nodes=self.nodes.names
+            )
         part.analysis = outcome.analysis(
             plan.name, status=part.status, directory=directory, seconds=part.duration_s, cause=part.cause
         )

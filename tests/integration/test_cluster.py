@@ -21,6 +21,7 @@ import yaml
 from harness.config import build
 from qsl.synthetic import synthesize
 from tests.helpers.command import settings
+from tests.integration.cluster_document import when_running
 from tests.integration.two_nodes import ROOT, TwoNodes, two_nodes
 from tests.sut.engines import tiny_llama
 
@@ -303,3 +304,43 @@ def test_coordinated_benchmark_of_both_nodes(cluster: TwoNodes, folder: Path) ->
     for name in (cluster.head.name, cluster.other.name):
         assert (out / name / "mlperf_log_summary.txt").is_file()
         assert f"| {name} | 1 | CPU | 720 |" in (out / "report.md").read_text()
+
+
+def test_the_document_tells_of_a_node_that_died_in_the_coordinated_benchmark(cluster: TwoNodes, folder: Path) -> None:
+    out = folder / "document"
+
+    def accident() -> None:
+        when_running(cluster, out / "coordinated")
+        cluster.strike("kill")
+
+    try:
+        cluster.python(
+            *("harness", "benchmark", "cluster", "--only", "distributed,coordinated", "--cluster", cluster.address),
+            *("--engine", "null", "--workers", "2", "--samples", "36", "--target-qps", "offline=9"),
+            *("--skip-preflight", "--output", str(out)),
+            *settings(
+                "engine.args.step_ms=100",
+                "engine.args.max_num_seqs=4",
+                "engine.args.output_tokens=8",
+                "workers.warm_up_prompts=1",
+            ),
+            meanwhile=accident,
+            allowed=(4,),
+        )
+    finally:
+        cluster.mend()
+    record = json.loads((out / "execution.json").read_text())
+    distributed, coordinated = record["parts"]
+    assert (distributed["status"], coordinated["status"], coordinated["exit_code"]) == ("done", "failed", 4)
+    assert "72 of 72 samples on 2 node(s)" in distributed["analysis"]
+    assert coordinated["cause"]["node"] == cluster.other.name
+    assert re.search(rf"{cluster.other.name} broke .* \d+ of 36 samples done", coordinated["cause"]["first_error"])
+    lost = next(finding for finding in record["findings"] if finding["rule"] == "lost-samples")
+    assert lost["node"] == cluster.other.name
+    assert {node["name"] for node in record["environment"]["nodes"]} == {cluster.head.name, cluster.other.name}
+    assert record["environment"]["cluster"] == "bare metal"
+    (link,) = record["infrastructure"]["links"]
+    assert link["rtt_ms"] > 0 and link["bandwidth_mb_s"] > 1
+    parts = pq.read_table(out / "samples.parquet").column("part").to_pylist()
+    assert parts.count("distributed") == 72
+    assert "## Conclusion" in (out / "report.md").read_text()

@@ -14,6 +14,9 @@ import pytest
 
 from harness.cli.benchmark import CampaignSetup
 from harness.execution.outcome import cause
+from harness.rundir.execution import Cause
+from harness.rundir.files import write_record
+from harness.rundir.session import LostWorker, SessionRecord
 from tests.harness.scaling.test_scaling import NULL, call
 from tests.helpers.waiting import until
 
@@ -95,16 +98,34 @@ def test_an_unknown_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "did you mean 'distributed'?" in capsys.readouterr().err
 
 
+def cause_of(lines: list[str], code: int, root: Path) -> Cause:
+    log, nodes = root / "logs" / "x.log", ["node-a", "node-b"]
+    return cause(lines, code=code, root=root, directory=root / "datacenter", log=log, nodes=nodes)
+
+
 def test_what_went_wrong_is_the_run_s_own_message(tmp_path: Path) -> None:
+    log = tmp_path / "datacenter" / "offline" / "performance" / "session.log"
     lines = [
-        "mlperf-llama: the worker on node-b was lost [/r/datacenter/offline/performance/session.log]",
+        f"mlperf-llama: the worker on node-b was lost [{log}]",
         "mlperf-llama: offline/performance ended with 4, its message is above; the same command continues (x.log)",
     ]
-    found = cause(lines, code=4, root=Path("/r"), log=Path("/r/logs/datacenter.log"), nodes=["node-a", "node-b"])
+    found = cause_of(lines, 4, tmp_path)
     assert found.first_error == "the worker on node-b was lost" and found.node == "node-b"
     assert found.log == "datacenter/offline/performance/session.log"
-    silent = cause([], code=-9, root=Path("/r"), log=Path("/r/logs/x.log"), nodes=[])
+    silent = cause_of([], -9, tmp_path)
     assert "killed by SIGKILL" in silent.first_error and silent.log == "logs/x.log"
+
+
+def test_a_node_that_was_lost_before_is_the_cause(tmp_path: Path) -> None:
+    run = tmp_path / "datacenter" / "offline" / "accuracy"
+    run.mkdir(parents=True)
+    lost = LostWorker(worker=1, node="node-b", reason="its node is dead")
+    write_record(run / "session.json", SessionRecord(outcome="completed", lost_workers=[lost]))
+    found = cause_of(["mlperf-llama: the cluster has room for 1 worker(s)"], 3, tmp_path)
+    assert found.node == "node-b"
+    assert found.first_error == (
+        "worker 1 on node-b was lost in offline/accuracy (its node is dead); then the cluster has room for 1 worker(s)"
+    )
 
 
 def test_options_are_given_on_as_they_were_typed() -> None:
