@@ -99,6 +99,7 @@ class Execution:
             shutil.rmtree(directory)  # ours: it was made for this part, which did not get to its end
         part.started = _now()
         part.status, part.cause, part.exit_code = "interrupted", None, None
+        part.analysis = "It had begun when the command was ended."
         self.save(brief=True)
         began = time.monotonic()
         try:
