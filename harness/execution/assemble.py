@@ -91,6 +91,7 @@ def _look(directory: Path, part: Part, asked: Asked) -> _Looked:
             nodes_asked=asked.nodes,
             samples_asked=samples,
             scaling=scaling,
+            folder=part.directory,
         )
         filled = msgspec.structs.replace(part, runs=part.runs or _part_runs(directory, folder))
         return _Looked(part=filled, runs=runs, scaling=scaling, result=measured(source))
@@ -129,6 +130,7 @@ def _part_run(run: RunRecord, *, root: Path, folder: Path) -> PartRun:
     return msgspec.structs.replace(
         shown,
         valid=run.result.valid,
+        state=run.result.state,
         submittable=run.result.submittable,
         samples_per_second=run.result.samples_per_second,
         tokens_per_second=run.result.tokens_per_second,

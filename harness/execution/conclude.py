@@ -42,8 +42,11 @@ def _rates(record: ExecutionRecord) -> Iterator[str]:
 
 
 def _scaling(record: ExecutionRecord) -> Iterator[str]:
+    if {finding.rule for finding in record.findings} & {"shared-processors", "noisy-baseline"}:
+        return
     for point in record.scaling.points if record.scaling else []:
-        if point.efficiency is not None and point.workers > 1 and 0.95 <= point.efficiency <= 1:
+        known = point.efficiency is not None and point.efficiency_ci95 is not None and point.valid is not False
+        if known and point.efficiency is not None and point.workers > 1 and 0.95 <= point.efficiency <= 1:
             yield f"{point.name}: {point.workers} workers reach {100 * point.efficiency:.1f} % of what they do alone."
 
 
@@ -70,7 +73,7 @@ def conclusion(record: ExecutionRecord) -> str:
         return f"{text} Nothing is known of scaling."
     if point.efficiency > 1:
         return f"{text} The efficiency of {100 * point.efficiency:.1f} % is no more than 100 % within its noise."
-    half = f" ± {100 * point.efficiency_ci95:.1f}" if point.efficiency_ci95 is not None else ", interval unknown"
+    half = f" ± {100 * point.efficiency_ci95:.1f}" if point.efficiency_ci95 is not None else " (interval unknown)"
     return f"{text} {point.workers} workers reach {100 * point.efficiency:.1f} %{half} of what they do alone."
 
 

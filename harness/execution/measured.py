@@ -62,8 +62,8 @@ def runs_of(folder: Path, *, coordinated: bool) -> list[Ran]:
 class Source:
     """Where the figures of a part come from, and what it was to do. Directories are told relative to ``root``.
 
-    ``samples_asked``: of each LoadGen, None: not known. ``scaling``: the coordinated benchmark's own record, which
-    knows the members that broke or never started.
+    ``folder``: of the part. ``samples_asked``: of each LoadGen, None: not known. ``scaling``: the coordinated
+    benchmark's own record, which knows the members that broke or never started.
     """
 
     part: str
@@ -72,6 +72,7 @@ class Source:
     nodes_asked: Sequence[str]
     samples_asked: int | None = None
     scaling: ScalingRecord | None = None
+    folder: str = ""
 
     @property
     def members(self) -> dict[str, MemberOutcome]:
@@ -146,7 +147,7 @@ def _nodes(source: Source) -> list[NodeResult]:
         for node in shares.node_results(run.record, run.node, directory=where, first=first):
             found[node.node] = node
     for name, member in source.members.items():
-        found[name] = shares.with_outcome(found.get(name), member, source.samples_asked)
+        found[name] = shares.with_outcome(found.get(name), member, source.samples_asked, folder=source.folder)
     for name in source.nodes_asked:
         found.setdefault(name, NodeResult(node=name, samples_completed=0, problem="it took no part"))
     return [found[name] for name in dict.fromkeys([*source.nodes_asked, *found])]

@@ -81,8 +81,11 @@ def _placed(found: NodeResult, run: RunRecord, events: Events, first: float | No
     return found
 
 
-def with_outcome(found: NodeResult | None, member: MemberOutcome, samples: int | None) -> NodeResult:
-    """A member's figures, and what the coordinated benchmark heard of it: of one that broke that is all there is."""
+def with_outcome(found: NodeResult | None, member: MemberOutcome, samples: int | None, *, folder: str) -> NodeResult:
+    """A member's figures, and what the coordinated benchmark heard of it: of one that broke that is all there is.
+
+    ``folder``: the benchmark's, which its log is relative to.
+    """
     node = found or NodeResult(node=member.name)
     if member.began_s is not None and node.start_s is not None:  # by one clock, with the members' offsets taken out
         lasted = (node.end_s or node.start_s) - node.start_s
@@ -100,6 +103,7 @@ def with_outcome(found: NodeResult | None, member: MemberOutcome, samples: int |
         samples_completed=done,
         samples_lost=asked - done if asked is not None else None,
         seconds=node.seconds or member.at_s,
+        log=f"{folder}/{member.log}" if member.log else None,
         problem=f"{what}, with {number(done)} of {number(asked)} samples done: {member.error or 'no word of it'}",
     )
 

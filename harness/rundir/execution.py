@@ -25,13 +25,17 @@ class Cause(msgspec.Struct, kw_only=True):
 
 
 class PartRun(msgspec.Struct, kw_only=True):
-    """A run of a part. ``name``: as ``offline/performance``; ``directory``: relative to this file."""
+    """A run of a part. ``name``: as ``offline/performance``; ``directory``: relative to this file.
+
+    ``state``: the verdict in words, null without a result.
+    """
 
     name: str
     directory: str
     scenario: str | None = None
     mode: str | None = None
     valid: bool | None = None
+    state: str | None = None
     submittable: bool | None = None
     seconds: float | None = None
     samples_per_second: float | None = None

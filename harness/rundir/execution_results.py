@@ -88,6 +88,7 @@ class NodeResult(msgspec.Struct, kw_only=True):
     use: Use = msgspec.field(default_factory=Use)
     lost_workers: list[LostWorker] = []
     problem: str | None = None
+    log: str | None = None
     model: str | None = None
 
     @property

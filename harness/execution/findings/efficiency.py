@@ -103,7 +103,8 @@ def noisy_baseline(record: ExecutionRecord) -> Iterator[Finding]:
                 "samples": alone.samples_completed,
                 "seconds": alone.seconds,
             },
-            advice="Ask for more samples of each node; at least 40, so that each twentieth of the test has two.",
+            advice="Ask for more samples of each node; a hundred at least, so that each twentieth of the test has "
+            "several.",
             part=record.scaling.part if record.scaling else None,
         )
 

@@ -8,6 +8,7 @@ from harness.rundir.execution import ExecutionRecord, Part
 from harness.rundir.execution_results import ClusterResult, Finding, NodeResult
 from harness.text import duration, number
 
+LONGEST = 200
 AT_ONCE_S = 5.0  # a part that ends within that never began a test
 
 
@@ -46,7 +47,12 @@ def _why(part: Part) -> str:
     if cause is None:
         return part.analysis or "No cause was recorded."
     where = f" on {cause.node}" if cause.node else ""
-    return f"Its first error{where}: {cause.first_error}"
+    return f"Its first error{where}: {brief(cause.first_error)}"
+
+
+def brief(text: str) -> str:
+    """The start of a long message; what it says in full stands with its benchmark."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rsplit(' ', 1)[0]} …"
 
 
 def parts_not_valid(record: ExecutionRecord) -> Iterator[Finding]:
@@ -95,7 +101,7 @@ def lost_samples(record: ExecutionRecord) -> Iterator[Finding]:
                     "lost_share_of_all": of_all,
                 },
                 advice=f"Find out why {node.node} lost samples before using any figure of this benchmark: "
-                f"see {node.directory or 'the log of its worker'}.",
+                f"see {node.log or node.directory or 'the log of its worker'}.",
                 part=result.part,
                 node=node.node,
             )
@@ -120,7 +126,7 @@ def _lost_by_the_run(result: ClusterResult) -> Iterator[Finding]:
 
 def _cause(node: NodeResult) -> str:
     if node.problem:
-        return f"{node.problem[0].upper()}{node.problem[1:].rstrip('.')}."
+        return f"{node.problem[0].upper()}{brief(node.problem)[1:].rstrip('.')}."
     reasons = dict.fromkeys(f"worker {lost.worker}: {lost.reason}" for lost in node.lost_workers)
     return f"{'; '.join(reasons)}." if reasons else "No cause was recorded."
 
@@ -131,7 +137,7 @@ def missing_nodes(record: ExecutionRecord) -> Iterator[Finding]:
         if result.nodes_asked is None or result.nodes_active >= result.nodes_asked:
             continue
         idle = [node for node in result.nodes if not node.samples_completed]
-        told = "; ".join(f"{node.node}: {node.problem or 'no sample completed'}" for node in idle)
+        told = "; ".join(f"{node.node}: {brief(node.problem or 'no sample completed')}" for node in idle)
         yield Finding(
             rule="missing-nodes",
             severity="critical",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.report.document import Block, Folded, Items, Section, Table, Text, Tone
 from harness.report.sections.execution.words import text, took
-from harness.rundir.execution import ExecutionRecord, Part, PartRun
+from harness.rundir.execution import ExecutionRecord, Part
 from harness.text import UNKNOWN, number
 
 
@@ -40,14 +40,14 @@ def _cause(part: Part) -> list[Block]:
 def _runs(part: Part) -> Block:
     table = Table(
         caption=f"Runs of {part.name}",
-        columns=["run", "scenario", "mode", "valid", "duration", "samples/s", "tokens/s"],
+        columns=["run", "scenario", "mode", "verdict", "duration", "samples/s", "tokens/s"],
         numeric=frozenset({4, 5, 6}),
         rows=[
             [
                 run.name,
                 text(run.scenario),
                 text(run.mode),
-                _verdict(run),
+                run.state or UNKNOWN,
                 took(run.seconds),
                 number(run.samples_per_second),
                 number(run.tokens_per_second),
@@ -62,9 +62,3 @@ def _runs(part: Part) -> Block:
         summary=f"Runs of {part.name}: {len(part.runs)}",
         blocks=[table, *([Items(items=reasons)] if reasons else [])],
     )
-
-
-def _verdict(run: PartRun) -> str:
-    if run.valid is None:
-        return UNKNOWN
-    return "yes" if run.valid else "no"

@@ -25,7 +25,7 @@ def section(record: ExecutionRecord) -> Section:
         )
         for point in found.points
     ]
-    chart = speed_up_chart(steps)
+    chart = speed_up_chart(steps) if any(step.workers > 1 for step in steps) else None
     blocks: list[Block] = [_baselines(found), _points(found)]
     if chart is not None:
         blocks.append(Charts(charts=[chart]))
@@ -59,7 +59,7 @@ def _points(found: Scaling) -> Table:
     return Table(
         caption="Speed-up against the fastest baseline, efficiency against the sum of what the workers do alone; "
         "± is half of the 95 % interval",
-        columns=["benchmark", "workers", "tokens/s", "speed-up", "ideal", "efficiency"],
+        columns=["benchmark", "workers", "tokens/s", "speed-up", "ideal", "efficiency", "counts"],
         numeric=frozenset({1, 2, 3, 4, 5}),
         rows=[
             [
@@ -69,6 +69,7 @@ def _points(found: Scaling) -> Table:
                 UNKNOWN if point.speed_up is None else f"{point.speed_up:.2f}",
                 UNKNOWN if point.ideal is None else f"{point.ideal:.2f}",
                 share(point.efficiency, point.efficiency_ci95),
+                UNKNOWN if point.valid is None else "yes" if point.valid else "no",
             ]
             for point in found.points
         ],

@@ -69,7 +69,7 @@ def _figures(record: ExecutionRecord, result: ClusterResult) -> list[Card]:
         ),
     ]
     point = record.scaling.points[-1] if record.scaling and record.scaling.points else None
-    if point is not None:
+    if point is not None and point.workers > 1:
         ideal = share(point.efficiency, point.efficiency_ci95)
         cards.append(
             Card(label=f"efficiency of {point.workers}", value=ideal, note=_beside(point.speed_up, point.ideal))
