@@ -1,0 +1,95 @@
+"""Text piece by piece, stop strings, templates and bodies, without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.serve.detokenise import ByteText, Detokeniser, ForeignText
+from harness.serve.fields import Message, Part
+from harness.serve.problems import Problem
+from harness.serve.stopping import StopStrings
+from harness.serve.templates import PLAIN, Templates
+from mlperf_llama_base.errors import UserError
+from tests.harness.serve import tokenizers
+
+TEXTS = ("Grüße 🦙🦙 世界", "plain", "\x00\x7f é e\u0301 🏳️‍🌈", "a  b \n\n c")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tokenizers.make(tmp_path_factory.mktemp("tokenizer"))
+
+
+def packed(ids: list[int]) -> bytes:
+    return np.array(ids, "<i4").tobytes()
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_the_pieces_are_the_whole_and_no_character_is_halved(tokenizer: Any, text: str, step: int) -> None:
+    ids = tokenizer(text)["input_ids"] + [tokenizer.eos_token_id]
+    detokeniser = Detokeniser(tokenizer, vocab_size=500)
+    for new in (detokeniser.new(), ForeignText(detokeniser._whole)):
+        pieces = [new.feed(packed(ids[i : i + step]), last=i + step >= len(ids)) for i in range(0, len(ids), step)]
+        assert "".join(pieces) == text == detokeniser._whole(ids)
+        assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
+
+
+@given(st.data())
+def test_any_ids_decode_piece_by_piece_as_at_once(tokenizer: Any, data: st.DataObject) -> None:
+    detokeniser = Detokeniser(tokenizer, vocab_size=None)
+    ids = data.draw(st.lists(st.integers(0, len(tokenizer) - 1), max_size=30))
+    text = detokeniser.new()
+    assert isinstance(text, ByteText)
+    pieces = [text.feed(packed([i]), last=False) for i in ids]
+    assert "".join(pieces) + text.feed(b"", last=True) == detokeniser._whole(ids)
+
+
+def test_ids_beyond_the_tokenizer_have_no_text(tokenizer: Any) -> None:
+    assert Detokeniser(tokenizer, vocab_size=1000).new().feed(packed([999, 5]), last=True) != ""
+
+
+@given(st.text("ab", max_size=30), st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=3), st.data())
+def test_a_stop_string_cuts_where_it_first_appears(text: str, stops: list[str], data: st.DataObject) -> None:
+    stopping = StopStrings(stops)
+    shown, at = "", 0
+    while at < len(text) and not stopping.found:
+        step = data.draw(st.integers(1, 5))
+        shown += stopping.feed(text[at : at + step], last=at + step >= len(text))
+        at += step
+    ends = [i + len(stop) for stop in stops if (i := text.find(stop)) >= 0]
+    assert stopping.found == bool(ends)
+    if not ends:
+        assert shown == text
+    else:
+        assert text.startswith(shown) and any(text[len(shown) :].startswith(stop) for stop in stops)
+
+
+def test_llama_31s_own_template_and_the_plain_one(tokenizer: Any) -> None:
+    turns = [Message("system", " Be brief. "), Message("user", [Part("text", " Hi"), Part("text", "! ")])]
+    text = Templates(tokenizer, "llama-3.1").prompt(turns, None)
+    assert text == (
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
+        "Today Date: 26 Jul 2024\n\nBe brief.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHi!<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    )
+    plain = Templates(tokenizer, "plain")
+    assert plain.prompt(turns, None) == plain.prompt(turns, PLAIN) == "<|begin_of_text|>Be brief.Hi!"
+    assert Templates(tokenizer, "auto").choice == "model"
+    for wrong in (Message("tool", "x"), Message("user", [Part("image_url")]), Message("assistant", "x", [{"id": "1"}])):
+        with pytest.raises(Problem) as refused:
+            plain.prompt([wrong], None)
+        assert refused.value.param == "messages"
+
+
+def test_a_tokenizer_without_a_template_of_its_own(tmp_path: Path) -> None:
+    bare = tokenizers.make(tmp_path, template=None)
+    assert Templates(bare, "auto").choice == "llama-3.1"
+    with pytest.raises(UserError, match="has no chat template; use plain"):
+        Templates(bare, "model")
