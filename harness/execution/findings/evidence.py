@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.rounds import ROUND
 from harness.rundir.execution import ExecutionRecord
 from harness.rundir.execution_results import Finding
 from harness.text import number
@@ -54,10 +55,12 @@ def apart_at_the_start(record: ExecutionRecord) -> Iterator[Finding]:
 
 
 def cut_off(record: ExecutionRecord) -> Iterator[Finding]:
-    """Answers that end because they may not be longer."""
+    """Answers that end because they may not be longer, where the limit is not the benchmark's."""
     for result in record.results:
         found, limit = result.quality, record.environment.max_new_tokens
         if found is None or found.at_limit is None or not found.responses or found.at_limit / found.responses < CUT:
+            continue
+        if limit is not None and limit >= ROUND.max_new_tokens:  # the benchmark's own, which most responses reach
             continue
         yield Finding(
             rule="cut-off",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.causes import causes
-from harness.report.document import Bar, Block, Cell, Folded, Items, Section, Table, Text
+from harness.report.document import Bar, Block, Card, Cell, Folded, Items, Section, Table, Text
 from harness.report.load import RunData
 from harness.report.published import Published, Standing, standing, table
 from harness.text import UNKNOWN, number
@@ -35,6 +35,19 @@ def sections(run: RunData) -> list[Section]:
     sources = "; ".join(table().sources[name] for name in sorted({row.round for row in found.peers}))
     blocks.append(Text(text=f"{_UNIT} Sources: {sources}.", linked=True))
     return [Section(title="Among published results", blocks=blocks)]
+
+
+def card(run: RunData) -> Card | None:
+    """The place in a word; None where nothing was published of the run's kind."""
+    found = None if run.is_foreign else standing(run)
+    if found is None:
+        return None
+    label = "Among published results"
+    if found.not_comparable:
+        return Card(label=label, value="not comparable", note="see below")
+    if not found.rivals:
+        return Card(label=label, value="none", note=f"on {found.accelerator}")
+    return Card(label=label, value=f"{_place(found)} of {len(found.rivals) + 1}", note=f"on {found.accelerator}")
 
 
 def _where(run: RunData, found: Standing) -> list[Block]:

@@ -75,6 +75,13 @@ def _table(probes: list[Probe]) -> Table:
     return Table(
         caption="Probes",
         columns=keys,
-        rows=[[value_text(getattr(probe, key)) for key in keys] for probe in probes],
+        rows=[[_cell(getattr(probe, key)) for key in keys] for probe in probes],
         numeric=frozenset(i for i, key in enumerate(keys) if key != "reason"),
     )
+
+
+def _cell(value: object) -> str:
+    """A probe's figures to what they are sure of; a rate to the hundredth."""
+    if isinstance(value, float):
+        return f"{value:,.2f}".rstrip("0").rstrip(".")
+    return value_text(value)

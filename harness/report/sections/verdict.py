@@ -8,6 +8,7 @@ from harness.report.causes import Cause, causes
 from harness.report.document import Block, Card, Cards, Folded, Items, Section, Text, Tone
 from harness.report.insights import insights
 from harness.report.load import RunData
+from harness.report.sections import published
 from harness.rundir.result import Result
 from harness.rundir.tuning import TuneRecord
 from harness.text import duration, number
@@ -73,7 +74,9 @@ def _cards(run: RunData) -> list[Card]:
         cards.append(Card(label="LoadGen's own verdict", value=result.loadgen.validity))
     if run.tune and not result:
         cards += _search_cards(run.tune)
-    return cards + _rates(run) + _latencies(run) + _accuracy(run) + _cost(run)
+    place = published.card(run)
+    among = [place] if place is not None else []
+    return cards + _rates(run) + among + _latencies(run) + _accuracy(run) + _cost(run)
 
 
 def _reasons(run: RunData, result: Result) -> list[Block]:
@@ -125,7 +128,7 @@ def with_what(run: RunData) -> str:
     if engine is not None and engine.name:
         parts.append(" ".join(filter(None, (engine.name, engine.version, engine.weight_dtype))))
     elif asked := run.record.setting("engine", "name"):
-        parts.append(str(asked))
+        parts.append(f"engine {asked}")
     gpus = run.gpu_names
     parts += [f"{count} x {name}" for name, count in Counter(gpus).items()]
     cpu = result.hardware.cpu if result and result.hardware else None

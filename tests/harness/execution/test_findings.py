@@ -150,6 +150,7 @@ def answers_are_cut(record: ExecutionRecord) -> None:
     quality = record.results[0].quality
     assert quality is not None
     quality.at_limit = quality.responses
+    record.environment.max_new_tokens = 32
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def answers_are_cut(record: ExecutionRecord) -> None:
         (the_network_takes_time, "network-in-latency", "the way there and back is 1.5 ms (15 %)"),
         (the_test_is_short, "short-test", "took 9.0 s with 26,736 samples"),
         (they_start_apart, "late-start", "began 9,000 ms apart"),
-        (answers_are_cut, "cut-off", "26,736 of 26,736 responses were cut off at 128 tokens"),
+        (answers_are_cut, "cut-off", "26,736 of 26,736 responses were cut off at 32 tokens"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -227,6 +228,13 @@ def test_what_scatter_explains_is_no_finding() -> None:
     assert findings(record) == []
     record.results[0].nodes[1].tokens_per_second = Rate(value=3000.0)
     assert only(record, "throughput-spread").severity == "note"
+
+
+def test_responses_as_long_as_the_benchmark_allows_are_no_finding() -> None:
+    record = healthy()
+    answers_are_cut(record)
+    record.environment.max_new_tokens = 128
+    assert findings(record) == []
 
 
 def test_several_loadgens_on_one_machine_share_its_processors() -> None:
