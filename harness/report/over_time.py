@@ -108,7 +108,8 @@ def busy_chart(nodes: Sequence[NodeSamples], part: str) -> Chart | None:
         x_label="seconds since the first start",
         edges=edges,
         lanes=lanes,
-        description=f"requests in hand, the darker the more; {first} was done after {ends[first]:,.1f} s, {last} after "
+        description=f"requests in hand, the fuller the colour the more; {first} was done after {ends[first]:,.1f} "
+        f"s, {last} after "
         f"{ends[last]:,.1f} s",
     )
 

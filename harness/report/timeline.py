@@ -1,4 +1,4 @@
-"""A chart of lanes: a row for each node, darker the busier it was."""
+"""A chart of lanes: a row for each node, fuller in colour the busier it was."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.report.document import Block, Card, Cards, Items, Section, Text, Tone
 from harness.report.sections.execution.words import STATUS, date, of, share, took
 from harness.rundir.execution import ExecutionRecord, Part
-from harness.rundir.execution_results import ClusterResult
+from harness.rundir.execution_results import ClusterResult, ScalingPoint
 from harness.text import UNKNOWN, duration
 
 
@@ -70,11 +70,19 @@ def _figures(record: ExecutionRecord, result: ClusterResult) -> list[Card]:
     ]
     point = record.scaling.points[-1] if record.scaling and record.scaling.points else None
     if point is not None and point.workers > 1:
-        ideal = share(point.efficiency, point.efficiency_ci95)
-        cards.append(
-            Card(label=f"efficiency of {point.workers}", value=ideal, note=_beside(point.speed_up, point.ideal))
-        )
+        cards.append(_efficiency(point))
     return cards
+
+
+def _efficiency(point: ScalingPoint) -> Card:
+    half = _half(None if point.efficiency_ci95 is None else 100 * point.efficiency_ci95) or "interval unknown"
+    out = point.valid is False
+    return Card(
+        label=f"efficiency of {point.workers} workers",
+        value=share(point.efficiency),
+        note=f"{half}; {_beside(point.speed_up, point.ideal)}" + ("; does not count" if out else ""),
+        tone="warn" if out else "",
+    )
 
 
 def _half(value: float | None) -> str:
