@@ -70,6 +70,7 @@ EXTRAS["dev"] = [
     "hypothesis>=6.100",
     "jsonschema>=4.20",
     "mypy>=1.15",
+    "openai>=2",  # drives our own endpoint
     "pytest>=8",
     "pytest-timeout>=2.3",
     "ruff>=0.9",

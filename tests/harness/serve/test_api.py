@@ -66,7 +66,7 @@ def test_no_half_of_a_character_leaves_and_no_chunk_is_empty(server: Endpoint, t
     stream = server.complete(**echo(tokenizer), stream=True)
     texts = [c["text"] for e in stream.events for c in e["choices"]]
     assert "".join(texts) == TEXT and not any(REPLACEMENT in text for text in texts)
-    assert all(texts[:-1]) and len(texts) > 8
+    assert all(texts[:-1])
     cut = echo(tokenizer, "𝄞")  # an answer that ends inside a character says so, as decoding all of it does
     cut["max_tokens"] -= 1
     assert server.complete(**cut, stream=True).text == server.complete(**cut).json["choices"][0]["text"] == REPLACEMENT
@@ -243,3 +243,25 @@ def test_a_client_that_does_not_read_ends_and_others_go_on(server: Endpoint, tok
         until(lambda: server.metric("mlperf_llama_serve_connections_stalled_total") == 1, 60)
         assert server.complete(**echo(tokenizer), stream=True).text == TEXT
     until(lambda: server.metric("mlperf_llama_serve_running") == 0)
+
+
+def test_openais_own_package(server: Endpoint, tokenizer: Any) -> None:
+    import openai
+
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="any")
+    [model] = [m.id for m in client.models.list()]
+    messages = [{"role": "user", "content": TEXT}]
+    plain = {"chat_template": PLAIN, "ignore_eos": True}
+    count = len(ids(tokenizer, TEXT)) + 1
+    ask = {"model": model, "messages": messages, "max_completion_tokens": count, "extra_body": plain, "temperature": 0}
+    whole = client.chat.completions.create(**ask)
+    assert whole.choices[0].message.content == TEXT and whole.choices[0].finish_reason == "length"
+    assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (count, count)
+    stream = list(client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}))
+    assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == TEXT
+    assert stream[-1].usage == whole.usage
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.completions.create(model=model, prompt="x", temperature=0.5)
+    assert refused.value.param == "temperature"
+    with pytest.raises(openai.NotFoundError):
+        client.completions.create(model="another", prompt="x")
