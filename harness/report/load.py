@@ -16,6 +16,7 @@ import numpy.typing as npt
 from harness.config import Benchmark, Mode, Scenario
 from harness.rounds import ROUND
 from harness.rundir import names
+from harness.rundir.endpoints import CurveRecord
 from harness.rundir.events import Events, Floats
 from harness.rundir.foreign import find_runs, is_endpoints, is_run_dir, no_run
 from harness.rundir.record import RunRecord
@@ -74,6 +75,10 @@ class RunData:
     @property
     def scaling(self) -> ScalingRecord | None:
         return self.record.scaling
+
+    @property
+    def curve(self) -> CurveRecord | None:
+        return self.record.curve
 
     @property
     def accuracy(self) -> RougeScores | None:
@@ -176,7 +181,7 @@ def load(directory: Path) -> RunData:
         raise UserError(f"{directory} is not a directory; give the --output of a run")
     run = RunData(directory)
     record = run.record
-    if run.is_foreign or record.scaling or record.tune or record.execution:
+    if run.is_foreign or record.scaling or record.tune or record.execution or record.curve:
         return run
     if is_endpoints(directory):
         raise no_run(directory)
@@ -213,5 +218,6 @@ def load_all(directories: Sequence[Path]) -> tuple[list[RunData], list[str]]:
 
 def _is_one(directory: Path) -> bool:
     """A directory that :func:`load` has something to say about."""
-    ours = (names.RESULT, names.STATUS, names.ACCURACY_JSON, names.TUNE, names.SCALING, names.EXECUTION)
+    whole = (names.TUNE, names.SCALING, names.EXECUTION, names.ENDPOINTS)
+    ours = (names.RESULT, names.STATUS, names.ACCURACY_JSON, *whole)
     return is_run_dir(directory) or is_endpoints(directory) or any((directory / name).is_file() for name in ours)

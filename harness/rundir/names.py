@@ -27,6 +27,7 @@ TUNE = "tune.json"
 SCALING = "scaling.json"
 CAMPAIGN = "campaign.json"
 EXECUTION = "execution.json"
+ENDPOINTS = "endpoints.json"
 REPORT_HTML = "report.html"
 REPORT_MARKDOWN = "report.md"
 

@@ -17,6 +17,7 @@ from harness.loadgen.log import DetailLog, SummaryLog, parse_detail, parse_summa
 from harness.loadgen.test06 import LLAMA_3_1_EOS, ComplianceResult, verify
 from harness.rounds import ROUND
 from harness.rundir import foreign, names
+from harness.rundir.endpoints import CurveRecord
 from harness.rundir.events import Events, read_columns, read_events
 from harness.rundir.execution import ExecutionRecord
 from harness.rundir.files import damaged, read_mapping, read_record
@@ -107,6 +108,11 @@ class RunRecord:
     def execution(self) -> ExecutionRecord | None:
         """Of the directory of all benchmarks of a cluster."""
         return self._read(names.EXECUTION, ExecutionRecord)
+
+    @cached_property
+    def curve(self) -> CurveRecord | None:
+        """Of the directory of MLPerf Endpoints' curve."""
+        return self._read(names.ENDPOINTS, CurveRecord)
 
     @cached_property
     def preflight(self) -> PreflightRecord | None:

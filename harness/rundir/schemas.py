@@ -14,6 +14,7 @@ import msgspec
 
 from harness.rundir import names
 from harness.rundir.campaign import CampaignRecord
+from harness.rundir.endpoints import CurveRecord
 from harness.rundir.execution import ExecutionRecord
 from harness.rundir.preflight import PreflightRecord
 from harness.rundir.result import Result
@@ -37,6 +38,7 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     names.SYSTEM: SystemRecord,
     names.CAMPAIGN: CampaignRecord,
     names.EXECUTION: ExecutionRecord,
+    names.ENDPOINTS: CurveRecord,
 }
 
 

@@ -29,6 +29,7 @@ from harness.submission import calibration, documents, scrub
 from harness.submission.accuracy_truncation import truncate
 from harness.submission.identities import Identity, local_identity
 from harness.submission.measurements import measurements, starting_weights
+from harness.submission.rules import Rules
 from harness.submission.runs import Run, ScenarioRuns, SystemRuns, refusals, remarks
 from harness.submission.sources import copy_sources
 from harness.submission.system_description import REHEARSAL, draft, finish, read_yaml, write_yaml
@@ -83,7 +84,7 @@ class Refused(UserError):
 def build_tree(system: SystemRuns, order: Order) -> Built:
     """Build the tree. Raises ``Refused`` with every reason, ``UserError`` for an incomplete system description or for
     private data in a LoadGen log."""
-    _check_order(system, order)
+    check_order(system.rules, order)
     reasons = refusals(system, closed=order.closed, allow_invalid=order.allow_invalid, rehearsal=order.rehearsal)
     if reasons:
         raise Refused(reasons)
@@ -97,13 +98,14 @@ def build_tree(system: SystemRuns, order: Order) -> Built:
         built.scrubbed = _scrub(staged, system)
         built.notes = [*_other_code(system), *remarks(system)]
         built.files = sum(path.is_file() for path in staged.rglob("*"))
-        _move(system, order, staged)
+        move(system.rules, order, staged)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return built
 
 
-def _check_order(system: SystemRuns, order: Order) -> None:
+def check_order(rules: Rules, order: Order) -> None:
+    """Raises ``UserError`` for names that are no directories, and for what would be published or overwritten."""
     for what, name in (("submitter", order.submitter), ("system id", order.system_id)):
         if not name or name.startswith(".") or any(c.isspace() or c in "/\\" for c in name):
             raise UserError(f"{what} {name!r} becomes a directory: no spaces, slashes or leading dots")
@@ -111,7 +113,7 @@ def _check_order(system: SystemRuns, order: Order) -> None:
         raise UserError(f"--allow-invalid is for the open division; {order.division} takes valid runs only")
     if order.backup.resolve().is_relative_to(order.tree.resolve()):
         raise UserError(f"the backup {order.backup} would lie in the tree and be published: choose another directory")
-    taken = _results(order) / system.rules.name
+    taken = _results(order) / rules.name
     if taken.exists() and not order.overwrite:
         raise UserError(f"{taken} already exists: add --overwrite to replace it, or choose another --system-id")
 
@@ -273,9 +275,10 @@ def _texts(directory: Path) -> Iterator[Path]:
             yield path
 
 
-def _move(system: SystemRuns, order: Order, staged: Path) -> None:
+def move(rules: Rules, order: Order, staged: Path) -> None:
+    """Put what was built in its place in the tree."""
     target = order.tree / order.division / order.submitter
-    results = _results(order) / system.rules.name
+    results = _results(order) / rules.name
     if results.exists():
         shutil.rmtree(results)
     shutil.copytree(staged, target, dirs_exist_ok=True)

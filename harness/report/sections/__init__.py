@@ -10,6 +10,7 @@ def of(run: RunData) -> list[Section]:
     """Every section about one run, the verdict first."""
     from harness.report.sections import (
         accuracy,
+        curve,
         execution,
         hardware,
         performance,
@@ -25,6 +26,8 @@ def of(run: RunData) -> list[Section]:
         return execution.sections(run)
     if run.scaling and not run.result:  # the directory of a whole benchmark, not of one run
         return scaling.sections(run)
+    if run.curve and not run.result:
+        return curve.sections(run)
     return [
         *verdict.sections(run),
         *published.sections(run),
