@@ -145,6 +145,7 @@ def wrong_model(nodes: TwoNodes) -> Iterator[None]:
 
 VARIANTS = {
     "undisturbed": Variant(),
+    "offline": Variant(more=("--scenarios", "offline")),
     "killed": Variant(meanwhile=kill_in("datacenter", "distributed", "coordinated"), allowed=(1, 4)),
     "killed-coordinated": Variant(meanwhile=kill_in("coordinated"), more=("--only", "coordinated"), allowed=(4,)),
     "wrong-model": Variant(around=wrong_model, allowed=(2, 3)),
