@@ -103,8 +103,8 @@ def noisy_baseline(record: ExecutionRecord) -> Iterator[Finding]:
                 "samples": alone.samples_completed,
                 "seconds": alone.seconds,
             },
-            advice="Ask for more samples of each node; a hundred at least, so that each twentieth of the test has "
-            "several.",
+            advice="Let the test last longer (more samples of each node): every twentieth of it has to see two "
+            "completions at least, and batches that end together need several of them.",
             part=record.scaling.part if record.scaling else None,
         )
 

@@ -63,10 +63,9 @@ def together(record: ExecutionRecord) -> Section:
                 rows=rows,
             ),
             Text(
-                text="A request's latency counts from when a worker is given it to its completion. It does not "
-                "count the "
-                "wait before: Offline issues everything at the start, so that the time since then says how long the "
-                "test was."
+                text="A request's latency counts from when a worker is given it to its completion, with the wait for a "
+                "place in the engine's batch, but without the wait before: Offline issues everything at the start, so "
+                "that the time since then says how long the test was."
             ),
         ],
     )

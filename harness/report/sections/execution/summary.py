@@ -15,8 +15,8 @@ def section(record: ExecutionRecord) -> Section:
     if record.results:
         cards += _figures(record, next((r for r in record.results if _counts(record, r)), record.results[0]))
     grave = [finding for finding in record.findings if finding.severity == "critical"]
-    nodes = record.environment.nodes
-    where = f"on {len(nodes)} node(s), {record.environment.cluster or 'kind of cluster unknown'}"
+    nodes = len(record.environment.nodes or record.asked.nodes)
+    where = f"on {nodes} node(s), {record.environment.cluster or 'kind of cluster unknown'}"
     blocks: list[Block] = [
         Text(
             text=f"{', '.join(part.name for part in record.parts)} {where}. Begun {date(record.time)}, "
