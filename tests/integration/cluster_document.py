@@ -26,7 +26,6 @@ CPU_GROUPS = Path("/sys/fs/cgroup/cpu")  # of version 1
 COMMAND = (
     *("harness", "benchmark", "cluster", "--profile", "cpu-demo", "--workers", "2", "--samples", "10"),
     *("--set", "engine.max_new_tokens=32", "--set", "workers.heartbeat_timeout_s=8"),
-    *("--target-qps", "offline=1", "--target-qps", "server=1", "--target-qps", "interactive=1"),
 )
 
 
@@ -39,6 +38,7 @@ class Variant:
     around: Callable[[TwoNodes], contextlib.AbstractContextManager[None]] = lambda nodes: contextlib.nullcontext()
     skew_ms: int = 0
     more: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ("offline", "server", "interactive")
     allowed: tuple[int, ...] = (0, 1)
 
 
@@ -46,9 +46,11 @@ def document(scratch: Path, output: Path, variant: Variant, *, limit_s: float = 
     """Make two nodes, run the command into ``output``; returns its exit code and the seconds that it took."""
     env = skewed_clock(scratch.parent, variant.skew_ms) if variant.skew_ms else {}
     with two_nodes(scratch, cpus=1, called=CALLED, env_of_other=env) as nodes, variant.around(nodes):
+        rates = [part for name in variant.scenarios for part in ("--target-qps", f"{name}=1")]
         began = time.monotonic()
         process = nodes.head.popen(
-            *(sys.executable, "-m", *COMMAND, "--cluster", nodes.address, "--output", str(output)), *variant.more
+            *(sys.executable, "-m", *COMMAND, "--scenarios", ",".join(variant.scenarios), *rates),
+            *("--cluster", nodes.address, "--output", str(output), *variant.more),
         )
         try:
             assert process.stdout is not None
@@ -145,7 +147,7 @@ def wrong_model(nodes: TwoNodes) -> Iterator[None]:
 
 VARIANTS = {
     "undisturbed": Variant(),
-    "offline": Variant(more=("--scenarios", "offline")),
+    "offline": Variant(scenarios=("offline",)),
     "killed": Variant(meanwhile=kill_in("datacenter", "distributed", "coordinated"), allowed=(1, 4)),
     "killed-coordinated": Variant(meanwhile=kill_in("coordinated"), more=("--only", "coordinated"), allowed=(4,)),
     "wrong-model": Variant(around=wrong_model, allowed=(2, 3)),
