@@ -31,7 +31,7 @@ SAID: dict[str, dict[str, tuple[str | None, str]]] = {  # rule -> node that it n
         "no-result": ("node-b", "The coordinated benchmark"),
     },
     "killed-coordinated": {"lost-samples": ("node-b", "It broke"), "no-result": ("node-b", "exit code 4")},
-    "wrong-model": {"node-unfit": ("node-b", "model files"), "no-result": (None, "model files")},
+    "wrong-model": {"node-unfit": ("node-b", "model files"), "no-result": ("node-b", "model files")},
     "wrong-model-unchecked": {"other-model": (None, "did not run the same model")},
     "clock": {"clocks-apart": ("node-b", "ahead")},
     "half-speed": {"throughput-spread": (None, "node-b")},
