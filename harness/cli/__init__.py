@@ -10,12 +10,14 @@ import traceback
 from typing import Any, NoReturn
 
 from harness import __version__, terminal
+from harness.cli import missing
 from harness.text import harmless
 from mlperf_llama_base import interrupt
 from mlperf_llama_base.errors import HarnessError, UserError, nearest
 
 # command -> (attribute of harness.cli.<command>: a function, or a typer app with sub-commands; one line for --help)
 COMMANDS: dict[str, tuple[str, str]] = {
+    "quickstart": ("quickstart", "Show everything at work on the demo, in minutes."),
     "run": ("run", "Run one scenario in one mode and write the result."),
     "preflight": ("preflight", "Check machine, model, data and configuration before a run."),
     "serve": ("serve", "Answer OpenAI's API with a run's workers."),
@@ -34,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("app", "Measure the harness itself: overhead, engine."),
 }
 NAME = "mlperf-llama"
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}  # to the runs that it starts
 COMPLETE = "_MLPERF_LLAMA_COMPLETE"  # what a shell sets to ask for completions
 INTERNAL = "internal error"
 CLICKS_INTERRUPT = 130  # what typer makes of Ctrl-C
@@ -70,6 +73,7 @@ def dispatch(argv: list[str]) -> Any:
     name = argv[0]
     if name not in COMMANDS:
         raise UserError(f"command {name!r} is not known{nearest(name, COMMANDS)} ({NAME} --help lists them)")
+    missing.check(argv)
     return program(name).main(args=argv[1:], prog_name=f"{NAME} {name}", standalone_mode=False)
 
 
@@ -85,7 +89,7 @@ def program(only: str | None = None) -> Any:
     for name in [only] if only else COMMANDS:
         target: Any = getattr(importlib.import_module(f"{__name__}.{name}"), COMMANDS[name][0])
         if not isinstance(target, typer.Typer):
-            app.command(name=name)(target)
+            app.command(name=name, context_settings=PASSED_ON if name == "quickstart" else None)(target)
         elif only:
             app = target
         else:
@@ -124,6 +128,8 @@ def outcome(error: Exception, argv: list[str]) -> tuple[str, int]:
     """The line, which may be empty, and the exit code for what a command ended with."""
     if isinstance(error, HarnessError):
         return str(error), error.exit_code
+    if isinstance(error, ModuleNotFoundError) and (lacking := missing.fault(error.name, " ".join(argv[:1]) or NAME)):
+        return str(lacking), lacking.exit_code
     if hasattr(error, "format_message"):  # typer's usage errors
         return usage(error, argv), 2
     if isinstance(code := getattr(error, "exit_code", None), int):  # typer.Exit
