@@ -36,7 +36,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("app", "Measure the harness itself: overhead, engine."),
 }
 NAME = "mlperf-llama"
-PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}  # to the runs that it starts
+PASSED_ON = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": ["-h", "--help"],
+}  # to the runs that it starts
 COMPLETE = "_MLPERF_LLAMA_COMPLETE"  # what a shell sets to ask for completions
 INTERNAL = "internal error"
 CLICKS_INTERRUPT = 130  # what typer makes of Ctrl-C
