@@ -7,6 +7,7 @@ and takes its process along when it crashes. The parent stays free for Ctrl-C, t
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -228,32 +229,32 @@ def score(config: RunConfig, run_dir: Path, console: Console) -> None:
 
 def print_result(result: Result, run_dir: Path, console: Console) -> None:
     """The verdict first, then the figures of the scenario."""
+    say = functools.partial(console.print, highlight=False, soft_wrap=True)  # a pipe gets whole lines
     colour = "green" if result.valid else "yellow" if result.too_short else "red"
     verdict = f"[bold {colour}]{result.state.upper()}[/]"
-    console.print(f"{verdict}  {result.scenario} {result.mode} ({result.model_name})", highlight=False)
+    say(f"{verdict}  {result.scenario} {result.mode} ({result.model_name})")
     for reason in result.invalid_reasons:
-        console.print(f"  - {reason}", highlight=False, markup=False)
+        say(f"  - {reason}", markup=False)
     for name, value, form in _figures(result):
         if value is not None:
-            console.print(f"  {name:<14} {value:{form}}", highlight=False)
+            say(f"  {name:<14} {value:{form}}")
     for text in (result.engine.facts.get("warnings") if result.engine else None) or []:
-        console.print(f"  warning of the engine: {text}", highlight=False, markup=False)
+        say(f"  warning of the engine: {text}", markup=False)
     samples = result.samples
-    console.print(
+    say(
         f"  samples        {samples.issued} issued, {samples.completed} completed, {samples.lost} lost, "
         f"{samples.retried} retried",
-        highlight=False,
     )
     if result.valid and not result.submittable:
-        console.print("  not submittable:", highlight=False)
+        say("  not submittable:")
         reasons = result.not_submittable_reasons
         for reason in reasons[:REASONS_SHOWN]:
-            console.print(f"  - {reason}", highlight=False, markup=False)
+            say(f"  - {reason}", markup=False)
         if len(reasons) > REASONS_SHOWN:
-            console.print(f"  - and {len(reasons) - REASONS_SHOWN} more, in result.json", highlight=False)
+            say(f"  - and {len(reasons) - REASONS_SHOWN} more, in result.json", highlight=False, soft_wrap=True)
     for remark in result.remarks:
-        console.print(f"  to be explained: {remark.text}", highlight=False, markup=False)
-    console.print(f"  everything is in {run_dir}", highlight=False)
+        say(f"  to be explained: {remark.text}", markup=False)
+    say(f"  everything is in {run_dir}")
 
 
 def _figures(result: Result) -> list[tuple[str, float | None, str]]:

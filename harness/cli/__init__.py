@@ -10,7 +10,7 @@ import traceback
 from typing import Any, NoReturn
 
 from harness import __version__, terminal
-from harness.cli import missing
+from harness.cli import examples, missing
 from harness.text import harmless
 from mlperf_llama_base import interrupt
 from mlperf_llama_base.errors import HarnessError, UserError, nearest
@@ -93,8 +93,11 @@ def program(only: str | None = None) -> Any:
     for name in [only] if only else COMMANDS:
         target: Any = getattr(importlib.import_module(f"{__name__}.{name}"), COMMANDS[name][0])
         if not isinstance(target, typer.Typer):
-            app.command(name=name, context_settings=PASSED_ON if name == "quickstart" else None)(target)
-        elif only:
+            passed_on = PASSED_ON if name == "quickstart" else None
+            app.command(name=name, context_settings=passed_on, epilog=examples.epilog(name))(target)
+            continue
+        examples.add(target, name)
+        if only:
             app = target
         else:
             app.add_typer(target, name=name)

@@ -157,10 +157,10 @@ def test_a_usage_error_is_one_line_that_names_the_help_of_what_was_called(
 
 
 GROUPS = {
-    "benchmark": ("coordinated", "datacenter", "edge"),
+    "benchmark": ("coordinated", "cluster", "endpoints", "datacenter", "edge"),
     "submission": ("build", "check"),
     "data": ("prepare", "inspect", "synthesize"),
-    "bench": ("engine", "overhead", "weights", "simulate"),
+    "bench": ("engine", "overhead", "serve", "weights", "simulate"),
 }
 
 

@@ -1,0 +1,37 @@
+"""Every command's help ends with an example of it, and every example is one that parses."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from harness.cli import COMMANDS, program
+from harness.cli.examples import EXAMPLES
+from tests.docs.test_commands import parsed
+
+NONE = {"serve", "bench serve", "benchmark cluster", "benchmark endpoints"}  # have a document of their own
+
+
+def commands() -> set[str]:
+    """Every command, those of a group as "GROUP COMMAND"."""
+    found = set()
+    for name in COMMANDS:
+        below = getattr(program(name), "commands", None)
+        found |= {f"{name} {one}" for one in below} if below else {name}
+    return found
+
+
+def test_every_command_has_one() -> None:
+    assert commands() - NONE == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
+def test_it_parses_and_stands_in_the_help(path: str) -> None:
+    command = program(path.split()[0])
+    for word in path.split()[1:]:
+        command = command.commands[word]
+    for example in EXAMPLES[path]:
+        assert example.startswith(path)
+        parsed(tuple(shlex.split(example)))
+        assert f"mlperf-llama {example}" in command.epilog
