@@ -251,7 +251,7 @@ def print_result(result: Result, run_dir: Path, console: Console) -> None:
         for reason in reasons[:REASONS_SHOWN]:
             say(f"  - {reason}", markup=False)
         if len(reasons) > REASONS_SHOWN:
-            say(f"  - and {len(reasons) - REASONS_SHOWN} more, in result.json", highlight=False, soft_wrap=True)
+            say(f"  - and {len(reasons) - REASONS_SHOWN} more, in result.json")
     for remark in result.remarks:
         say(f"  to be explained: {remark.text}", markup=False)
     say(f"  everything is in {run_dir}")
