@@ -3,7 +3,8 @@
 #
 # Usage: scripts/screenshots.sh RUN_DIR [RUN_DIR]...
 #
-# The progress display shows the first run's status.json; the report covers all runs.
+# The progress display shows the first run's status.json; the report covers all runs. Of the directory of a cluster's
+# benchmarks there is no display, and its pictures are called cluster-report.
 #
 # Environment variables (all optional):
 #   IMAGES       folder for the pictures (default: docs/images)
@@ -34,8 +35,11 @@ shoot() {
     say "$images/$1.png"
 }
 mlperf_llama report "$@" --output "$scratch/report.html"
-shoot report 1100 1700
-shoot report-dark-phone 420 1500 --force-dark-mode --blink-settings=preferredColorScheme=0
+name=report
+[[ ! -f $1/execution.json ]] || name=cluster-report
+shoot "$name" 1100 1700
+shoot "$name-dark-phone" 420 1500 --force-dark-mode --blink-settings=preferredColorScheme=0
+[[ -f $1/status.json ]] || exit 0
 
 "$VENV/bin/python" - "$1" "$images/progress.svg" <<'PYTHON'
 import os

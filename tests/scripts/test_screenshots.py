@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.execution.assemble import concluded
+from harness.rundir.files import write_record
+from tests.harness.execution.made_up import first_report
 from tests.harness.fake_run import write_run
 from tests.scripts.conftest import SCRIPTS, run
 
@@ -23,6 +26,16 @@ def test_pictures_of_a_run(checkout: Path, tmp_path: Path) -> None:
     for name in ("report", "report-dark-phone"):
         assert (images / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert ">finished<" in (images / "progress.svg").read_text()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium: apt-get install chromium")
+def test_pictures_of_a_clusters_benchmarks(checkout: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    write_record(tmp_path / "execution.json", concluded(first_report()))
+    done = run(SCRIPTS / "screenshots.sh", str(tmp_path), MLPERF_LLAMA_VENV=str(checkout), IMAGES=str(images))
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in images.iterdir()} == {"cluster-report.png", "cluster-report-dark-phone.png"}
 
 
 def test_without_a_run_it_says_what_it_needs(tmp_path: Path) -> None:
