@@ -242,6 +242,7 @@ class Api:
             self.metrics.ended(sample, stopped=stopped)
         if unfinished:
             self.hub.cancel(unfinished)
+        call.choices.clear()  # they point back to it, and only a collection would find out
 
     async def _whole(self, call: Call) -> web.StreamResponse:
         await call.wake.wait()

@@ -104,10 +104,10 @@ class Server:
 
     async def run(self, tokenizer: Any, templates: Templates) -> int:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._asked_to_stop)
+        self._hear_signals(loop)
         answers = Answers(loop, chunk_s=self.settings.chunk_ms / 1e3)
         with pool.started(self.config, run_dir=self._run_dir, news=answers.put) as hub:
+            self._hear_signals(loop)  # again: connecting to Ray takes them
             answers.give_up = hub.cancel
             api = Api(
                 hub=hub,
@@ -136,6 +136,10 @@ class Server:
             finally:
                 connections.close()
                 await runner.cleanup()
+
+    def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop)
 
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():
