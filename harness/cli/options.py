@@ -15,11 +15,12 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import typer
 from typer.models import OptionInfo
 
+import harness
 from harness.config import Benchmark, Mode, RunConfig, Scenario, Tree, build, load_profile, merge, parse_set
 from mlperf_llama_base.errors import UserError
 
@@ -31,6 +32,7 @@ class Sets:
     path: str
 
 
+PROFILES = ", ".join(sorted(path.stem for path in (Path(harness.__file__).parent / "profiles").glob("*.yaml")))
 BENCHMARKS = " or ".join(f"{b.value} ({b.sample_count:,} samples)" for b in Benchmark)
 ScenarioOption = Annotated[
     Scenario | None,
@@ -48,7 +50,9 @@ BenchmarkOption = Annotated[
 class Setup:
     """What to run and on what: every command that starts an engine has these."""
 
-    profile: Annotated[str | None, typer.Option("--profile", help="Profile: a name or a YAML file.")] = None
+    panel: ClassVar[str] = "Engine, model and data"
+
+    profile: Annotated[str | None, typer.Option("--profile", help=f"Profile: {PROFILES}; or a YAML file.")] = None
     engine: Annotated[
         str | None,
         typer.Option("--engine", help="Engine: null, transformers, vllm, openai, or package.module:Class."),
@@ -124,6 +128,8 @@ class Setup:
 class RunSetup(Setup):
     """One test of LoadGen: the scenario, the mode and the rate as well."""
 
+    panel: ClassVar[str] = "Test"
+
     scenario: ScenarioOption = None
     mode: Annotated[
         Mode | None, typer.Option("--mode", help="Mode (default: performance).", case_sensitive=False), Sets("mode")
@@ -157,6 +163,8 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
             continue
         groups[name] = group
         hints = get_type_hints(group, include_extras=True)
+        for f in fields(group):
+            _into_panel(hints[f.name], _panel_of(group, f.name))
         shown += [
             inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
             for f in fields(group)
@@ -171,6 +179,20 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.Signature(shown)
     vars(call).update(__signature__=signature, __annotations__={p.name: p.annotation for p in shown})
     return call
+
+
+def _panel_of(group: type, name: str) -> str | None:
+    """The heading of the group that declares the option ``name``, in the help."""
+    for base in reversed(group.__mro__):
+        if name in inspect.get_annotations(base):
+            return vars(base).get("panel")
+    return None
+
+
+def _into_panel(hint: Any, panel: str | None) -> None:
+    for extra in get_args(hint):
+        if isinstance(extra, OptionInfo) and extra.rich_help_panel is None:
+            extra.rich_help_panel = panel
 
 
 def sub_commands(help: str) -> typer.Typer:

@@ -35,3 +35,10 @@ def test_it_parses_and_stands_in_the_help(path: str) -> None:
         assert example.startswith(path)
         parsed(tuple(shlex.split(example)))
         assert f"mlperf-llama {example}" in command.epilog
+
+
+def test_options_stand_in_groups() -> None:
+    panels = {option.name: option.rich_help_panel for option in program("run").params}
+    assert (panels["model"], panels["target_qps"], panels["output"]) == ("Engine, model and data", "Test", None)
+    (profile,) = (option for option in program("run").params if option.name == "profile")
+    assert "h100-fp8" in profile.help
