@@ -123,18 +123,35 @@ class StepSums:
 class Regression:
     """Steps as they come, in blocks: what lies far off is left out, and the fit is made anew now and then.
 
-    ``drift``: how much longer the latest steps take than the fit says (a card that slows down as it warms).
+    ``sums`` hold every step of the run; ``times`` is the fit of the latest, since an engine that fills up and a card
+    that warms do not stay what they were. ``drift``: how much longer the latest steps take than ``times`` says.
+    ``known``: what an earlier run measured, which holds until this one's own steps outweigh it. ``near_ms``: once there
+    is a fit, only blocks that it puts at no less change it. A step with few prompt tokens may wait for its launches
+    and take as long as one with many; to shorten steps on its word would shorten none.
     """
 
     EVERY = 8  # blocks between two fits
-    MEMORY = 32  # blocks
-    DRIFT = (0.5, 2.0)
+    MEMORY = 8  # blocks
+    FORGETTING = 32  # blocks that say nothing of the drift, until most of it is forgotten
+    DRIFT = (0.8, 1.2)  # a card's clock moves by less
+    KEPT = 0.998  # of a block's weight, from one block to the next: half of it is gone after 350 blocks
+    KNOWN_BLOCKS = 50
+    # decoding sequences and prompt tokens of the steps that stand for what is known
+    TYPICAL = ((20, 0), (200, 0), (100, 1000), (300, 1000), (200, 3000))
 
-    def __init__(self) -> None:
+    def __init__(self, known: StepTimes | None = None, *, near_ms: float = 0.0) -> None:
+        self.near_ms = near_ms
         self.sums = StepSums()
-        self.times: StepTimes | None = None
+        self.times: StepTimes | None = known
         self.drift = 1.0
+        self._latest = StepSums()
+        self._seen = 0
         self._block = np.zeros(4)  # steps, ms, decoding, prompt tokens
+        if known is not None:
+            for number in range(self.KNOWN_BLOCKS):
+                decoding, prompt = self.TYPICAL[number % len(self.TYPICAL)]
+                ms = known.step_ms(decoding=decoding, prompt_tokens=prompt)
+                self._latest.add(ms, decoding=decoding, prompt_tokens=prompt)
 
     def add(self, ms: float, *, decoding: int, prompt_tokens: int) -> None:
         self._block += (1, ms, decoding, prompt_tokens)
@@ -144,13 +161,23 @@ class Regression:
             self._add_block(float(mean[1]), decoding=float(mean[2]), prompt_tokens=float(mean[3]))
 
     def _add_block(self, ms: float, *, decoding: float, prompt_tokens: float) -> None:
+        expected = None
         if self.times is not None:
             expected = max(self.times.step_ms(decoding=decoding, prompt_tokens=prompt_tokens), 1e-3)
             if ms > OUTLIER * expected:
                 self.sums.ignored += BLOCK
                 return
-            self.drift += (min(max(ms / expected, self.DRIFT[0]), self.DRIFT[1]) - self.drift) / self.MEMORY
         self.sums.add(ms, decoding=decoding, prompt_tokens=prompt_tokens, steps=BLOCK)
-        if self.sums.blocks % self.EVERY == 0:
-            found = self.sums.fit()
-            self.times = found if found is not None and found.sound else self.times
+        if expected is not None:
+            if expected < self.near_ms:
+                self.drift += (1.0 - self.drift) / self.FORGETTING
+                return
+            self.drift += (min(max(ms / expected, self.DRIFT[0]), self.DRIFT[1]) - self.drift) / self.MEMORY
+        self._latest.values *= self.KEPT
+        self._latest.add(ms, decoding=decoding, prompt_tokens=prompt_tokens, steps=BLOCK)
+        self._seen += 1
+        found = self._latest.fit() if self._seen % self.EVERY == 0 else None
+        if found is not None and found.sound:
+            if expected is not None:  # what the new numbers explain is drift no more
+                self.drift *= expected / found.step_ms(decoding=decoding, prompt_tokens=prompt_tokens)
+            self.times = found

@@ -27,7 +27,7 @@ import numpy as np
 
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from mlperf_llama_base.scratch import ScratchFolder
-from sut.engines import vllm_args, vllm_attention, vllm_entry, vllm_facts, vllm_models, vllm_step_log
+from sut.engines import vllm_args, vllm_attention, vllm_entry, vllm_facts, vllm_models, vllm_start, vllm_step_log
 from sut.engines.base import Engine, IntArray
 from sut.engines.vllm_requests import Templates
 from sut.messages import HONOURS, Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request, Tokens
@@ -63,9 +63,11 @@ class VllmEngine(Engine):
         self._max_prompt = self._vocab = self._capacity = 0
 
     def load(self) -> EngineInfo:
+        clock = vllm_start.Clock()
         plan = vllm_args.split(self.settings)
         vllm_args.set_environment(plan)
         version, cpu = self._platform()
+        clock.lap("import")
         if warning := vllm_args.check_version(version):
             plan.warnings.append(warning)
         self.concurrent = vllm_args.own_process(plan, cpu=cpu)
@@ -73,6 +75,7 @@ class VllmEngine(Engine):
         told = len(plan.warnings)
         for warning in plan.warnings:
             logger.warning(warning)
+        clock.lap("configuration")
         self._start(config, version=version)
         params = self._prepare(plan)
         workers = self._llm.collective_rpc("mlperf_llama_describe") if self._watched else []
@@ -85,6 +88,9 @@ class VllmEngine(Engine):
         self._capacity = info.capacity
         info.facts["own_process"] = self.concurrent
         info.honours = list(HONOURS)
+        clock.lap("core")
+        info.facts["start_s"] = clock.parts(core="core", of_worker=info.facts.get("start_s", {}))
+        logger.info("start: %s", vllm_start.in_words(info.facts["start_s"]))
         return info
 
     def _platform(self) -> tuple[str, bool]:
@@ -137,13 +143,14 @@ class VllmEngine(Engine):
                 f"vLLM {version} rejects the model or an engine argument: {cause}; "
                 f"model {args['model']}, arguments {sorted(plan.vllm)}"
             ) from error
-        self._step_log = plan.step_log or plan.step_time_ms is not None
+        self._step_log = plan.own_scheduler is not None
         if self._step_log:
             name = "AsyncSteps" if config.scheduler_config.async_scheduling else "Steps"
             config.scheduler_config.scheduler_cls = f"sut.engines.vllm_steps.{name}"
-        os.environ.pop(vllm_step_log.STEP_TIME, None)
-        if plan.step_time_ms is not None:
-            os.environ[vllm_step_log.STEP_TIME] = str(plan.step_time_ms)
+        for variable, value in plan.scheduling().items():
+            os.environ.pop(variable, None)
+            if value is not None:
+                os.environ[variable] = value
         return config
 
     def _start(self, config: Any, *, version: str) -> None:

@@ -13,9 +13,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from mlperf_llama_base.errors import UserError
-from sut.engines import shapes, vllm_attention, vllm_models, vllm_release
+from sut.engines import shapes, vllm_attention, vllm_models, vllm_release, vllm_step_log
 from sut.messages import EngineSettings, RawArguments
+from sut.steps import StepTimes
 
 OLDEST, NEWEST = (0, 26), (0, 33)
 
@@ -64,10 +67,12 @@ OWN = (
     "fp8_gemm",
     "ignore_eos",
     "last_layer",
+    "late_after_ms",
     "mixed_attention",
     "multiprocessing",
     "step_log",
     "step_time_ms",
+    "step_times",
 )
 
 
@@ -79,6 +84,8 @@ class Plan:
     ignore_eos: bool = False
     step_log: bool = False
     step_time_ms: float | None = None
+    step_times: StepTimes | None = None
+    late_after_ms: float | None = None
     last_layer: str = "all"
     mixed_attention: str = "together"
     multiprocessing: bool | None = None
@@ -88,10 +95,25 @@ class Plan:
     warnings: list[str] = dataclasses.field(default_factory=list)
     not_submittable: list[str] = dataclasses.field(default_factory=list)
 
+    @property
+    def own_scheduler(self) -> str | None:
+        """The argument that asks for a scheduler of ours, if any."""
+        asked = {"step_log": self.step_log, "step_time_ms": self.step_time_ms, "late_after_ms": self.late_after_ms}
+        return next((name for name, value in asked.items() if value), None)
+
+    def scheduling(self) -> dict[str, str | None]:
+        """Environment variables of that scheduler."""
+        known = msgspec.json.encode(self.step_times).decode() if self.step_times else None
+        return {
+            vllm_step_log.STEP_TIME: None if self.step_time_ms is None else str(self.step_time_ms),
+            vllm_step_log.LATE_AFTER: None if self.late_after_ms is None else str(self.late_after_ms),
+            vllm_step_log.KNOWN_TIMES: known,
+        }
+
 
 def split(settings: EngineSettings, *, look_at_model: bool = True) -> Plan:
     """Separate our own arguments (``ignore_eos``, ``multiprocessing``, ``env``, ``step_log``, ``step_time_ms``,
-    ``fp8_gemm``, ``last_layer``, ``mixed_attention``).
+    ``step_times``, ``late_after_ms``, ``fp8_gemm``, ``last_layer``, ``mixed_attention``).
 
     ``look_at_model``: check its folder too. Needs no vLLM. Raises ``UserError`` for a wrong type or a model folder
     without a model.
@@ -104,9 +126,12 @@ def split(settings: EngineSettings, *, look_at_model: bool = True) -> Plan:
     plan.ignore_eos = _flag(args, "ignore_eos") or False
     plan.step_log = _flag(args, "step_log") or False
     plan.step_time_ms = _positive(args, "step_time_ms")
-    if (plan.step_log or plan.step_time_ms) and args.get("scheduler_cls"):
-        name = "step_log" if plan.step_log else "step_time_ms"
+    plan.late_after_ms = _positive(args, "late_after_ms")
+    plan.step_times = _step_times(args)
+    if (name := plan.own_scheduler) and args.get("scheduler_cls"):
         raise UserError(f"engine.args.{name} takes the place of vLLM's scheduler: leave engine.args.scheduler_cls out")
+    if plan.late_after_ms and args.get("scheduling_policy", "fcfs") != "fcfs":
+        raise UserError("engine.args.late_after_ms orders vLLM's queue: leave engine.args.scheduling_policy out")
     plan.multiprocessing = _flag(args, "multiprocessing")
     gemm = _choice(args, "fp8_gemm", FP8_GEMM)
     if gemm != "vllm":
@@ -251,6 +276,21 @@ def _positive(args: RawArguments, name: str) -> float | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise UserError(f"engine.args.{name} must be a number above 0 (got {value!r})")
     return value
+
+
+def _step_times(args: RawArguments) -> StepTimes | None:
+    value = args.pop("step_times", None)
+    if value is None:
+        return None
+    try:
+        known = msgspec.convert(value, type=StepTimes)
+    except msgspec.ValidationError as error:
+        raise UserError(f"engine.args.step_times: {error}; give a_ms, c_us and p_us (bench engine --steps)") from error
+    if not known.sound:
+        raise UserError(
+            f"engine.args.step_times: no engine has a_ms {known.a_ms}, c_us {known.c_us}, p_us {known.p_us}"
+        )
+    return known
 
 
 def _sizes_chosen(args: RawArguments) -> bool:

@@ -20,6 +20,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sut.engines import vllm_start
+
 OWNER = "MLPERF_LLAMA_ENGINE_OWNER"
 STATE = "MLPERF_LLAMA_ENGINE_STATE"
 INTERVAL_S = 1.0
@@ -47,7 +49,7 @@ class Probe:
 
 def worker_facts(worker: Any) -> dict[str, Any]:
     """Collect facts of a loaded vLLM worker. What a release does not report is left out."""
-    facts: dict[str, Any] = {"worker": type(worker).__name__}
+    facts: dict[str, Any] = {"worker": type(worker).__name__, "start_s": dict(vllm_start.seconds)}
     runner = getattr(worker, "model_runner", None)
     facts["model_runner"] = f"{type(runner).__module__}.{type(runner).__name__}"
     with suppress(AttributeError, TypeError):
@@ -155,6 +157,7 @@ def _exists(pid: int) -> bool:
 
 def _start() -> None:
     _count_kernels()
+    vllm_start.watch()
     with suppress(ImportError):
         from sut.engines import vllm_gemm
 

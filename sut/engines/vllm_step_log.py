@@ -10,7 +10,10 @@ import msgspec
 from sut.steps import StepSums
 
 FILE = "steps"
-STEP_TIME = "MLPERF_LLAMA_STEP_TIME_MS"  # environment variable of vLLM's core process: the length to hold steps to
+# Environment variables of vLLM's core process: the length to hold steps to, what one takes as far as that is known
+# beforehand (JSON of StepTimes), and when a prompt has waited too long.
+STEP_TIME, KNOWN_TIMES = "MLPERF_LLAMA_STEP_TIME_MS", "MLPERF_LLAMA_STEP_TIMES"
+LATE_AFTER = "MLPERF_LLAMA_LATE_AFTER_MS"
 # Upper ends of the classes, in tokens of a step. Steps in which every request decodes are a class of their own.
 EDGES = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 

@@ -3,11 +3,14 @@
 ``engine.args.step_log=true`` records: a step that decodes only should take what memory bandwidth allows, a step with
 prompts what the products take; one that takes much longer waits for its launches (no CUDA graph of that size) or for
 the scheduler. ``engine.args.step_time_ms=28.5`` holds: prompts wait where reading them would make a step longer, so
-that a burst of arrivals does not slow down every sequence that decodes. Either puts a class of ours in the place of
-vLLM's scheduler. What was found is in ``engine_live_facts`` of result.json.
+that a burst of arrivals does not slow down every sequence that decodes. ``engine.args.late_after_ms=410`` lets a prompt
+that has waited so long (its first token is too late in any case) wait on until no other does, so that one burst does
+not make all that come after it late too. Each puts a class of ours in the place of vLLM's scheduler. What was found is
+in ``engine_live_facts`` of result.json.
 
 vLLM copies ``max_num_scheduled_tokens`` into a step's budget at the head of each ``schedule()`` and serves the running
-requests first, so the length of a step is set by writing that attribute before.
+requests first, so the length of a step is set by writing that attribute before. A step is padded to the size of its
+CUDA graph, so one that is held ends at such a size: padding takes as long as prompt tokens do.
 """
 
 from __future__ import annotations
@@ -17,16 +20,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
+from sut.engines.vllm_planning import late_last, warming_up, whole_graph
 from sut.engines.vllm_probe import STATE, publish
-from sut.engines.vllm_step_log import FILE, STEP_TIME, kind
-from sut.steps import Regression
+from sut.engines.vllm_step_log import FILE, KNOWN_TIMES, LATE_AFTER, STEP_TIME, kind
+from sut.steps import Regression, StepTimes
 
 INTERVAL_S = 0.5
 # Prompt tokens that any step may have: an engine full of decoding sequences must not stop reading.
 FEWEST_PROMPT_TOKENS = 256
+NEAR = 0.8  # of the length to hold steps to: shorter ones say nothing of those that are held
 
 
 class _Steps:
@@ -37,13 +43,18 @@ class _Steps:
         self._began: dict[int, float] = {}
         self._ended = self._published = 0.0
         self._kinds: dict[str, list[float]] = {}
-        self._regression = Regression()
         # not in additional_config, which vLLM hashes into the names of its compiled graphs
-        self.step_time_ms = float(os.environ[STEP_TIME]) if STEP_TIME in os.environ else None
+        self.step_time_ms = _variable(STEP_TIME)
+        self._regression = Regression(known_times(), near_ms=NEAR * (self.step_time_ms or 0.0))
+        self.late_after_ms = _variable(LATE_AFTER)
+        compilation = self.vllm_config.compilation_config  # type: ignore[attr-defined]
+        self._graphs = sorted(compilation.cudagraph_capture_sizes or ())
         self._largest = self.max_num_scheduled_tokens
 
     def schedule(self, *args: Any, **kwargs: Any) -> Any:
         self.max_num_scheduled_tokens = self._budget()
+        if self.late_after_ms is not None:
+            late_last(self.waiting, before=time.time() - self.late_after_ms / 1e3)  # type: ignore[attr-defined]
         step = super().schedule(*args, **kwargs)  # type: ignore[misc]
         self._began[id(step)] = time.perf_counter()
         return step
@@ -55,14 +66,14 @@ class _Steps:
             return self._largest
         decoding = sum(r.num_computed_tokens >= r.num_prompt_tokens for r in self.running)  # type: ignore[attr-defined]
         room = times.prompt_tokens(within_ms=self.step_time_ms / self._regression.drift, decoding=decoding)
-        return min(decoding + max(int(room), FEWEST_PROMPT_TOKENS), self._largest)
+        return whole_graph(min(decoding + max(int(room), FEWEST_PROMPT_TOKENS), self._largest), self._graphs)
 
     def update_from_output(self, scheduler_output: Any, model_runner_output: Any) -> Any:
         now = time.perf_counter()
         # with async scheduling a step is planned while the one before it runs: it begins when that one ends
         began = max(self._ended, self._began.pop(id(scheduler_output), now))
         self._ended = now
-        if scheduler_output.total_num_scheduled_tokens:
+        if scheduler_output.total_num_scheduled_tokens and not warming_up(scheduler_output.num_scheduled_tokens):
             self._count(now - began, scheduler_output.num_scheduled_tokens)
         outputs = super().update_from_output(scheduler_output, model_runner_output)  # type: ignore[misc]
         if now - self._published > INTERVAL_S or not self.has_unfinished_requests():  # type: ignore[attr-defined]
@@ -83,6 +94,15 @@ class _Steps:
             sums[i] += value
         decoding = sum(n == 1 for n in scheduled.values())
         self._regression.add(1e3 * seconds, decoding=decoding, prompt_tokens=tokens - decoding)
+
+
+def known_times() -> StepTimes | None:
+    text = os.environ.get(KNOWN_TIMES)
+    return None if text is None else msgspec.json.decode(text, type=StepTimes)
+
+
+def _variable(name: str) -> float | None:
+    return float(os.environ[name]) if name in os.environ else None
 
 
 class Steps(_Steps, Scheduler):  # type: ignore[misc]

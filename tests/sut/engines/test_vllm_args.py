@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from mlperf_llama_base.errors import UserError
 from sut.engines import shapes, vllm_args, vllm_entry, vllm_facts, vllm_release
 from sut.messages import EngineSettings
+from sut.steps import StepTimes
 
 KNOWN = {
     "model",
@@ -287,6 +289,30 @@ def test_a_step_time_needs_the_place_of_the_scheduler_too() -> None:
     for wrong in (0, -1, "28", True):
         with pytest.raises(UserError, match=r"step_time_ms must be a number above 0"):
             vllm_args.split(settings(step_time_ms=wrong))
+
+
+def test_step_times_are_known_beforehand_in_three_numbers() -> None:
+    known = {"a_ms": 4.7, "c_us": 38.9, "p_us": 12.3}
+    plan = vllm_args.split(settings(step_time_ms=29, step_times=known, late_after_ms=410))
+    assert plan.scheduling() == {
+        "MLPERF_LLAMA_STEP_TIME_MS": "29",
+        "MLPERF_LLAMA_LATE_AFTER_MS": "410",
+        "MLPERF_LLAMA_STEP_TIMES": msgspec.json.encode(StepTimes(a_ms=4.7, c_us=38.9, p_us=12.3)).decode(),
+    }
+    assert set(vllm_args.split(settings()).scheduling().values()) == {None}
+    for wrong in (5, {"a_ms": 4.7}, {**known, "p_us": "12"}, {**known, "a_ms": -1}):
+        with pytest.raises(UserError, match=r"engine\.args\.step_times"):
+            vllm_args.split(settings(step_times=wrong))
+
+
+def test_late_prompts_need_the_place_of_the_scheduler_and_its_queue() -> None:
+    assert vllm_args.split(settings(late_after_ms=410)).own_scheduler == "late_after_ms"
+    with pytest.raises(UserError, match=r"late_after_ms takes the place"):
+        vllm_args.split(settings(late_after_ms=410, scheduler_cls="some.Scheduler"))
+    with pytest.raises(UserError, match=r"leave engine\.args\.scheduling_policy out"):
+        vllm_args.split(settings(late_after_ms=410, scheduling_policy="priority"))
+    with pytest.raises(UserError, match=r"late_after_ms must be a number above 0"):
+        vllm_args.split(settings(late_after_ms=-1))
 
 
 @pytest.mark.parametrize(("name", "other"), [("last_layer", "needed"), ("mixed_attention", "apart")])

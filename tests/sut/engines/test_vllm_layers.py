@@ -69,12 +69,19 @@ def test_the_tokens_are_the_same(tiny: TinyLlama, args: dict[str, Any], model: s
 
 
 def test_steps_are_held_and_the_tokens_are_the_same(tiny: TinyLlama) -> None:
-    """A step time that no step can keep: each has the fewest prompt tokens once the numbers are known."""
+    """A step time that no step can keep: each has the fewest prompt tokens. Every prompt is late."""
     settings = EngineSettings(
         name="vllm",
         model=str(tiny.folder),
         max_new_tokens=tiny_llama.MAX_NEW_TOKENS,
-        args={**ARGS, "max_num_batched_tokens": 1024, "step_log": False, "step_time_ms": 1e-3},
+        args={
+            **ARGS,
+            "max_num_batched_tokens": 1024,
+            "step_log": False,
+            "step_time_ms": 1e-3,
+            "step_times": {"a_ms": 1.0, "c_us": 10.0, "p_us": 10.0},
+            "late_after_ms": 1e-3,
+        },
     )
     engine = engines.create(settings)
     try:
@@ -84,7 +91,8 @@ def test_steps_are_held_and_the_tokens_are_the_same(tiny: TinyLlama) -> None:
         facts = engine.live_facts()
     finally:
         engine.close()
-    assert info.facts["step_time_ms"] == 1e-3
+    assert (info.facts["step_time_ms"], info.facts["late_after_ms"]) == (1e-3, 1e-3)
+    assert set(info.facts["start_s"]) >= {"import", "configuration", "weights", "cuda graphs", "rest"}
     assert sum(k["count"] for k in facts["steps"].values()) > 100
 
 
