@@ -70,8 +70,19 @@ def in_words(live_facts: Mapping[str, Mapping[str, Any]], engine: Any) -> str | 
     times = step_times(live_facts)
     if times is None:
         return None
-    least = None
+    least, gpu = None, ""
     if engine is not None:
         gpu = str(engine.facts.get("gpu", ""))
         least = floors(gpu, weight_dtype=str(engine.weight_dtype), kv_cache_dtype=str(engine.kv_cache_dtype))
-    return sentence(times, least)
+    return " ".join([sentence(times, least), *(launches(live_facts) if gpu else [])])
+
+
+def launches(live_facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What launching a step on a GPU takes the host, for people: a sentence, or none where no engine tells."""
+    kinds: dict[str, list[float]] = {}
+    for facts in live_facts.values():
+        for kind, found in (facts.get("launches") or {}).items():
+            count, seconds = kinds.get(kind, (0.0, 0.0))
+            kinds[kind] = [count + found["count"], seconds + found["count"] * found["mean_ms"]]
+    said = [f"{ms / count:.3g} ms ({kind})" for kind, (count, ms) in sorted(kinds.items()) if count]
+    return [f"Launching one takes the host {', '.join(said)}, and a step no less."] if said else []

@@ -27,7 +27,16 @@ import numpy as np
 
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from mlperf_llama_base.scratch import ScratchFolder
-from sut.engines import vllm_args, vllm_attention, vllm_entry, vllm_facts, vllm_models, vllm_start, vllm_step_log
+from sut.engines import (
+    vllm_args,
+    vllm_attention,
+    vllm_entry,
+    vllm_facts,
+    vllm_launches,
+    vllm_models,
+    vllm_start,
+    vllm_step_log,
+)
 from sut.engines.base import Engine, IntArray
 from sut.engines.vllm_requests import Templates
 from sut.messages import HONOURS, Completion, EngineInfo, EngineSettings, Event, Failure, FirstToken, Request, Tokens
@@ -338,6 +347,7 @@ class VllmEngine(Engine):
             now = self._compilations()
             grown = {k: n - self._baseline.get(k, 0) for k, n in now.items() if n > self._baseline.get(k, 0)}
             facts = {"compilations_after_warm_up": sum(grown.values()), "compiled_after_warm_up": grown}
+            facts["launches"] = vllm_launches.facts(self._launches())
         if self._step_log:
             facts |= vllm_step_log.facts(self._steps(), self._first_steps)
         return facts
@@ -365,6 +375,11 @@ class VllmEngine(Engine):
             for name, count in state["counters"].items():
                 total[name] = total.get(name, 0) + count
         return total
+
+    def _launches(self) -> list[dict[str, list[float]]]:
+        if not self.concurrent:
+            return [vllm_launches.sums]
+        return [state.get("launches", {}) for state in self._states()]
 
     def _states(self) -> list[dict[str, Any]]:
         states = []

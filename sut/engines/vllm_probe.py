@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sut.engines import vllm_start
+from sut.engines import vllm_launches, vllm_start
 
 OWNER = "MLPERF_LLAMA_ENGINE_OWNER"
 STATE = "MLPERF_LLAMA_ENGINE_STATE"
@@ -123,7 +123,7 @@ def publish(path: Path, value: Any) -> bool:
 
 
 def _publish_counters(path: Path) -> None:
-    while publish(path, {"time": time.time(), "counters": counters()}):
+    while publish(path, {"time": time.time(), "counters": counters(), "launches": vllm_launches.sums}):
         time.sleep(INTERVAL_S)
 
 
@@ -158,6 +158,7 @@ def _exists(pid: int) -> bool:
 def _start() -> None:
     _count_kernels()
     vllm_start.watch()
+    vllm_launches.watch()
     with suppress(ImportError):
         from sut.engines import vllm_gemm
 

@@ -31,6 +31,18 @@ def test_the_numbers_are_those_of_all_workers_beside_the_cards_floors() -> None:
     assert "960 steps" in said
 
 
+def test_what_the_launches_take_is_said_beside_them_on_a_gpu() -> None:
+    launches = {"decode": {"count": 10, "mean_ms": 2.0}, "with prompts": {"count": 30, "mean_ms": 24.0}}
+    live = {
+        "0": {"step_sums": sums(0), "launches": launches},
+        "1": {"step_sums": sums(7), "launches": {"with prompts": {"count": 10, "mean_ms": 28.0}}},
+    }
+    said = in_words(live, engine("NVIDIA H100 80GB HBM3"))
+    assert said is not None
+    assert said.endswith("Launching one takes the host 2 ms (decode), 25 ms (with prompts), and a step no less.")
+    assert "Launching" not in (in_words(live, engine("")) or "")
+
+
 def test_a_card_without_a_data_sheet_has_no_floors() -> None:
     said = in_words({"0": {"step_sums": sums(0)}}, engine("Some Card"))
     assert said is not None

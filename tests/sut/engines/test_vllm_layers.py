@@ -92,6 +92,7 @@ def test_steps_are_held_and_the_tokens_are_the_same(tiny: TinyLlama) -> None:
     finally:
         engine.close()
     assert (info.facts["step_time_ms"], info.facts["late_after_ms"]) == (1e-3, 1e-3)
+    assert facts["launches"]["with prompts"]["mean_ms"] > 0
     assert set(info.facts["start_s"]) >= {"import", "configuration", "weights", "cuda graphs", "rest"}
     assert sum(k["count"] for k in facts["steps"].values()) > 100
 
