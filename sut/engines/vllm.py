@@ -13,7 +13,6 @@ the cores) ``poll`` runs the step.
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import os
 import queue
@@ -35,6 +34,7 @@ from sut.engines import (
     vllm_launches,
     vllm_models,
     vllm_start,
+    vllm_states,
     vllm_step_log,
 )
 from sut.engines.base import Engine, IntArray
@@ -45,7 +45,6 @@ logger = logging.getLogger(__name__)
 
 # vLLM's client does not wake a blocked reader when the core is killed: look at it this often.
 LIVENESS_S = 0.25
-PROBE_AGE_S = 5.0
 FINISHED_WELL = (0, 1, 4)  # FinishReason STOP, LENGTH, REPETITION (vllm/v1/engine/__init__.py)
 
 
@@ -210,7 +209,7 @@ class VllmEngine(Engine):
 
     def warm_up(self, prompts: Sequence[IntArray]) -> None:
         super().warm_up(prompts)
-        self._baseline = self._compilations(newer_than=time.time())
+        self._baseline = self._told.compilations(newer_than=time.time())
         self._first_steps = self._steps()
 
     def submit(self, requests: Sequence[Request]) -> None:
@@ -344,10 +343,10 @@ class VllmEngine(Engine):
     def live_facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"compilations_after_warm_up": None}
         if self._watched:
-            now = self._compilations()
+            now = self._told.compilations()
             grown = {k: n - self._baseline.get(k, 0) for k, n in now.items() if n > self._baseline.get(k, 0)}
             facts = {"compilations_after_warm_up": sum(grown.values()), "compiled_after_warm_up": grown}
-            facts["launches"] = vllm_launches.facts(self._launches())
+            facts["launches"] = vllm_launches.facts(self._told.launches())
         if self._step_log:
             facts |= vllm_step_log.facts(self._steps(), self._first_steps)
         return facts
@@ -357,38 +356,9 @@ class VllmEngine(Engine):
             return vllm_step_log.StepLog()
         return vllm_step_log.read(self._state)
 
-    def _compilations(self, newer_than: float | None = None) -> dict[str, int]:
-        """Add up the counters of vLLM's processes, once they were all written after ``newer_than`` (Unix time)."""
-        if not self.concurrent:
-            from sut.engines import vllm_probe
-
-            return vllm_probe.counters()
-        deadline = time.monotonic() + PROBE_AGE_S
-        while True:
-            states = self._states()
-            old = newer_than is not None and not (states and all(s["time"] > newer_than for s in states))
-            if not self._watched or not old or time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
-        total: dict[str, int] = {}
-        for state in states:
-            for name, count in state["counters"].items():
-                total[name] = total.get(name, 0) + count
-        return total
-
-    def _launches(self) -> list[dict[str, list[float]]]:
-        if not self.concurrent:
-            return [vllm_launches.sums]
-        return [state.get("launches", {}) for state in self._states()]
-
-    def _states(self) -> list[dict[str, Any]]:
-        states = []
-        for path in sorted(self._state.glob("*.json")) if self._state else ():
-            try:
-                states.append(json.loads(path.read_text()))
-            except (OSError, json.JSONDecodeError):
-                continue
-        return states
+    @property
+    def _told(self) -> vllm_states.States:
+        return vllm_states.States(self._state, own_process=self.concurrent, watched=self._watched)
 
     def close(self) -> None:
         llm, self._llm = self._llm, None
