@@ -143,9 +143,13 @@ class Hub(threading.Thread):
 
     def without_first_token(self) -> list[int]:
         """Ids of the outstanding samples that have no first token yet."""
+        return [s.id for s in self.in_flight() if not s.first_token]
+
+    def in_flight(self) -> list[Sample]:
+        """The outstanding samples."""
         while True:
             try:
-                return [s.id for s in list(self.dispatcher.outstanding.values()) if not s.first_token]
+                return list(self.dispatcher.outstanding.values())
             except RuntimeError:  # the hub's thread changed the table meanwhile
                 continue
 

@@ -23,6 +23,7 @@ from harness.session.watchdog import Watchdog
 from mlperf_llama_base.errors import EnvironmentFault, RunError
 from sut.arrivals import Arrivals
 from sut.hub import Hub, Reports
+from sut.policies import Sample
 from sut.record import SampleRecord
 from sut.system_under_test import SystemUnderTest
 
@@ -205,6 +206,14 @@ class Loan:
     def without_first_token(self) -> list[int]:
         """Ids of the outstanding samples that have no first token yet."""
         return self._session.hub.without_first_token()
+
+    def in_flight(self) -> list[Sample]:
+        """The outstanding samples."""
+        return self._session.hub.in_flight()
+
+    def live_facts(self) -> dict[int, dict[str, Any]]:
+        """What each worker's engine said of itself in its last heartbeat."""
+        return {number: view.beat.facts for number, view in self._session.hub.workers.items()}
 
     def pause(self, seconds: float) -> None:
         """Wait a moment and look after the system. Raises like the session."""

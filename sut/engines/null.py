@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from mlperf_llama_base.errors import EnvironmentFault
+from sut.engines import vllm_step_log
 from sut.engines.base import Engine
 from sut.engines.facts import Arguments, EngineFacts, ModelUse, parse
 from sut.messages import (
@@ -33,6 +34,7 @@ from sut.messages import (
     Request,
     Tokens,
 )
+from sut.steps import Regression
 
 AT_SAMPLE = ("raise", "hang", "exit", "fail", "empty", "twice", "garbage")
 AT_LOAD = ("oom", "exit")
@@ -47,6 +49,7 @@ class NullArguments(Arguments):
     step_ms: float = Field(0.0, ge=0, description="Milliseconds of a step; 0: answer at once")
     sequence_us: float = Field(0.0, ge=0, description="Microseconds that each running sequence adds to a step")
     prefill_us: float = Field(0.0, ge=0, description="Microseconds that each token of a new prompt adds to a step")
+    step_log: bool = Field(False, description="Tell what the steps took, as vLLM's step_log does (with step_ms)")
     load_s: float = Field(0.0, ge=0, description="Seconds that loading takes")
     eos_token_id: int = Field(128009, ge=0, description="The last token of every answer")
     vocab_size: int = Field(128256, ge=1, description="Reported, not enforced")
@@ -98,7 +101,8 @@ class NullEngine(Engine):
         self._streams: dict[int, list[Any]] = {}  # request -> its answer, and how many of its bytes were reported
         self._cancelled: set[int] = set()
         self._step = 0
-        self._step_ends = 0.0
+        self._step_ends = self._stepped = 0.0
+        self._steps_taken = Regression()
         self._seen = 0
         self._fault, _, at = args.fault.partition("@")
         self._fault_at = int(at or 0)
@@ -178,10 +182,12 @@ class NullEngine(Engine):
             self._finishing.setdefault(self._step + self._length(request) - 1, []).append(request)
         step_us = self.args.sequence_us * self._running + self.args.prefill_us * prefill
         length_s = (self.args.step_ms + step_us / 1e3) / 1e3 * self._slowness
-        now = time.perf_counter()
+        now = began = time.perf_counter()
         # counted from the end of the last step, so that the sleeps' lateness does not add up
         self._step_ends = (self._step_ends if now - self._step_ends < 0.05 else now) + length_s
         time.sleep(max(0.0, self._step_ends - now))
+        if self.args.step_log:
+            self._count(began, decoding=self._running - len(admitted), prompt_tokens=prefill)
         events: list[Event] = []
         for request_id, stream in self._streams.items():
             answer, at = stream
@@ -236,6 +242,20 @@ class NullEngine(Engine):
             need -= 4
         body = prompt[:need] if need <= len(prompt) else (prompt * (need // len(prompt) + 1))[:need]
         return body[before:] + (self._eos if ends else b"")
+
+    def _count(self, began: float, *, decoding: int, prompt_tokens: int) -> None:
+        """Record a step: from the end of the one before it, unless there was nothing to do then."""
+        now = time.perf_counter()
+        began, self._stepped = (self._stepped if began - self._stepped < 1e-3 else began), now
+        self._steps_taken.add(1e3 * (now - began), decoding=decoding, prompt_tokens=prompt_tokens)
+
+    def live_facts(self) -> dict[str, Any]:
+        if not self.args.step_log:
+            return {}
+        sums = self._steps_taken.sums
+        return vllm_step_log.facts(
+            vllm_step_log.StepLog(sums=sums.values.tolist(), ignored=sums.ignored), vllm_step_log.StepLog()
+        )
 
     def _finish(self, request: Request, events: list[Event], *, first: bool) -> None:
         answer = self._answer(request)
