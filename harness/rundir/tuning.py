@@ -64,6 +64,69 @@ class Bracket(msgspec.Struct, kw_only=True):
     limited_by: str | None = None
 
 
+class Correction(msgspec.Struct, kw_only=True, frozen=True):
+    """What the model's steps must be multiplied with (``pace``, standard error ``error``) to give the latencies of real
+    queries, by playing their own arrivals: those of a probe or a confirmation (``source``) at ``rate``.
+    ``paces``: by worker; ``ttft_ms``: what a first token took longer than its step; ``queries``: compared."""
+
+    source: str
+    rate: float
+    pace: float
+    error: float
+    paces: dict[str, float] = {}
+    ttft_ms: float = 0.0
+    queries: int = 0
+
+
+class CurvePoint(msgspec.Struct, kw_only=True, frozen=True):
+    """Runs of full length at ``rate``, played with many arrival seeds: how many are valid (``hold``, 0 to 1), the
+    median of their 99th percentiles with the 10th and 90th of a hundred seeds, and mean shares over a limit."""
+
+    rate: float
+    hold: float
+    ttft_p99_ms: tuple[float, float, float]
+    tpot_p99_ms: tuple[float, float, float]
+    ttft_over: float
+    tpot_over: float
+
+
+class Model(msgspec.Struct, kw_only=True):
+    """The engine as the tuner plays it: a step takes ``a_ms + c_us * decoding + p_us * prompt tokens``, times ``pace``.
+
+    ``outputs``: tokens of answers, at equal steps of their distribution. ``knee_qps``: half of the ``seeds`` hold up to
+    there; ``hold_qps``: nine of ten; ``knee_error``: relative standard error from the pace, ``spread`` from the seeds.
+    ``step_sums``: the regression's, of the full engine and of the probes."""
+
+    a_ms: float
+    c_us: float
+    p_us: float
+    a_error: float
+    c_error: float
+    p_error: float
+    steps: int
+    workers: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    held_ms: float | None = None
+    policy: str = "auto"
+    prefill_weight: float = 8.0
+    outputs: list[int]
+    pace: float = 1.0
+    pace_error: float = 0.0
+    paces: dict[str, float] = {}
+    ttft_ms: float = 0.0
+    corrections: list[Correction] = []
+    knee_qps: float | None = None
+    hold_qps: float | None = None
+    knee_error: float | None = None
+    spread: float | None = None
+    elasticity: float | None = None
+    limited_by: str | None = None
+    seeds: int = 0
+    played_hours: float = 0.0
+    curve: list[CurvePoint] = []
+
+
 class Found(msgspec.Struct, kw_only=True):
     """Where a search stands. Rates are samples/s; fields that do not apply are null."""
 
@@ -75,6 +138,7 @@ class Found(msgspec.Struct, kw_only=True):
     target_latency_ms: float | None = None
     confidence: str | None = None
     probes: list[Probe] = []
+    model: Model | None = None
 
 
 class Trial(msgspec.Struct, kw_only=True):
@@ -93,7 +157,8 @@ class Trial(msgspec.Struct, kw_only=True):
 
 class Confirmation(msgspec.Struct, kw_only=True):
     """One run of LoadGen's own at the rate (or the latency) that was found. ``over``: of ``queries`` that were done,
-    those over the limit that most were over, ``limited_by``; ``allowed_share``: of a run of its whole length."""
+    those over the limit that most were over, ``limited_by``; ``allowed_share``: of a run of its whole length, of
+    ``expected`` queries."""
 
     directory: str
     target_qps: float | None = None
@@ -108,6 +173,7 @@ class Confirmation(msgspec.Struct, kw_only=True):
     tpot_p99_ms: float | None = None
     queries: int | None = None
     over: int | None = None
+    expected: int | None = None
     allowed_share: float | None = None
     limited_by: str | None = None
     duration_s: float
