@@ -13,10 +13,9 @@ from harness.endpoints.check import Severity, TreeFinding, check_tree
 from harness.endpoints.client import Client, find_client, require
 from harness.endpoints.client_config import MODEL, Target
 from harness.endpoints.cohorts import next_cohort, seeds_of
-from harness.endpoints.description import Owner, read_owner, rehearsed, write_draft
-from harness.endpoints.draft import draft
+from harness.endpoints.description import Owner, draft, read_owner, rehearsed, write_draft
 from harness.endpoints.plan import Offline, assumed_rates, make_plan
-from harness.endpoints.runner import MOST_PROBE, SERVER_LOG, WORK, Curve
+from harness.endpoints.runner import SERVER_LOG, WORK, Curve
 from harness.endpoints.server import Endpoint, Served
 from harness.endpoints.tree import Order, build
 from harness.inventory.machine import Machine
@@ -120,7 +119,7 @@ class Benchmark:
         if options.c_max:
             self._plan(options.c_max)
         most = max(options.c_max or 0, ENDPOINTS.samples if options.offline is Offline.DEDICATED else 0, 64)
-        limits.raise_open_files(most if options.c_max else max(most, limits.most_streams(MOST_PROBE)))
+        limits.raise_open_files(most)
         limits.check_ports(most)
         for remark in limits.remarks(most):
             options.say(remark)
@@ -193,7 +192,7 @@ class Benchmark:
         record, c_max = curve.record, self.options.c_max
         record.rehearsal, record.cohort, record.client_commit = self.options.rehearsal, self.cohort, curve.client.commit
         if c_max is None:
-            record.c_max = record.c_max or curve.find_c_max(ceiling=limits.most_streams(MOST_PROBE))
+            record.c_max = record.c_max or curve.find_c_max()
             c_max = record.c_max
         limits.raise_open_files(c_max)
         record.plan = self._plan(c_max)
@@ -269,5 +268,5 @@ class Benchmark:
             rehearsal=self.options.rehearsal,
         )
 
-    def _serve_line(self) -> str | None:
-        return None if self.options.url else "mlperf-llama serve " + " ".join(self.options.serve)
+    def _serve_line(self) -> str:
+        return "mlperf-llama serve " + " ".join(self.options.serve) if not self.options.url else "# the server that ran"

@@ -13,14 +13,16 @@ from typing import Any, Literal, get_args
 import msgspec
 import yaml
 
-from harness.endpoints.draft import DATASET_LINK, Draft, draft
 from harness.endpoints.power import SystemPower, cooling_of
 from harness.endpoints.system_desc import Node, Parallelism, SystemDescription
-from harness.inventory.machine import Machine
+from harness.inventory.machine import Gpus, Machine
+from harness.rundir.session import Engine
 from harness.submission.measurements import REFERENCE
 from harness.submission.system_description import BLANK, REHEARSAL
+from harness.submission.system_description import draft as inference_draft
 from mlperf_llama_base.errors import UserError, nearest
 
+DATASET_LINK = "https://huggingface.co/datasets/abisee/cnn_dailymail"
 HEADER = f"""\
 # The system of an MLPerf Endpoints submission. Detected values are filled in: correct what is wrong.
 # Replace every {BLANK!r}, then run the same command again: nothing is measured twice.
@@ -90,7 +92,101 @@ class Owner(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.system.system_name.replace(" ", "_")
 
 
-def write_draft(path: Path, content: Draft) -> None:
+def draft(machine: Machine, *, workers: int | None, serving: str) -> dict[str, Any]:
+    """The YAML's content for this machine, blanks included. ``workers``: accelerators that serve."""
+    gpu = machine.gpu or Gpus()
+    found = inference_draft(machine=machine, engine=Engine(), nodes=1, accelerators=workers if gpu.devices else 0)
+    blank = f"{BLANK}: "
+    sockets, cores = int(found["host_processors_per_node"]), found["host_processor_core_count"]
+    name = gpu.devices[0].name if gpu.devices else None
+    count = (workers or len(gpu.devices)) if gpu.devices else 0
+    cooling = f"{BLANK}: air-cooled or liquid-cooled"
+    figure = {
+        "value_w": f"{BLANK}: W",
+        "source_type": "vendor_spec",
+        "source": f"{BLANK}: URL of the page that states it",
+    }
+    node = {
+        "system_node_ensemble_id": 0,
+        "number_of_nodes": 1,
+        "host_processor_core_count": int(cores) if cores.isdecimal() else f"{BLANK}: cores of a processor",
+        "host_processors_per_node": sockets,
+        "driver": gpu.driver or "N/A",
+        "operating_system": found["operating_system"],
+        "filesystem": f"{BLANK}: file system of the weights, like ext4",
+        "cooling": cooling,
+        "inference_backend": f"{BLANK}: engine and version",
+        "accelerator_info": [
+            {
+                "accelerator_model_name": name,
+                "accelerators_per_node": count,
+                "accelerator_memory_capacity": found["accelerator_memory_capacity"],
+                "accelerator_memory_type": f"{BLANK}: like HBM3",
+                "accelerator_interconnect": gpu.interconnect or "N/A",
+                "accelerator_host_interconnect": found["accelerator_host_interconnect"],
+            }
+        ]
+        if name
+        else [],
+    }
+    same = (
+        "host_processor_model_name host_memory_capacity host_memory_configuration host_networking "
+        "host_storage_capacity host_storage_type host_network_card_count other_software_stack hw_notes sw_notes"
+    )
+    node |= {key: found[key] for key in same.split() if found.get(key)}
+    for key in ("host_network_card_count", "host_memory_configuration"):
+        node.setdefault(key, f"{BLANK}: could not be detected")
+    return {
+        "submission": {
+            "organization": blank + "directory of your organization",
+            "submission_id": blank + "directory of this submission",
+            "division": "Standardized",
+        },
+        "system": {
+            "system_name": blank + "the system's name as it is to be published",
+            "shortened_system_name": blank + "at most 20 characters",
+            "system_availability_status": blank + "Available, Preview or RDI",
+            "availability_url": blank + "where it can be had (if Available; else remove the line)",
+            "serving_framework": serving,
+        },
+        "node": node,
+        "model": {"precision": blank + "like fp8", "link": REFERENCE, "dataset_link": DATASET_LINK},
+        "parallelism": {
+            "tensor_parallel": 1,
+            "pipeline_parallel": 1,
+            "expert_parallel": 1,
+            "data_parallel": max(1, count),
+        },
+        "power": {
+            "system_desc_id": blank + "the system's name, spaces as _",
+            "cooling": blank + "air or liquid, as above",
+            "node_sets": [
+                {
+                    "node_set_id": 0,
+                    "system_node_ensemble_id": 0,
+                    "nodes_provisioned": 1,
+                    "power_method": "component_sum",
+                    "components": {
+                        "cpu": {
+                            "model": found["host_processor_model_name"],
+                            "count_per_node": sockets,
+                            "tdp_per_unit": dict(figure),
+                        },
+                        "accelerator": {"model": name or "none", "count_per_node": count, "tdp_per_unit": dict(figure)},
+                        "scale_up_network": {
+                            "method": "declared_tdp",
+                            "switch_count": blank + "switches of a node (no switch: method none, remove these two)",
+                            "tdp_per_switch": dict(figure),
+                        },
+                    },
+                }
+            ],
+            "scale_out": {"present": False},
+        },
+    }
+
+
+def write_draft(path: Path, content: dict[str, Any]) -> None:
     body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(HEADER + body)

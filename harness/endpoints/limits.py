@@ -28,12 +28,6 @@ def files_needed(concurrency: int) -> int:
     return 2 * connections(concurrency) + SPARE_FILES
 
 
-def most_streams(wanted: int) -> int:
-    """``wanted`` streams, or as many as the hard limit of open files allows."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, (hard - SPARE_FILES) * 2 // 5)
-
-
 def raise_open_files(concurrency: int) -> int:
     """Raise the soft limit of open files as far as it must go. Returns the limit in force.
 

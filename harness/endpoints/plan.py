@@ -17,7 +17,7 @@ from mlperf_llama_base.errors import UserError
 
 SPARE_PASSES = 2  # beside those of the steady window: the ramp at the front, and what a window cannot use
 POINT_OVERHEAD_S = 90  # the client comes up, drains and tokenises
-ALONE_S = 0.6  # a request alone, and what a card serves at most, where nothing was measured yet
+RAMP = 0.6  # s a request takes alone, and what a card serves at most, where nothing was measured yet
 REQUESTS_PER_CARD = 65.0
 
 
@@ -121,4 +121,4 @@ def assumed_rates(c_max: int, *, cards: int) -> dict[int, float]:
     """Rates to plan with before anything was measured: an H100's, rounded. They are said to be assumed."""
     most = REQUESTS_PER_CARD * max(1, cards)
     ladder = [1, *(2**power for power in range(1, 16) if 2**power < c_max), c_max]
-    return {c: min(c / ALONE_S, most) for c in ladder}
+    return {c: min(c / RAMP, most) for c in ladder}

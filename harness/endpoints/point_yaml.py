@@ -15,6 +15,7 @@ from harness.rounds import ENDPOINTS, SeedSet
 from harness.rundir.endpoints import PlannedPoint
 from mlperf_llama_base.files import write_whole
 
+NO_WARMUP = "none; warmup disabled"
 SHARED_SRC, SHARED_DOCS = "src/mlperf-llama", "docs"
 DATASET_NAME = "CNN/DailyMail 3.0.0 validation"
 
@@ -50,16 +51,6 @@ class Warmup(msgspec.Struct, kw_only=True):
     concurrency: int | None = None
     initialization_steps: list[str] = []
     logs_retained: bool | None = None
-
-
-NO_CLIENT_WARMUP = Warmup(
-    duration_s=0,
-    requests_issued=0,
-    requests_completed=0,
-    data_source="none; warmup disabled",
-    concurrency=0,
-    logs_retained=True,
-)
 
 
 class Window(msgspec.Struct, kw_only=True):
@@ -142,8 +133,21 @@ def point_config(
         concurrency=point.concurrency,
         region=point.region,
         dataset=ENDPOINTS.dataset,
-        runtime_settings=_settings(point, seeds, stream_all=stream_all),
-        warmup=NO_CLIENT_WARMUP,
+        runtime_settings=RuntimeSettings(
+            load_pattern="max_throughput" if point.dedicated else "concurrency",
+            min_duration_ms=ENDPOINTS.duration_ms(point.concurrency),
+            min_sample_count=ENDPOINTS.samples,
+            stream_all_chunks=stream_all,
+            runtime=Seeds.of(seeds),
+        ),
+        warmup=Warmup(
+            duration_s=0,
+            requests_issued=0,
+            requests_completed=0,
+            data_source=NO_WARMUP,
+            concurrency=0,
+            logs_retained=True,
+        ),
         offline=None if point.offline == "none" else point.offline,
         division=division,
         max_supported_concurrency=c_max,
@@ -159,14 +163,4 @@ def point_config(
         shared_docs=SHARED_DOCS,
         seed_set=seeds.name,
         target_cohort=cohort,
-    )
-
-
-def _settings(point: PlannedPoint, seeds: SeedSet, *, stream_all: bool) -> RuntimeSettings:
-    return RuntimeSettings(
-        load_pattern="max_throughput" if point.dedicated else "concurrency",
-        min_duration_ms=ENDPOINTS.duration_ms(point.concurrency),
-        min_sample_count=ENDPOINTS.samples,
-        stream_all_chunks=stream_all,
-        runtime=Seeds.of(seeds),
     )

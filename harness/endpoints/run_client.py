@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 from harness.endpoints.client import Client
 from harness.endpoints.client_config import ClientConfig
@@ -58,7 +57,16 @@ def run(
     orphans.adopt()
     family = f"{os.environ.get(orphans.FAMILY, '')}/{os.getpid()}.client"
     with (place / LOG).open("wb") as log:
-        process = _start(command, folder, os.environ | env | {orphans.FAMILY: family}, log)
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | env | {orphans.FAMILY: family},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
         try:
             _wait(process, limit_s=limit_s, alive=alive, log=place / LOG)
         finally:
@@ -66,19 +74,6 @@ def run(
     if process.returncode:
         how = f"the endpoints client ended with {process.returncode}"
         raise RunError(f"{how}: {last_lines(place / LOG)} ({place / LOG})")
-
-
-def _start(command: list[str], folder: Path, env: dict[str, str], log: BinaryIO) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=die_with_parent,
-    )
 
 
 def _wait(process: subprocess.Popen[bytes], *, limit_s: float, alive: Callable[[], None], log: Path) -> None:

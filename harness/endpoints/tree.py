@@ -21,7 +21,7 @@ from harness.rundir.files import write_record
 from harness.submission.identities import local_identity
 from harness.submission.scrub import Scrubber
 from harness.submission.sources import copy_sources
-from harness.submission.system_description import BLANK, REHEARSAL
+from harness.submission.system_description import REHEARSAL
 
 README = """\
 # {title}
@@ -32,26 +32,12 @@ The code is in this directory; `docs/endpoints.md` of the project explains each 
 ```
 pip install '.[vllm]'
 {serve}
-inference-endpoint benchmark from-config -c CONFIG --mode both
+{client} benchmark from-config -c CONFIG --mode both
 ```
 
 `config.yaml` of each point is the client's configuration as it ran; the client is mlcommons/endpoints at
 `{commit}`, unmodified.
 """
-OTHER = f"""\
-# {{title}}
-
-The server was not started by mlperf-llama. {BLANK}: put its code or its source here, and how to build it, launch it and
-repeat a point.
-
-The client is mlcommons/endpoints at `{{commit}}`, unmodified; `config.yaml` of each point is its configuration.
-"""
-OTHERS = (
-    f"{BLANK}: the server's framework, libraries and driver with versions, its template, whether it reuses prefixes."
-)
-OURS = """\
-The server runs no template that a request brings: the benchmark's own plain template is recognised byte for byte, any
-other is refused. Prefix caching is off. Tokens are streamed as the engine makes them."""
 DISCLOSURE = """\
 # Software
 
@@ -59,14 +45,14 @@ DISCLOSURE = """\
 |---|---|
 {rows}
 
-{server}
+The server runs no template that a request brings: the benchmark's own plain template is recognised byte for byte, any
+other is refused. Prefix caching is off. Tokens are streamed as the engine makes them.
 {notes}"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """``reports``: the client's directory of each point, by name. ``serve``: the command line of our server, None for
-    another's, whose code and description are its owner's to add.
+    """``reports``: the client's directory of each point, by name. ``serve``: the command line of the server.
 
     ``chunk_ms``: least time between two chunks of a stream, which must be disclosed.
     """
@@ -77,7 +63,7 @@ class Order:
     reports: Mapping[str, Path]
     seeds: SeedSet
     stream_all: bool
-    serve: str | None
+    serve: str
     versions: Mapping[str, str]
     chunk_ms: float = 0.0
     rehearsal: bool = False
@@ -132,21 +118,13 @@ def _share(order: Order, point: PlannedPoint) -> float | None:
 
 def _documents(order: Order, root: Path) -> None:
     code = root / SHARED_SRC
+    copy_sources(code)
     mark = f"{REHEARSAL}: " if order.rehearsal else ""
     title = f"{mark}{ENDPOINTS.model_name} on {order.owner.system.system_name}"
-    commit = str(order.record.client_commit)
-    if order.serve is None:
-        code.mkdir(parents=True)
-        text = OTHER.format(title=title, commit=commit)
-    else:
-        copy_sources(code)
-        text = README.format(title=title, serve=order.serve, commit=commit)
+    text = README.format(title=title, serve=order.serve, client="inference-endpoint", commit=order.record.client_commit)
     (code / "README.md").write_text(Scrubber(local_identity()).scrub(text), encoding="utf-8")
     docs = root / SHARED_DOCS
     docs.mkdir(parents=True, exist_ok=True)
     rows = "\n".join(f"| {name} | {version} |" for name, version in order.versions.items())
     notes = f"\n{REHEARSAL}.\n" if order.rehearsal else ""
-    server = OTHERS if order.serve is None else OURS
-    (docs / "software_disclosure.md").write_text(
-        DISCLOSURE.format(rows=rows, server=server, notes=notes), encoding="utf-8"
-    )
+    (docs / "software_disclosure.md").write_text(DISCLOSURE.format(rows=rows, notes=notes), encoding="utf-8")

@@ -18,6 +18,10 @@ it was. Rates are samples/s; fields that do not apply are null.
 - ``knee_qps``: the estimate; ``bracket``: ``low`` (valid up to), ``high`` (not valid from), ``error_percent`` of the
   knee, ``limited_by``; ``best_qps``: the rate to run at: the knee less the margin, never above a valid probe, lowered
   where a confirmation failed
+- ``model``: where the engine tells its steps: the engine as it is played (:class:`harness.rundir.tuning.Model`):
+  ``a_ms``, ``c_us``, ``p_us`` and their errors, ``pace`` as real queries correct it, each of these ``corrections``,
+  ``knee_qps`` and ``hold_qps`` of runs of full length with many arrival seeds, and the ``curve`` of the report. Then
+  ``bracket`` is what nine of ten seeds hold and one of ten, and the rate may be above a valid probe
 - ``target_latency_ms``: SingleStream's instead of a rate; ``confidence``: how sure all this is, in words
 - ``engine_settings``: what the engine search chose; ``trials``: all that it tried: ``settings``, ``score`` (samples/s),
   ``state``, ``error``, ``capacity``, ``probes``, ``duration_s``

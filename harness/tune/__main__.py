@@ -21,6 +21,7 @@ from harness.session.session import Interrupted, Journal, Session, started
 from harness.tune.confirm import MOST, START_AGAIN, Hopeless, confirm, lower
 from harness.tune.scenarios import explore
 from harness.tune.state import State, with_settings
+from harness.tune.system import with_steps
 from mlperf_llama_base import child
 from mlperf_llama_base.errors import HarnessError
 from mlperf_llama_base.files import WRITTEN_BY
@@ -44,8 +45,8 @@ class Tuner:
         if options.search and state.record.engine_settings is None:
             from harness.tune.engine_search import choose
 
-            choose(self.config, state, self.session)
-        chosen = with_settings(self.config, state.record.engine_settings or {})
+            choose(with_steps(self.config), state, self.session)
+        chosen = with_steps(with_settings(self.config, state.record.engine_settings or {}))
         found = state.record.state != "searching"
         wanted = options.confirm and not any(c.valid for c in state.record.confirmations)
         if found and not (wanted and len(state.record.confirmations) < MOST):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,14 @@ from harness.rundir.files import write_record
 from harness.rundir.system import this_system
 from harness.rundir.tuning import Confirmation
 from harness.session.session import Session
+from harness.tune import model as models
+from harness.tune.by_model import conclude, rate_of
+from harness.tune.correction import correct
+from harness.tune.past import history, settled
+from harness.tune.processes import processes
 from harness.tune.search import clean
 from harness.tune.state import Options, State
+from harness.tune.system import load_of
 from harness.verdict.result import write_result
 from mlperf_llama_base.errors import RunError
 
@@ -32,6 +39,7 @@ LOOK_EVERY_S = 5.0
 # TPOT limit at 51.5 q/s, 2.4 at 52.5, 8.5 at 54; Server 0.1 % over the TTFT limit at 62.5, 3.6 at 63, 32 at 63.5.
 STEEPNESS = {"TPOT": 0.022, "TTFT": 0.004}
 MOST_LOWER = 0.1
+WHOLE = 0.8  # of the queries expected
 
 
 class Hopeless(RunError):
@@ -68,12 +76,20 @@ def lower(state: State, options: Options) -> None:
 
     At least half the tolerance, so that the next run differs; each further refusal doubles that.
     """
-    refused = [c for c in state.record.confirmations if not c.valid]
+    record = state.record
+    refused = [c for c in record.confirmations if not c.valid]
+    rate = record.best_qps or 0.0
     factor = 1.05
-    if state.record.scenario != Scenario.OFFLINE:
+    if record.scenario != Scenario.OFFLINE:
         least = 0.5 * options.tolerance * 2 ** max(len(refused) - 1, 0)
-        factor = 1 - min(max(excess(refused[-1]) if refused else 0.0, least), MOST_LOWER)
-    state.save(best_qps=clean((state.record.best_qps or 0.0) * factor))
+        above = excess(refused[-1]) if refused else 0.0
+        if refused and record.model is not None:
+            # the model has played that run's own arrivals; how many of a run that ended early were over says little:
+            # LoadGen's first thousand queries come faster than the rate that was asked
+            known = excess(refused[-1]) if whole(refused[-1]) else 0.0
+            above = max(known, 1 - rate_of(record.model, margin=options.margin) / rate)
+        factor = 1 - min(max(above, least), MOST_LOWER)
+    state.save(best_qps=clean(rate * factor))
 
 
 def excess(refused: Confirmation) -> float:
@@ -85,6 +101,42 @@ def excess(refused: Confirmation) -> float:
         return 0.0
     times = refused.over / refused.queries / refused.allowed_share
     return STEEPNESS[refused.limited_by] * math.log(max(times, 1.0))
+
+
+def whole(run: Confirmation) -> bool:
+    """Whether a run came so far that its share of queries over a limit is that of its whole length."""
+    return bool(run.queries and run.expected and run.queries > WHOLE * run.expected)
+
+
+def learn(session: Session, state: State, run: Confirmation) -> None:
+    """Play a confirmation's own arrivals: correct the model by it, and find the knee anew where it was refused."""
+    found = state.record.model
+    if found is None or run.target_qps is None:
+        return
+    past = history([session.hub.record], session.hub.in_flight(), output_tokens=max(found.outputs))
+    past = replace(past, ids=np.arange(len(past.ids)))
+    one = correct(
+        models.player(found),
+        past,
+        judged=settled(past),
+        source=run.directory,
+        rate=run.target_qps,
+        start=found.pace,
+    )
+    if one is None:
+        return
+    models.take_over(found, [*found.corrections, one], knee=found.knee_qps)
+    if not run.valid:
+        state.save(now="playing the refused run")
+        with processes() as mapper:
+            guess, load = found.knee_qps or run.target_qps, load_of(session)
+            models.find_knee(
+                found, load, guess=guess, seeds=models.THOROUGH[: models.enough(load, rate=guess)], known={}, run=mapper
+            )
+            models.draw_curve(found, load, run=mapper)
+        conclude(state.record, state.options)
+        state.record.best_qps = run.target_qps
+    state.save()
 
 
 def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> Confirmation:
@@ -110,6 +162,7 @@ def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> Co
         done.reasons, done.duration_s = [str(problem)], time.monotonic() - began
         state.record.confirmations.append(done)
         state.save()
+        learn(session, state, done)
         raise
     session.journal.save(run_dir)
     watch.tell(done)
@@ -121,6 +174,7 @@ def _run(session: Session, config: RunConfig, run_dir: Path, state: State) -> Co
     done.duration_s = time.monotonic() - began
     state.record.confirmations.append(done)
     state.save()
+    learn(session, state, done)
     return done
 
 
@@ -141,7 +195,7 @@ class Watch:
             return None
         self._at = time.monotonic()
         self._count(self._limits)
-        allowed = allowed_over_limit(int(1.02 * expected))
+        allowed = max(allowed_over_limit(int(1.02 * expected)), 0)  # of too few queries to tell: LoadGen will say so
         if self._over.max() > allowed:
             raise Hopeless(
                 f"ended after {self._seen} of about {expected} queries: {self._over.max()} are over a limit, "
@@ -155,7 +209,7 @@ class Watch:
             return
         self._count(self._limits)
         expected = max(self._session.journal.expected or 0, self._seen)
-        run.queries, run.over = self._seen, int(self._over.max())
+        run.queries, run.over, run.expected = self._seen, int(self._over.max()), expected
         run.allowed_share = allowed_over_limit(expected) / expected if expected else None
         run.limited_by = ("TTFT", "TPOT")[int(self._over.argmax())]
 

@@ -18,9 +18,12 @@ from harness.config import Scenario
 from harness.rounds import ROUND
 from harness.rundir.tuning import Capacity, Probe
 from harness.session.session import Loan, Session
+from harness.tune.correction import History
+from harness.tune.past import history
 from harness.tune.traffic import Traffic, balanced_order
 from harness.tune.verdict import Growth, Ints, Window, decide, full_length_share, growth, probe_figures
 from sut.record import SampleRecord
+from sut.steps import StepSums
 
 TICK_S = 0.1
 MIN_RAMP_S = 1.0
@@ -55,8 +58,23 @@ class Prober:
         self.system = system
         self.traffic = traffic
         self.limits = ROUND.limits_ns.get(scenario, (1 << 62, 1 << 62))
+        self.judged = (0, 0)  # ids of the queries that the last probe was judged by
+        self.outputs = _NONE  # tokens of the full engine's answers
+        self._records: list[SampleRecord] = []  # since the system was last empty
         self._healthy = 0.0
         self._warm = False
+
+    def history(self) -> History:
+        """Every query since the full engine's."""
+        longest = int(self.outputs.max()) if len(self.outputs) else 1
+        return history(self._records, self.system.in_flight(), output_tokens=longest)
+
+    def step_sums(self) -> StepSums:
+        """Of all the workers' steps since they were ready, as far as they tell; a heartbeat or two behind."""
+        found = StepSums()
+        for facts in self.system.live_facts().values():
+            found += StepSums(facts.get("step_sums") or (), ignored=facts.get("steps_ignored") or 0)
+        return found
 
     # -- at a rate -----------------------------------------------------------------------------------------------
 
@@ -77,6 +95,7 @@ class Prober:
             opened = time.perf_counter()
             window_ids = self.traffic.open_window(seconds)
             ended = self._watch(seen, window_ids, opened=opened, seconds=seconds, rate=rate, thorough=thorough)
+        self.judged = window_ids if opened > began else (seen.first_id, self.traffic.next_id)
         stop = min(time.perf_counter(), opened + seconds) if opened > began else time.perf_counter()
         probe = self._conclude(seen, window_ids, rate=rate, ended=ended, span=(opened, stop), began=began)
         if probe.valid:
@@ -193,6 +212,8 @@ class Prober:
             self.traffic.refilling = False
         latency = (complete - self._scheduled(ids))[inside] / 1e6
         self.drain(0)
+        self.outputs = np.concatenate([rows[3] for rows in seen.rows])
+        self._records.clear()
         return Capacity(
             samples_per_second=steady_rate(complete[inside]),
             outstanding=outstanding,
@@ -205,7 +226,8 @@ class Prober:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _begin(self) -> Collected:
-        return Collected(first_id=self.traffic.next_id, record=self.system.start_record())
+        self._records.append(record := self.system.start_record())
+        return Collected(first_id=self.traffic.next_id, record=record)
 
     def _tick(self, seen: Collected) -> None:
         self.system.pause(TICK_S)

@@ -9,14 +9,18 @@ from harness.config import Scenario
 from harness.rounds import ROUND
 from harness.rundir.tuning import Bracket, Capacity, Found, Probe
 from harness.session.session import Session
+from harness.tune.by_model import ModelSearch
 from harness.tune.probe import Prober, probing
+from harness.tune.processes import processes
 from harness.tune.search import Ask, Estimate, Search, clean, queueing_ceiling
 from harness.tune.state import Options
+from harness.tune.system import engines_of, load_of, tells_steps
 from harness.tune.verdict import full_length_share
 
 log = logging.getLogger("tune")
 Save = Callable[[str | None, Found], None]
 FILLED = 1.25  # times what the engines can work on at once
+LATE_S = 1.0  # that an engine's record of its steps may be behind
 
 
 def explore(session: Session, options: Options, *, known: Found, save: Save, coarse: bool = False) -> Found:
@@ -25,21 +29,49 @@ def explore(session: Session, options: Options, *, known: Found, save: Save, coa
     ``save(now, found)`` is called after each step. ``coarse``: half the probes and four times the tolerance, to compare
     engine settings.
     """
-    found = Found(capacity=known.capacity, ceiling_qps=known.ceiling_qps, probes=list(known.probes))
+    found = Found(capacity=known.capacity, ceiling_qps=known.ceiling_qps, probes=list(known.probes), model=known.model)
     scenario = session.config.scenario
     with probing(session, seed=options.seed) as prober:
-        if found.capacity is None:
+        # a model begins with the steps of the full engine of this very session
+        if found.capacity is None or (found.model is None and scenario in ROUND.limits_ns and tells_steps(session)):
             what = "measuring the full engine's speed" if scenario is not Scenario.SINGLESTREAM else "single queries"
             save(what, found)
             # twice a probe: where queueing decides, the knee follows from this figure alone
             found.capacity = prober.closed_loop(_fill(session), seconds=2 * options.probe_seconds)
             save(what, found)
-        if scenario in ROUND.limits_ns:
-            _search(prober, session, options, found=found, capacity=found.capacity, save=save, coarse=coarse)
-        else:
+        if scenario not in ROUND.limits_ns:
             _without_limits(scenario, found, found.capacity)
+        elif not _by_model(prober, session, options, found=found, save=save, coarse=coarse):
+            _search(prober, session, options, found=found, capacity=found.capacity, save=save, coarse=coarse)
         save(None, found)
     return found
+
+
+def _by_model(prober: Prober, session: Session, options: Options, *, found: Found, save: Save, coarse: bool) -> bool:
+    """Search through the engine's steps, where it tells them; False where it does not, or they do not explain much."""
+    if not tells_steps(session):
+        return False
+    prober.system.pause(2 * session.config.workers.heartbeat_s + LATE_S)  # the full engine's last steps are told
+    full = prober.step_sums()
+    with processes() as run:
+        search = ModelSearch(
+            source=prober,
+            load=load_of(session),
+            engines=engines_of(session),
+            options=options,
+            found=found,
+            full=full,
+            tell=lambda now: save(now, found),
+            run=run,
+            coarse=coarse,
+        )
+        if not search.go():
+            log.info("the engine's steps do not tell what it holds: searching by the headroom of probes")
+            found.model = None
+            return False
+        if not coarse:
+            search.draw()
+    return True
 
 
 def speed_of(found: Found) -> float:

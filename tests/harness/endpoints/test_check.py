@@ -11,10 +11,8 @@ import pytest
 from harness.endpoints import official
 from harness.endpoints.check import Severity, check_tree, rules
 from harness.endpoints.check.files import SUMMARY
-from harness.endpoints.description import Owner
 from harness.endpoints.plan import Offline
 from mlperf_llama_base.errors import EnvironmentFault, UserError
-from tests.harness.endpoints.conftest import lay_tree
 from tests.harness.endpoints.mutations import MISSED, MUTATIONS, at
 from tests.helpers.command import command
 
@@ -117,11 +115,3 @@ def test_submission_check_knows_which_kind_of_tree_it_has(tree: Path) -> None:
     MISSED["a score missing"][1](model_of(tree))
     done = command("submission", "check", tree.parent)
     assert done.code == 1 and "rougeLsum is missing" in done.out and "[point.scores:" in done.out
-
-
-def test_our_server_s_code_lies_in_the_tree(owner: Owner, tmp_path: Path) -> None:
-    tree = lay_tree(tmp_path, Offline.ELECTED, owner)
-    code = tree / "src" / "mlperf-llama"
-    assert (code / "harness" / "endpoints" / "runner.py").is_file()
-    assert "mlperf-llama serve" in (code / "README.md").read_text()
-    assert errors(tree) == set()

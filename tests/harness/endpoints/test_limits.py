@@ -34,14 +34,6 @@ def test_the_soft_limit_is_raised_as_far_as_it_must_go(monkeypatch: pytest.Monke
     assert len(asked) == 2
 
 
-def test_a_probe_goes_no_further_than_the_files_allow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
-    most = limits.most_streams(8192)
-    assert 1000 < most < 8192 and limits.files_needed(most) <= 4096
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
-    assert limits.most_streams(8192) == 8192
-
-
 def test_too_few_ports_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "range").write_text("60000\t60999\n")
     monkeypatch.setattr(limits, "PORTS", tmp_path / "range")
