@@ -141,10 +141,6 @@ class Hub(threading.Thread):
         self.record = SampleRecord()
         return self.record
 
-    def without_first_token(self) -> list[int]:
-        """Ids of the outstanding samples that have no first token yet."""
-        return [s.id for s in self.in_flight() if not s.first_token]
-
     def in_flight(self) -> list[Sample]:
         """The outstanding samples."""
         while True:

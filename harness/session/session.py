@@ -205,7 +205,7 @@ class Loan:
 
     def without_first_token(self) -> list[int]:
         """Ids of the outstanding samples that have no first token yet."""
-        return self._session.hub.without_first_token()
+        return [sample.id for sample in self.in_flight() if not sample.first_token]
 
     def in_flight(self) -> list[Sample]:
         """The outstanding samples."""
