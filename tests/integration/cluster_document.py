@@ -169,8 +169,10 @@ def main(output: Path, name: str = "undisturbed") -> int:
 
 def publish(output: Path, page: Path) -> None:
     """The document as a page of docs/, without the place where this checkout lies."""
-    text = (output / "report.md").read_text().replace(f"{ROOT}/", "")
-    head = "<!-- made by scripts/cluster_document.sh: a real run, nothing is edited -->\n\n"
+    text = (output / "report.md").read_text()
+    for place in (ROOT, demo_model().resolve().parents[1]):
+        text = text.replace(f"{place}/", "")
+    head = "<!-- made by scripts/cluster_document.sh: a real run; only the checkout's place is left out -->\n\n"
     page.write_text(head + text)
 
 
