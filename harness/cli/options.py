@@ -97,7 +97,7 @@ class Setup:
     def arguments(self) -> list[str]:
         """The options that were given, as they would be typed."""
         given: list[str] = []
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
+        for name, hint in self._declared().items():
             declared = next(extra for extra in get_args(hint) if isinstance(extra, OptionInfo))
             option = str(declared.default)  # where typer keeps the first name of an annotated option
             value = getattr(self, name)
@@ -111,7 +111,7 @@ class Setup:
     def flags(self) -> Tree:
         """The options that were given, as a tree of configuration keys."""
         tree: Tree = {}
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
+        for name, hint in self._declared().items():
             value = getattr(self, name)
             path = next((extra.path for extra in get_args(hint) if isinstance(extra, Sets)), None)
             if value == "":
@@ -122,6 +122,11 @@ class Setup:
                     node = {part: node}
                 tree = merge(tree, node)
         return tree
+
+    def _declared(self) -> dict[str, Any]:
+        """The annotation of each option; the class's own names, such as ``panel``, are none."""
+        hints = get_type_hints(type(self), include_extras=True)
+        return {f.name: hints[f.name] for f in fields(self)}
 
 
 @dataclass(frozen=True, kw_only=True)
