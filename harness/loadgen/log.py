@@ -1,14 +1,14 @@
-"""LoadGen's own record of a run: mlperf_log_detail.txt and mlperf_log_summary.txt.
+"""LoadGen's own record of a run: mlperf_log_detail.txt. The summary: ``harness.loadgen.summary``.
 
 Every figure that this project reports comes from here. Damaged lines are reported, never skipped in silence: a log
-that was cut off must not pass for a clean one. Keys: mlcommons/inference, loadgen/results.cc LogDetail and LogSummary.
+that was cut off must not pass for a clean one. Keys: mlcommons/inference, loadgen/results.cc LogDetail.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import msgspec
 
 PREFIX = ":::MLLOG "
 DETAIL, SUMMARY, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_summary.txt", "mlperf_log_accuracy.json"
-LAST_LINE = re.compile(r"^(No errors|(\d+) ERRORS?) encountered", re.MULTILINE)  # of the summary: logging.cc
+POWER_TIME = "%m-%d-%Y %H:%M:%S.%f"  # utils.cc, DateTimeStringForPower
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how surrogateescape shows a byte that cannot be decoded
 PERCENTILES = {"p50": "50.00", "p90": "90.00", "p95": "95.00", "p97": "97.00", "p99": "99.00", "p99_9": "99.90"}
 
@@ -30,6 +30,7 @@ class _Line(msgspec.Struct):
     key: str
     value: Any
     metadata: _Meta
+    time_ms: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +39,12 @@ class DetailLog:
 
     ``values``: the last value of each key; ``repeated``: keys that came more than once. ``errors``, ``warnings``: their
     texts in order. ``messages``: generic messages. ``damaged``: one line for each log line that could not be read.
-    ``exists``: the file is there; ``lines``: readable ones.
+    ``exists``: the file is there; ``lines``: readable ones. ``last_ms``: the latest time of a line, by LoadGen's clock.
     """
 
     exists: bool
     lines: int = 0
+    last_ms: float = 0.0
     values: dict[str, Any] = field(default_factory=dict)
     repeated: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -90,6 +92,17 @@ class DetailLog:
         return tuple(int(part) for part in match[1].split(".")) if match else None
 
     @property
+    def window(self) -> tuple[datetime, datetime] | None:
+        """When the test began and when its last sample was completed, in UTC to the ms (loadgen.cc, for the power
+        meter); the time between is that of a steady clock. None if a line is missing or no time.
+        """
+        try:
+            begin, end = (datetime.strptime(self.text(key) or "", POWER_TIME) for key in ("power_begin", "power_end"))
+        except ValueError:
+            return None
+        return begin.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
+
+    @property
     def sample_count(self) -> int | None:
         """Samples that a performance run judged: queries times samples per query (1 except in Offline)."""
         queries, each = self.integer("result_query_count"), self.integer("generated_samples_per_query")
@@ -135,7 +148,7 @@ def parse_detail(path: Path) -> DetailLog:
         return DetailLog(exists=False)
     log = DetailLog(exists=True)
     decode = msgspec.json.Decoder(_Line).decode
-    read = 0
+    read, last_ms = 0, 0.0
     with path.open(encoding="utf-8", errors="surrogateescape") as file:
         for number, text in enumerate(file, 1):
             if not text.strip():
@@ -153,8 +166,9 @@ def parse_detail(path: Path) -> DetailLog:
                 log.damaged.append(f"line {number} {kind}: {text[:80].strip()!r}")
                 continue
             read += 1
+            last_ms = max(last_ms, line.time_ms)
             _take(log, line)
-    return replace(log, lines=read)
+    return replace(log, lines=read, last_ms=last_ms)
 
 
 def _take(log: DetailLog, line: _Line) -> None:
@@ -169,84 +183,3 @@ def _take(log: DetailLog, line: _Line) -> None:
         if line.key in log.values and line.key not in log.repeated:
             log.repeated.append(line.key)
         log.values[line.key] = line.value
-
-
-@dataclass(frozen=True)
-class SummaryLog:
-    """The parsed summary: ``values`` by the label left of the colon, text as LoadGen wrote it.
-
-    ``errors``: how many the last line counts, None if that line is not there. ``exists``: the file holds anything.
-    """
-
-    values: dict[str, str]
-    errors: int | None = None
-    exists: bool = False
-
-    @property
-    def validity(self) -> str | None:
-        return self.values.get("Result is")
-
-
-def parse_summary(path: Path) -> SummaryLog:
-    """Read a summary log; empty if it is missing (an accuracy run's has no figures)."""
-    values: dict[str, str] = {}
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    for line in text.splitlines():
-        label, colon, value = line.partition(":")
-        if colon and value.strip():
-            values.setdefault(label.strip(), value.strip())
-    ending = LAST_LINE.search(text)
-    errors = None if ending is None else int(ending[2] or 0)
-    return SummaryLog(values, errors=errors, exists=bool(text))
-
-
-def _pairs() -> Iterator[tuple[str, str]]:
-    """Summary label -> detail key, for every figure that both logs hold."""
-    yield "Samples per second", "result_samples_per_second"
-    yield "Tokens per second", "result_tokens_per_second"
-    yield "Completed samples per second", "result_completed_samples_per_sec"
-    yield "Completed tokens per second", "result_completed_tokens_per_second"
-    yield "Scheduled samples per second", "result_scheduled_samples_per_sec"
-    yield "QPS w/ loadgen overhead", "result_qps_with_loadgen_overhead"
-    yield "QPS w/o loadgen overhead", "result_qps_without_loadgen_overhead"
-    yield "90.0th percentile latency (ns)", "result_90.00_percentile_latency_ns"
-    yield "Result is", "result_validity"
-    for stat in ("Min", "Max", "Mean"):
-        low = stat.lower()
-        yield f"{stat} latency (ns)", f"result_{low}_latency_ns"
-        yield f"{stat} First Token latency (ns)", f"result_first_token_{low}_latency_ns"
-        yield f"{stat} Time per Output Token (ns)", f"result_time_to_output_token_{low}"
-    for p in PERCENTILES.values():
-        yield f"{p} percentile latency (ns)", f"result_{p}_percentile_latency_ns"
-        yield f"{p} percentile first token latency (ns)", f"result_first_token_{p}_percentile_latency_ns"
-        yield f"{p} percentile time to output token (ns)", f"result_time_per_output_token_{p}_percentile_ns"
-    for setting in (
-        "target_qps",
-        "min_duration (ms)",
-        "min_query_count",
-        "qsl_rng_seed",
-        "sample_index_rng_seed",
-        "schedule_rng_seed",
-        "performance_sample_count",
-    ):
-        yield setting, f"effective_{setting.replace(' (ms)', '_ms')}"
-
-
-def compared(detail: DetailLog, summary: SummaryLog) -> list[tuple[str, str, Any]]:
-    """``(label, summary text, detail value)`` of every figure that both logs hold."""
-    return [
-        (label, summary.values[label], detail.values[key])
-        for label, key in _pairs()
-        if label in summary.values and key in detail.values
-    ]
-
-
-def disagreements(detail: DetailLog, summary: SummaryLog) -> list[str]:
-    """Figures on which the two logs differ beyond their printed digits (the detail log has six, the summary may have
-    two decimals)."""
-    lines = []
-    for label, text, value in compared(detail, summary):
-        rounded = not isinstance(value, str) and bool(re.search(r"[.e]", f"{text}{value}"))
-        if not (abs(float(text) - value) <= max(0.006, 1e-5 * abs(value)) if rounded else text == str(value)):
-            lines.append(f"summary says {label}: {text}, the detail log {value}")
-    return lines

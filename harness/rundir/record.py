@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from harness.config import Benchmark, Mode, Scenario
-from harness.loadgen.log import DetailLog, SummaryLog, parse_detail, parse_summary
+from harness.loadgen.log import DetailLog, parse_detail
+from harness.loadgen.summary import SummaryLog, parse_summary
 from harness.loadgen.test06 import LLAMA_3_1_EOS, ComplianceResult, verify
 from harness.rounds import ROUND
 from harness.rundir import foreign, names

@@ -12,9 +12,11 @@ import yaml
 
 from harness.config import Benchmark, Mode, Scenario
 from harness.rundir import names
+from harness.rundir.record import Evidence
 from harness.rundir.result import Result, read_result
 from harness.submission import same
 from harness.submission.rules import DATACENTER, EDGE, Rules
+from harness.verdict.gate import refused_in_open
 from harness.verdict.result import result_of
 from mlperf_llama_base.errors import UserError
 from mlperf_llama_base.files import sha256_of
@@ -120,8 +122,9 @@ def find_system(directories: Iterable[Path]) -> SystemRuns:
 def refusals(system: SystemRuns, *, closed: bool, allow_invalid: bool = False, rehearsal: bool = False) -> list[str]:
     """Every reason why these runs make no submission; empty if they do.
 
-    ``allow_invalid``: LoadGen's verdicts and the gate's do not count (open division only). ``rehearsal``: runs that
-    are valid but not submittable are taken (another model, a fake engine), to try the way.
+    ``allow_invalid``: LoadGen's verdicts and the gate's do not count, but for what the open division is bound to, too
+    (open division only). ``rehearsal``: runs that are valid but not submittable are taken (another model, a fake
+    engine), to try the way.
     """
     reasons = list(_missing(system, closed=closed))
     found: dict[str, list[str]] = {}  # a reason that several runs share is given once
@@ -131,6 +134,10 @@ def refusals(system: SystemRuns, *, closed: bool, allow_invalid: bool = False, r
             texts += [f"not valid: {text}" for text in run.result.invalid_reasons]
         if closed and not rehearsal:
             texts += [f"not submittable: {text}" for text in run.result.not_submittable_reasons]
+        if not closed and not rehearsal:
+            told = () if allow_invalid else run.result.invalid_reasons
+            refused = (reason.text for reason in refused_in_open(Evidence.load(run.path)))
+            texts += [f"not for open, either: {text}" for text in refused if text not in told]
         for text in texts:
             found.setdefault(text, []).append(run.name)
     for text, runs in found.items():

@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from harness.config import Mode
-from harness.loadgen.rules.base import EVERYTHING
+from harness.loadgen.rules.base import EVERYTHING, VALIDITY_AND_CLOSED
 from harness.loadgen.rules.sources import RULES
 from harness.rounds import ROUND
 from harness.rundir import names
@@ -128,7 +128,11 @@ def _counted(run: Evidence) -> dict[str, float]:
         raise damaged(run.run_dir / names.ACCURACY_SAMPLES, f"no column {error}") from error
 
 
-@RECORD.rule("evidence.outputs", source=f"{RULES}, Benchmarks: generation lengths of llama3.1-8b", breaks=EVERYTHING)
+@RECORD.rule(
+    "evidence.outputs",
+    source=f"{RULES}, Benchmarks: generation lengths of llama3.1-8b",
+    breaks=VALIDITY_AND_CLOSED,
+)
 def what_was_scored_is_what_was_generated(run: Evidence) -> Iterator[str]:
     """As long as the workers' answers were, and no longer than the rules let them be."""
     scored = run.accuracy.tokens_mean if run.mode is Mode.ACCURACY and run.accuracy else None

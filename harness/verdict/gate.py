@@ -62,6 +62,19 @@ def judge(run: Evidence) -> Verdict:
     return Verdict(against, [r for r in told if r.breaks == "nothing"], too_short=short)
 
 
+def refused_in_open(run: Evidence) -> Iterator[Reason]:
+    """Why the open division cannot have this run, valid or not: what the tree check would call an error there, and
+    what of our own record says that it is no whole test.
+    """
+    for rule in RECORD:
+        if {Breaks.OPEN, Breaks.VALIDITY} <= rule.breaks and rule.weighs(Breaks.OPEN).spoils:
+            for text in rule.check(run):
+                yield Reason(rule=rule.id, text=text, source=rule.source, breaks="submission")
+    for log_rule, text in BOOK.breaches(logs_of(run)):
+        if Breaks.OPEN in log_rule.breaks and log_rule.weighs(Breaks.OPEN).spoils:
+            yield Reason(rule=log_rule.id, text=text, source=log_rule.source, breaks="submission")
+
+
 def _reasons(run: Evidence) -> Iterator[Reason]:
     for rule in RECORD:
         for text in rule.check(run):  # a damaged file of ours is the caller's business

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.config import Mode
 from harness.loadgen.accuracy_log import is_shortened
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
-from harness.loadgen.rules.base import EVERYTHING, Weight
+from harness.loadgen.rules.base import EVERYTHING, VALIDITY_AND_CLOSED, Weight
 from harness.loadgen.rules.sources import LOADGEN, RULES, TEST06
 from harness.rundir.record import Evidence
 from harness.verdict.book import OURS, RECORD
@@ -48,7 +48,7 @@ def logs_are_there(run: Evidence) -> Iterator[str]:
         yield f"LoadGen's {SUMMARY} is missing"
 
 
-@RECORD.rule("record.model-name", source=f"{LOADGEN}/mlperf.conf", breaks=EVERYTHING)
+@RECORD.rule("record.model-name", source=f"{LOADGEN}/mlperf.conf", breaks=VALIDITY_AND_CLOSED)
 def limits_were_asked_for(run: Evidence) -> Iterator[str]:
     """LoadGen's model name, which selects the limits, is the benchmark's."""
     wanted = run.benchmark.model_name(run.scenario)
@@ -97,7 +97,7 @@ def tokens_agree(run: Evidence) -> Iterator[str]:
         yield f"LoadGen counted about {counted:,.0f} tokens, the workers returned {given:,}"
 
 
-@RECORD.rule("record.completions", source=TEST06, breaks=EVERYTHING)
+@RECORD.rule("record.completions", source=TEST06, breaks=VALIDITY_AND_CLOSED)
 def completions_proper(run: Evidence) -> Iterator[str]:
     """TEST06's properties and LoadGen's, checked on every completion that was reported.
 
@@ -109,7 +109,9 @@ def completions_proper(run: Evidence) -> Iterator[str]:
             yield f"{violations[name]} completions have {what}"
 
 
-@RECORD.rule("record.prefix-caching", source=f"{RULES}: every query must be computed in full", breaks=EVERYTHING)
+@RECORD.rule(
+    "record.prefix-caching", source=f"{RULES}: every query must be computed in full", breaks=VALIDITY_AND_CLOSED
+)
 def no_prefix_caching(run: Evidence) -> Iterator[str]:
     if run.ran.engine is not None and run.ran.engine.prefix_caching:
         yield "prefix caching was on: the rules forbid reuse across queries"

@@ -30,6 +30,7 @@ class Breaks(StrEnum):
 EVERYTHING = frozenset(Breaks)
 SUBMISSION = frozenset({Breaks.CLOSED, Breaks.OPEN})
 CLOSED_ONLY = frozenset({Breaks.CLOSED})
+OPEN_ONLY = frozenset({Breaks.OPEN})
 VALIDITY_AND_CLOSED = frozenset({Breaks.VALIDITY, Breaks.CLOSED})
 
 
@@ -48,13 +49,20 @@ class Weight(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule(Generic[Subject, Problem]):
-    """One rule. ``check`` yields a problem for each breach, ``doc`` says what it asks for."""
+    """One rule. ``check`` yields a problem for each breach, ``doc`` says what it asks for. ``in_open``: what a breach
+    weighs in the open division, where that is something else.
+    """
 
     id: str
     source: str
     check: Callable[[Subject], Iterable[Problem]]
     breaks: frozenset[Breaks] = SUBMISSION
     weight: Weight = Weight.RULE
+    in_open: Weight | None = None
+
+    def weighs(self, division: Breaks) -> Weight:
+        """What a breach weighs for a submission to ``division``."""
+        return self.in_open if division is Breaks.OPEN and self.in_open is not None else self.weight
 
     def problems(self, subject: Subject, *, failed: Callable[[str], Problem]) -> list[Problem]:
         """The breaches. ``failed`` makes a problem of the text that tells why ``subject`` cannot be checked: one

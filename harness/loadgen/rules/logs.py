@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.config import Benchmark, Mode, Scenario
-from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog, SummaryLog
+from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog
 from harness.loadgen.rules.base import EVERYTHING, Breaks, Rule, Weight
+from harness.loadgen.summary import SummaryLog
 from harness.loadgen.test06 import LLAMA_3_1_EOS, ComplianceResult, verify_log
 from harness.rounds import ROUND, BenchmarkRules, Round
 
@@ -91,6 +92,7 @@ class LogBook:
         source: str,
         breaks: frozenset[Breaks] = EVERYTHING,
         weight: Weight = Weight.RULE,
+        in_open: Weight | None = None,
         about: str = DETAIL,
         modes: frozenset[Mode] = EVERY_MODE,
         of_results: bool = False,
@@ -105,6 +107,7 @@ class LogBook:
                     check=check,
                     breaks=breaks,
                     weight=weight,
+                    in_open=in_open,
                     about=about,
                     modes=modes,
                     of_results=of_results,

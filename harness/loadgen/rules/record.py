@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from harness.config import Mode
-from harness.loadgen.log import DETAIL, SUMMARY, disagreements
+from harness.loadgen import keys
+from harness.loadgen.log import DETAIL, SUMMARY
+from harness.loadgen.rules.base import SUBMISSION
 from harness.loadgen.rules.logs import BOOK, EVERY_MODE, Logs
 from harness.loadgen.rules.sources import LOADGEN, PERFORMANCE_CHECK, POLICIES, RULES
+from harness.loadgen.summary import disagreements, missing
 
 
 @BOOK.rule("log.complete", source=f"{LOADGEN}/results.cc (LogDetail); {POLICIES}, Logging requirements")
@@ -20,6 +23,42 @@ def complete(logs: Logs) -> Iterator[str]:
         yield f"LoadGen's {DETAIL} has no end: the test did not finish, or the log was cut off"
     for line in logs.detail.damaged[:3]:
         yield f"LoadGen's {DETAIL} is damaged: {line}"
+
+
+@BOOK.rule(
+    "log.keys",
+    source=f"{LOADGEN}/test_settings_internal.cc (LogAllSettings) and loadgen.cc",
+    breaks=SUBMISSION,
+    of_results=True,
+)
+def every_setting_is_there(logs: Logs) -> Iterator[str]:
+    """A line that is missing must not switch off the rules that read it. Releases before 6 do not log the samples of an
+    accuracy run, but who logs what was asked for logs what took effect.
+    """
+    pair = ("requested_accuracy_sample_count_override", "effective_accuracy_sample_count")
+    wanted = [*keys.settings(logs.ran), *(pair if set(pair) & logs.detail.values.keys() else ())]
+    yield from lacking(logs, wanted)
+
+
+def lacking(logs: Logs, wanted: list[str]) -> Iterator[str]:
+    """What to say of ``wanted`` lines that are not there."""
+    gone = [key for key in wanted if logs.detail.values.get(key) is None]
+    if gone:
+        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+        yield f"LoadGen's log lacks {', '.join(gone[:3])}{more}"
+
+
+@BOOK.rule(
+    "log.settings",
+    source=f"{LOADGEN}/test_settings_internal.cc: copied from the one to the other",
+    breaks=SUBMISSION,
+    of_results=True,
+)
+def what_was_asked_for_took_effect(logs: Logs) -> Iterator[str]:
+    for name in keys.COPIED:
+        asked, had = (logs.detail.values.get(f"{which}_{name}") for which in ("requested", "effective"))
+        if asked is not None and had is not None and asked != had:
+            yield f"requested_{name} is {asked}, effective_{name} {had}: LoadGen copies the one to the other"
 
 
 @BOOK.rule("log.one-run", source=f"{RULES}, LoadGen Operation: a log is that of one run")
@@ -75,7 +114,11 @@ def summary(logs: Logs) -> Iterator[str]:
         yield f"LoadGen's {SUMMARY} lacks its last line (how many errors were encountered): it was cut off"
     elif found != counted:
         yield f"LoadGen's logs are not of one run: the summary counts {found} errors, the detail log has {counted}"
-    if logs.detail.text("effective_test_mode") == "PerformanceOnly" and logs.summary.validity is None:
+    performance = logs.detail.text("effective_test_mode") == "PerformanceOnly"
+    if performance and logs.summary.validity is None:
         yield f"LoadGen's {SUMMARY} holds no verdict: it is not that of a performance run"
+    elif performance and (gone := missing(logs.detail, logs.summary)):
+        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+        yield f"LoadGen's {SUMMARY} lacks {', '.join(gone[:3])}{more}: it is not whole"
     for line in disagreements(logs.detail, logs.summary)[:3]:
         yield f"LoadGen's logs are not of one run: {line}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.loadgen.rules.base import CLOSED_ONLY, SUBMISSION, VALIDITY_AND_CLOSED, Weight
 from harness.loadgen.rules.logs import BOOK, PERFORMANCE, Logs
-from harness.loadgen.rules.sources import LOADGEN, PERFORMANCE_CHECK, RULES
+from harness.loadgen.rules.sources import LOADGEN, OPEN, PERFORMANCE_CHECK, RULES
 
 LIMIT_KEYS = {"TTFT": "requested_server_ttft_latency", "TPOT": "requested_server_tpot_latency"}
 NO_GIT = "NA"  # loadgen/setup.py and CMakeLists.txt write it where git was not at hand
@@ -94,7 +94,7 @@ def no_tighter_limits(logs: Logs) -> Iterator[str]:
             yield f"the {name} limit was changed to {asked / 1e6:g} ms; the closed division has {limit / 1e6:g} ms"
 
 
-@BOOK.rule("validity.percentile", source=f"{RULES}, Scenarios: tail latency")
+@BOOK.rule("validity.percentile", source=f"{RULES}, Scenarios: tail latency; {OPEN}", in_open=Weight.EXPLAIN)
 def percentile(logs: Logs) -> Iterator[str]:
     """The percentile that LoadGen judges."""
     wanted = logs.round.percentiles.get(logs.ran)

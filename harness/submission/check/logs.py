@@ -22,7 +22,8 @@ def log_findings(scenario: ScenarioDirectory) -> Iterator[TreeFinding]:
         for rule, text in BOOK.breaches(logs_of(scenario, mode)):
             if division in rule.breaks:
                 path = relative(paths[rule.about], root)
-                yield TreeFinding(weight=rule.weight, rule=rule.id, path=path, message=text, source=rule.source)
+                weight = rule.weighs(division)
+                yield TreeFinding(weight=weight, rule=rule.id, path=path, message=text, source=rule.source)
 
 
 def files_of(scenario: ScenarioDirectory) -> dict[Mode, Mapping[str, Path]]:

@@ -99,13 +99,19 @@ def network_mode_is_right(system: System) -> Iterator[Problem]:
     if system.submitter.division == "network":
         if not system.is_network:
             yield path, f'is_network must be "true" in the network division, is {value!r}'
-        for name in NETWORK_FIELDS:
-            if system.fields and name not in system.fields:
-                yield path, f"field {name} is missing (network division)"
-    elif "is_network" in system.fields and system.submitter.division == "closed":
-        yield path, f"leave is_network out in closed: {value!r} makes the official checker ask for the network fields"
+        yield from _network_fields(system, "network division")
     elif value is not None and not isinstance(value, str):
         yield path, f"is_network must be a string or left out, is {value!r}"
+    elif value and system.submitter.division == "closed":
+        yield path, f"leave is_network out in closed: {value!r} makes the official checker ask for the network fields"
+    elif value:
+        yield from _network_fields(system, f"is_network is {value!r}")
+
+
+def _network_fields(system: System, why: str) -> Iterator[Problem]:
+    for name in NETWORK_FIELDS:
+        if system.fields and name not in system.fields:
+            yield system.description_path, f"field {name} is missing ({why})"
 
 
 @system_checks.rule("system.network-name", source=f"{CHECKER}/checks/performance_check.py (network_check)")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Mode, Scenario
-from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog, SummaryLog, parse_detail, parse_summary
+from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog, parse_detail
+from harness.loadgen.summary import SummaryLog, parse_summary
 from harness.submission.identities import local_identity
 from harness.submission.rules import BENCHMARKS, DIVISIONS, Rules
 from harness.submission.scrub import Find, Scrubber, text_of_file

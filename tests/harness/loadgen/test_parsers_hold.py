@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from harness.loadgen.accuracy_log import read_accuracy_log
 from harness.loadgen.conf_keys import KEYS
 from harness.loadgen.conf_parser import parse
-from harness.loadgen.log import PREFIX, parse_detail, parse_summary
+from harness.loadgen.log import PREFIX, parse_detail
+from harness.loadgen.summary import parse_summary
 from mlperf_llama_base.errors import UserError
 
 IDS = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=12)

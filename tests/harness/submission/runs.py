@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 
 from harness import config
 from harness.config import Benchmark, Mode, RunConfig, Scenario
-from harness.loadgen.log import ACCURACY, DETAIL, PREFIX, SUMMARY, _pairs
+from harness.loadgen.log import ACCURACY, DETAIL, PREFIX, SUMMARY, parse_detail
+from harness.loadgen.summary import PAIRS, in_words
 from harness.loadgen.test06 import write_audit_config
 from harness.rundir.scores import METRICS, Accuracy
 from harness.session.journal import digests
@@ -33,11 +34,14 @@ from tests.harness.loadgen.real_runs import run_loadgen
 DURATION_S = 650.0
 FIRST_RUN, MADE = datetime(2026, 1, 5, 10, 0, tzinfo=UTC), itertools.count()
 FAST_QPS = 20_000.0
+LIMITED = (Scenario.SERVER, Scenario.INTERACTIVE)
 Values = dict[str, Any]
 
 
-def edit_log(path: Path, changes: Values, *, drop: frozenset[str] = frozenset()) -> None:
-    """Change values of a detail log; a key that is not there is added before the last line."""
+def edit_log(path: Path, changes: Values, *, drop: frozenset[str] = frozenset(), last_ms: float | None = None) -> None:
+    """Change values of a detail log; a key that is not there is added before the last line. ``last_ms``: when the last
+    line is said to be written.
+    """
     lines, left = [], dict(changes)
     for line in path.read_text().splitlines():
         entry = json.loads(line.removeprefix(PREFIX))
@@ -46,6 +50,8 @@ def edit_log(path: Path, changes: Values, *, drop: frozenset[str] = frozenset())
         if entry["key"] in left and not entry["metadata"]["is_error"]:
             entry["value"] = left.pop(entry["key"])
         lines.append(PREFIX + json.dumps(entry))
+    if last_ms is not None:
+        lines[-1] = PREFIX + json.dumps(json.loads(lines[-1].removeprefix(PREFIX)) | {"time_ms": last_ms})
     for key, value in left.items():
         extra = json.loads(lines[-1].removeprefix(PREFIX)) | {"key": key, "value": value}
         lines.insert(-1, PREFIX + json.dumps(extra))
@@ -76,12 +82,12 @@ def add_message(path: Path, text: str, *, error: bool) -> None:
 def agree(run: Path) -> None:
     """Make the summary say what the detail log says."""
     values, path = read_values(run / DETAIL), run / SUMMARY
-    keys = dict(_pairs())
+    keys = dict(PAIRS)
     lines = []
     for line in path.read_text().splitlines():
         label, colon, _ = line.partition(":")
         key = keys.get(label.strip())
-        lines.append(f"{label}: {values[key]}" if colon and key in values else line)
+        lines.append(f"{label}: {in_words(values[key])}" if colon and key in values else line)
     path.write_text("\n".join(lines) + "\n")
     sign(run)
 
@@ -98,20 +104,8 @@ def sign(run: Path) -> None:
 def slow_down(run: Path, scenario: Scenario, conf: str) -> None:
     """Multiply the times of a performance run so that it lasted ``DURATION_S``; settings become those of ``conf``."""
     values = read_values(run / DETAIL)
-    count = values["result_query_count"] * values["generated_samples_per_query"]
-    rate_key = {
-        Scenario.OFFLINE: "result_samples_per_second",
-        Scenario.SINGLESTREAM: "result_qps_with_loadgen_overhead",
-    }.get(scenario, "result_scheduled_samples_per_sec")
-    factor = values[rate_key] * DURATION_S / count
-    changes: Values = {"requested_min_duration_ms": 600_000, "effective_min_duration_ms": 600_000}
-    for key, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        if re.search(r"per_sec|_qps_with|token_throughput", key):
-            changes[key] = value / factor
-        elif key.startswith("result_") and scenario in (Scenario.OFFLINE, Scenario.SINGLESTREAM):
-            changes[key] = int(value * factor) if re.search(r"_ns$|output_token_(min|max|mean)$", key) else value
+    changes = _slow_server(values) if scenario in LIMITED else _slow_system(values, scenario)
+    changes |= {"requested_min_duration_ms": 600_000, "effective_min_duration_ms": 600_000}
     number = float(conf.split("=")[1])
     if scenario is Scenario.SINGLESTREAM:
         changes["requested_single_stream_expected_latency_ns"] = number * 1e6
@@ -121,6 +115,57 @@ def slow_down(run: Path, scenario: Scenario, conf: str) -> None:
     changes |= {"result_validity": "VALID", "result_min_duration_met": True}
     edit_log(run / DETAIL, changes)
     agree(run)
+
+
+def _slow_system(values: Values, scenario: Scenario) -> Values:
+    """Every latency that many times as long."""
+    count = values["result_query_count"] * values["generated_samples_per_query"]
+    rate = values["result_samples_per_second" if scenario is Scenario.OFFLINE else "result_qps_with_loadgen_overhead"]
+    factor = rate * DURATION_S / count
+    changes: Values = {}
+    for key, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if re.search(r"per_sec|_qps_with|token_throughput", key):
+            changes[key] = value / factor
+        elif re.match(r"result_.*(_ns|output_token_(min|max|mean))$|early_stopping_latency_", key):
+            changes[key] = int(value * factor)
+    return changes
+
+
+def _slow_server(values: Values) -> Values:
+    """Queries that many times as rare, each answered as quickly as it was."""
+    count, rates = values["result_query_count"], ("scheduled", "completed")
+    due, done = ((count - 1) / values[f"result_{name}_samples_per_sec"] for name in rates)
+    longer = DURATION_S - due
+    tokens = values["result_completed_tokens_per_second"] * done
+    issued = tokens / values["result_token_throughput_with_loadgen_overhead"]
+    return {
+        "result_scheduled_samples_per_sec": (count - 1) / DURATION_S,
+        "result_completed_samples_per_sec": (count - 1) / (done + longer),
+        "result_completed_tokens_per_second": tokens / (done + longer),
+        "result_token_throughput_with_loadgen_overhead": tokens / (issued + longer),
+        "generated_query_duration": values["generated_query_duration"] + int(longer * 1e9),
+    }
+
+
+def set_time(run: Path, began: datetime) -> None:
+    """Tell both logs' dates as those of a test that began at ``began`` and took what its figures say."""
+    log = parse_detail(run / DETAIL)
+    begin, end = log.window or (began, began)
+    took = (end - begin).total_seconds()
+    if (last := log.duration_s) is not None and last > took:
+        took = (
+            last if log.text("effective_scenario") == "Offline" else last + log.values["result_mean_latency_ns"] / 1e9
+        )
+    if completed := log.number("result_completed_samples_per_sec"):
+        took = max((log.values["result_query_count"] - 1) / completed, took)
+    stamps = [f"{at:%m-%d-%Y %T}.{at.microsecond // 1000:03}" for at in (began, began + timedelta(seconds=took))]
+    edit_log(
+        run / DETAIL,
+        {"test_datetime": f"{began:%FT%TZ}", "power_begin": stamps[0], "power_end": stamps[1]},
+        last_ms=1e3 * took + 100.0,
+    )
 
 
 def make_run(directory: Path, scenario: Scenario, mode: Mode, benchmark: Benchmark) -> Path:
@@ -157,7 +202,9 @@ def make_run(directory: Path, scenario: Scenario, mode: Mode, benchmark: Benchma
         slow_down(directory, scenario, conf)
     if mode is Mode.ACCURACY:
         write_scores(directory, benchmark)
-    write_session(directory, run_config)
+    began = FIRST_RUN + timedelta(minutes=15 * next(MADE))
+    set_time(directory, began)
+    write_session(directory, run_config, began)
     write_preflight(directory)
     write_result(directory)
     return directory
@@ -185,10 +232,9 @@ def write_preflight(run: Path) -> None:
     (run / "preflight.json").write_text(json.dumps({"status": "pass", "submittable": True, "findings": [finding]}))
 
 
-def write_session(run: Path, run_config: RunConfig) -> None:
+def write_session(run: Path, run_config: RunConfig, began: datetime) -> None:
     """session.json as the session writes it at the end of a good run of the real model."""
     values = read_values(run / DETAIL)
-    began = FIRST_RUN + timedelta(minutes=15 * next(MADE))
     count = run_config.benchmark.sample_count
     issued = (
         values.get("result_query_count", count) * values["generated_samples_per_query"]

@@ -68,6 +68,11 @@ def twice(logs: Path) -> None:
     (logs / DETAIL).write_text("".join(lines))
 
 
+def earlier_last_line(logs: Path) -> None:
+    """What was logged while a long test is said to have run was logged within a second."""
+    edit_log(logs / DETAIL, {}, last_ms=700.0)
+
+
 def audited(logs: Path) -> None:
     add_message(logs / DETAIL, "Found Audit Config file (audit.config).", error=False)
 
@@ -155,15 +160,47 @@ EXAMPLES: dict[str, list[tuple[Scenario, Mode, Break]]] = {
     "results.keys": [
         (SERVER, PERFORMANCE, without("result_completed_samples_per_sec")),
         (OFFLINE, PERFORMANCE, without("result_samples_per_second")),
-        (OFFLINE, PERFORMANCE, without("effective_min_query_count")),
+        (SERVER, COMPLIANT, without("result_min_latency_ns")),
     ],
     "results.figures": [
         (OFFLINE, PERFORMANCE, log(result_samples_per_second=30.0)),
         (SERVER, PERFORMANCE, log(result_completed_samples_per_sec=40.0)),
         (SERVER, PERFORMANCE, log(result_completed_tokens_per_second=30_000)),
-        (SERVER, PERFORMANCE, log(result_first_token_P99_percentile_latency_ns=1)),
-        (SERVER, PERFORMANCE, log(early_stopping_ttft_result=" * Run unsuccessful.")),
+        (SERVER, PERFORMANCE, log(result_completed_tokens_per_second=300.0)),
+        (SERVER, PERFORMANCE, log(result_token_throughput=1e-8)),
+        (SERVER, PERFORMANCE, log(generated_query_duration=601 * 10**9)),
+        (SERVER, PERFORMANCE, log(effective_target_qps=30.0, requested_server_target_qps=30.0)),
+        (SERVER, PERFORMANCE, log(result_overlatency_query_count=0)),
+        (OFFLINE, PERFORMANCE, log(result_tokens_per_second=5000.0)),
+        (OFFLINE, PERFORMANCE, log(effective_samples_per_query=26_736)),
+        (SERVER, COMPLIANT, log(result_completed_samples_per_sec=4.0)),
     ],
+    "results.order": [
+        (SERVER, PERFORMANCE, log(result_first_token_P99_percentile_latency_ns=1)),
+        (SERVER, PERFORMANCE, log(result_mean_latency_ns=1)),
+        (SERVER, PERFORMANCE, log(result_first_token_min_latency_ns=1)),
+        (SERVER, PERFORMANCE, log(result_first_token_max_latency_ns=MS * 1000)),
+        (OFFLINE, PERFORMANCE, log(result_mean_latency_ns=649_000 * MS)),
+        (OFFLINE, COMPLIANT, log(result_mean_latency_ns=1)),
+    ],
+    "results.verdict": [
+        (SERVER, PERFORMANCE, log(early_stopping_ttft_result=" * Run unsuccessful.")),
+        (SERVER, PERFORMANCE, log(effective_min_query_count=20_000)),
+        (SERVER, PERFORMANCE, log(requested_server_tpot_latency=1)),
+        (OFFLINE, PERFORMANCE, log(effective_min_duration_ms=900_000, requested_min_duration_ms=900_000)),
+    ],
+    "results.times": [
+        (SERVER, PERFORMANCE, log(power_end="01-05-2026 10:00:00.000")),
+        (OFFLINE, PERFORMANCE, log(power_begin="01-05-2020 10:00:00.000")),
+        (OFFLINE, ACCURATE, log(power_begin="07-01-2099 10:00:00.000", power_end="07-01-2099 10:00:00.100")),
+        (SERVER, COMPLIANT, log(power_end="soon")),
+        (OFFLINE, PERFORMANCE, earlier_last_line),
+    ],
+    "log.keys": [
+        *((SERVER, mode, without("effective_schedule_rng_seed")) for mode in Mode),
+        (OFFLINE, ACCURATE, without("requested_accuracy_sample_count_override")),
+    ],
+    "log.settings": [(SERVER, mode, log(requested_min_duration_ms=1)) for mode in Mode],
     "accuracy.data-set": [(OFFLINE, ACCURATE, log(qsl_reported_total_count=5000))],
     "accuracy.count": [(OFFLINE, ACCURATE, scores(gen_num=13367))],
     "accuracy.targets": [(SERVER, ACCURATE, scores(rouge2=15.74))],
@@ -175,18 +212,19 @@ EXAMPLES: dict[str, list[tuple[Scenario, Mode, Break]]] = {
     "outputs.vocabulary": [(SERVER, COMPLIANT, output(5, 900_000)), (OFFLINE, COMPLIANT, output(5, -7))],
     "outputs.samples": [(SERVER, COMPLIANT, output(5, 7, qsl_idx=99_999)), (OFFLINE, COMPLIANT, one_sample)],
 }
+OF_OPEN = {"performance.open"}  # test_open.py
 CASES = [(rule, index) for rule, examples in EXAMPLES.items() for index in range(len(examples))]
 
 
 def test_every_rule_of_the_book_has_an_example() -> None:
-    assert list(EXAMPLES) and EXAMPLES.keys() == RULES.keys()
+    assert list(EXAMPLES) and EXAMPLES.keys() | OF_OPEN == RULES.keys()
     assert len(RULES) == len(list(BOOK)), "two rules have one id"
 
 
 @pytest.mark.parametrize("rule", list(BOOK), ids=lambda rule: rule.id)
 def test_every_rule_has_a_source_and_spoils_closed(rule: LogRule) -> None:
     assert rule.source.startswith("mlcommons/")
-    assert Breaks.CLOSED in rule.breaks, "what spoils nothing in closed is a note: give it that weight"
+    assert Breaks.CLOSED in rule.breaks or rule.id in OF_OPEN, "what spoils nothing in closed is a note"
 
 
 def test_another_round_is_other_data_for_the_same_rules(datacenter: Path) -> None:

@@ -1,0 +1,152 @@
+"""LoadGen's mlperf_log_summary.txt, and whether it is of the same run as the detail log.
+
+Source: mlcommons/inference, loadgen/results.cc LogSummary and test_settings_internal.cc LogSummary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.loadgen.log import PERCENTILES, DetailLog
+
+LAST_LINE = re.compile(r"^(No errors|(\d+) ERRORS?) encountered", re.MULTILINE)  # logging.cc
+
+
+@dataclass(frozen=True)
+class SummaryLog:
+    """The parsed summary: ``values`` by the label left of the colon, text as LoadGen wrote it.
+
+    ``errors``: how many the last line counts, None if that line is not there. ``exists``: the file holds anything.
+    """
+
+    values: dict[str, str]
+    errors: int | None = None
+    exists: bool = False
+
+    @property
+    def validity(self) -> str | None:
+        return self.values.get("Result is")
+
+
+def parse_summary(path: Path) -> SummaryLog:
+    """Read a summary log; empty if it is missing (an accuracy run's has no figures)."""
+    values: dict[str, str] = {}
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.splitlines():
+        label, colon, value = line.partition(":")
+        if colon and value.strip():
+            values.setdefault(label.strip(), value.strip())
+    ending = LAST_LINE.search(text)
+    errors = None if ending is None else int(ending[2] or 0)
+    return SummaryLog(values, errors=errors, exists=bool(text))
+
+
+def _pairs() -> Iterator[tuple[str, str]]:
+    """Summary label -> detail key, for every figure that both logs hold."""
+    yield "Samples per second", "result_samples_per_second"
+    yield "Tokens per second", "result_tokens_per_second"
+    yield "Completed samples per second", "result_completed_samples_per_sec"
+    yield "Completed tokens per second", "result_completed_tokens_per_second"
+    yield "Scheduled samples per second", "result_scheduled_samples_per_sec"
+    yield "QPS w/ loadgen overhead", "result_qps_with_loadgen_overhead"
+    yield "QPS w/o loadgen overhead", "result_qps_without_loadgen_overhead"
+    yield "90.0th percentile latency (ns)", "result_90.00_percentile_latency_ns"
+    yield "Result is", "result_validity"
+    yield "Performance constraints satisfied", "result_perf_constraints_met"
+    yield "Min duration satisfied", "result_min_duration_met"
+    yield "Min queries satisfied", "result_min_queries_met"
+    yield "Early stopping satisfied", "early_stopping_met"
+    yield "SUT name", "sut_name"
+    yield "Scenario", "effective_scenario"
+    yield "Mode", "effective_test_mode"
+    yield "ttft_latency (ns)", "requested_server_ttft_latency"
+    yield "tpot_latency (ns)", "requested_server_tpot_latency"
+    for stat in ("Min", "Max", "Mean"):
+        low = stat.lower()
+        yield f"{stat} latency (ns)", f"result_{low}_latency_ns"
+        yield f"{stat} First Token latency (ns)", f"result_first_token_{low}_latency_ns"
+        yield f"{stat} Time per Output Token (ns)", f"result_time_to_output_token_{low}"
+    for p in PERCENTILES.values():
+        yield f"{p} percentile latency (ns)", f"result_{p}_percentile_latency_ns"
+        yield f"{p} percentile first token latency (ns)", f"result_first_token_{p}_percentile_latency_ns"
+        yield f"{p} percentile time to output token (ns)", f"result_time_per_output_token_{p}_percentile_ns"
+    for setting in (
+        "samples_per_query",
+        "target_qps",
+        "max_async_queries",
+        "min_duration (ms)",
+        "max_duration (ms)",
+        "min_query_count",
+        "max_query_count",
+        "qsl_rng_seed",
+        "sample_index_rng_seed",
+        "schedule_rng_seed",
+        "accuracy_log_rng_seed",
+        "accuracy_log_probability",
+        "accuracy_log_sampling_target",
+        "performance_sample_count",
+    ):
+        yield setting, f"effective_{setting.replace(' (ms)', '_ms')}"
+
+
+PAIRS = tuple(_pairs())
+
+
+def compared(detail: DetailLog, summary: SummaryLog) -> list[tuple[str, str, Any]]:
+    """``(label, summary text, detail value)`` of every figure that both logs hold."""
+    return [
+        (label, summary.values[label], detail.values[key])
+        for label, key in PAIRS
+        if label in summary.values and key in detail.values
+    ]
+
+
+def disagreements(detail: DetailLog, summary: SummaryLog) -> list[str]:
+    """Figures on which the two logs differ beyond their printed digits (the detail log has six, the summary may have
+    two decimals)."""
+    return [
+        f"summary says {label}: {text}, the detail log {value}"
+        for label, text, value in compared(detail, summary)
+        if not _same(text, value)
+    ]
+
+
+def _same(text: str, value: Any) -> bool:
+    if isinstance(value, bool | str):
+        return text == in_words(value)
+    try:
+        rounded = re.search(r"[.e]", f"{text}{value}")
+        return abs(float(text) - value) <= max(0.006, 1e-5 * abs(value)) if rounded else text == str(value)
+    except (TypeError, ValueError):
+        return False
+
+
+def in_words(value: Any) -> str:
+    """A figure of the detail log as the summary has it."""
+    return ("Yes" if value else "NO") if isinstance(value, bool) else str(value)
+
+
+def missing(detail: DetailLog, summary: SummaryLog) -> list[str]:
+    """Labels of figures that the detail log of a performance run has and the summary lacks, though LoadGen writes both.
+
+    Releases before 6 have other labels for the mean times per output token.
+    """
+    scenario = detail.text("effective_scenario")
+    of_scenario = {
+        "90.0th percentile latency (ns)": scenario == "SingleStream",
+        "Completed tokens per second": scenario == "Server",
+    }
+    per_token = [f"{part} Time per Output Token (ns)" for part in ("Min", "Max", "Mean")]
+    older = not any(label in summary.values for label in per_token)
+    return [
+        label
+        for label, key in PAIRS
+        if key in detail.values
+        and label not in summary.values
+        and of_scenario.get(label, True)
+        and not (older and label in per_token)
+    ]
