@@ -18,12 +18,14 @@ LAST_LINE = re.compile(r"^(No errors|(\d+) ERRORS?) encountered", re.MULTILINE) 
 
 @dataclass(frozen=True)
 class SummaryLog:
-    """The parsed summary: ``values`` by the label left of the colon, text as LoadGen wrote it.
+    """The parsed summary: ``values`` by the label left of the colon, text as LoadGen wrote it; ``lines``: all of them
+    in order, for Server's has one twice.
 
     ``errors``: how many the last line counts, None if that line is not there. ``exists``: the file holds anything.
     """
 
     values: dict[str, str]
+    lines: tuple[tuple[str, str], ...] = ()
     errors: int | None = None
     exists: bool = False
 
@@ -34,15 +36,15 @@ class SummaryLog:
 
 def parse_summary(path: Path) -> SummaryLog:
     """Read a summary log; empty if it is missing (an accuracy run's has no figures)."""
-    values: dict[str, str] = {}
+    lines: list[tuple[str, str]] = []
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in text.splitlines():
         label, colon, value = line.partition(":")
         if colon and value.strip():
-            values.setdefault(label.strip(), value.strip())
+            lines.append((label.strip(), value.strip()))
     ending = LAST_LINE.search(text)
     errors = None if ending is None else int(ending[2] or 0)
-    return SummaryLog(values, errors=errors, exists=bool(text))
+    return SummaryLog(dict(reversed(lines)), lines=tuple(lines), errors=errors, exists=bool(text))
 
 
 def _pairs() -> Iterator[tuple[str, str]]:
@@ -55,6 +57,8 @@ def _pairs() -> Iterator[tuple[str, str]]:
     yield "QPS w/ loadgen overhead", "result_qps_with_loadgen_overhead"
     yield "QPS w/o loadgen overhead", "result_qps_without_loadgen_overhead"
     yield "90.0th percentile latency (ns)", "result_90.00_percentile_latency_ns"
+    yield "90.0th first token percentile latency (ns)", "result_first_token_90.00_percentile_latency_ns"
+    yield "TPS w/ loadgen overhead", "result_token_throughput_with_loadgen_overhead"
     yield "Result is", "result_validity"
     yield "Performance constraints satisfied", "result_perf_constraints_met"
     yield "Min duration satisfied", "result_min_duration_met"
@@ -94,14 +98,15 @@ def _pairs() -> Iterator[tuple[str, str]]:
 
 
 PAIRS = tuple(_pairs())
+KEYS = dict(PAIRS)
 
 
 def compared(detail: DetailLog, summary: SummaryLog) -> list[tuple[str, str, Any]]:
     """``(label, summary text, detail value)`` of every figure that both logs hold."""
     return [
-        (label, summary.values[label], detail.values[key])
-        for label, key in PAIRS
-        if label in summary.values and key in detail.values
+        (label, text, detail.values[KEYS[label]])
+        for label, text in summary.lines
+        if label in KEYS and KEYS[label] in detail.values
     ]
 
 
@@ -138,6 +143,8 @@ def missing(detail: DetailLog, summary: SummaryLog) -> list[str]:
     scenario = detail.text("effective_scenario")
     of_scenario = {
         "90.0th percentile latency (ns)": scenario == "SingleStream",
+        "90.0th first token percentile latency (ns)": scenario == "SingleStream",
+        "TPS w/ loadgen overhead": scenario == "SingleStream",
         "Completed tokens per second": scenario == "Server",
     }
     per_token = [f"{part} Time per Output Token (ns)" for part in ("Min", "Max", "Mean")]

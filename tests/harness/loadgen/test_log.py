@@ -46,7 +46,7 @@ def test_a_run_is_read_whole(runs: dict[str, Path], name: str) -> None:
 def test_summary_detail_and_result_agree_on_every_figure(runs: dict[str, Path], name: str) -> None:
     log, summary = parse_detail(runs[name] / DETAIL), parse_summary(runs[name] / SUMMARY)
     pairs = compared(log, summary)
-    assert len(pairs) == {"offline": 32, "singlestream": 53}.get(name, 54)
+    assert len(pairs) == {"offline": 32}.get(name, 55)
     assert disagreements(log, summary) == []
     result = build_result(runs[name])
     in_summary = summary.values
