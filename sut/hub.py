@@ -97,7 +97,7 @@ class Hub(threading.Thread):
         self._deliver = deliver
         self._arrivals = Arrivals()
         self._peers: dict[bytes, WorkerView] = {}  # by the identity of the incarnation that may speak now
-        self._inbox: deque[list[tuple[int, int]]] = deque()
+        self._inbox: deque[tuple[list[tuple[int, int]], int]] = deque()
         self._lengths: Callable[[int], int] = lambda index: len(prompts(index)) >> 2
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -113,9 +113,11 @@ class Hub(threading.Thread):
 
     # -- called from other threads -------------------------------------------------------------------------------
 
-    def issue(self, samples: list[tuple[int, int]]) -> None:
-        """Take ``(sample id, data-set index)`` pairs. Only enqueues: it runs on LoadGen's thread."""
-        self._inbox.append(samples)
+    def issue(self, samples: list[tuple[int, int]], at_ns: int | None = None) -> None:
+        """Take ``(sample id, data-set index)`` pairs, issued at ``at_ns`` (now). Only enqueues: it runs on LoadGen's
+        thread.
+        """
+        self._inbox.append((samples, time.perf_counter_ns() if at_ns is None else at_ns))
         os.eventfd_write(self._wake, 1)
 
     def new_test(self, arrivals: Arrivals | None = None) -> None:
@@ -214,10 +216,9 @@ class Hub(threading.Thread):
                 self._supervise()
 
     def _take_issued(self) -> None:
-        now = time.perf_counter_ns()
         while self._inbox:
-            batch = self._inbox.popleft()
-            due = self._arrivals.take(len(batch), now)
+            batch, at_ns = self._inbox.popleft()
+            due = self._arrivals.take(len(batch), at_ns)
             lengths = self._lengths
             self.dispatcher.issue(
                 [Sample(i, index, lengths(index), at) for (i, index), at in zip(batch, due, strict=True)]

@@ -3,6 +3,7 @@ scheduled time. A sample's way: ``issue`` → hub → worker → hub → complet
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from sut.hub import Hub
@@ -15,8 +16,11 @@ class SystemUnderTest:
         self._hub = hub
 
     def issue(self, samples: list[Any]) -> None:
-        """``samples``: LoadGen's QuerySample objects (``id``, ``index``)."""
-        self._hub.issue([(s.id, s.index) for s in samples])
+        """``samples``: LoadGen's QuerySample objects (``id``, ``index``). Time counts from here, as near as we come to
+        LoadGen's clock: it started before it made the objects.
+        """
+        at_ns = time.perf_counter_ns()
+        self._hub.issue([(s.id, s.index) for s in samples], at_ns)
 
     def flush(self) -> None:
         """Nothing is held back, so there is nothing to flush."""

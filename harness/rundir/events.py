@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.rundir.files import damaged
+from harness.rundir.names import SIGNED
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -102,6 +103,24 @@ def read_events(path: Path) -> Events | None:
         worker=worker,
         attempts=attempts,
     )
+
+
+def read_signed(path: Path) -> dict[str, str]:
+    """Digests by file name of what the test left beside events.parquet, from its metadata; none in an older one's.
+
+    Raises ``UserError`` if it is damaged.
+    """
+    if not path.is_file():
+        return {}
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise damaged(path, error) from error
+    said = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
+    return {name: said[name] for name in SIGNED if name in said}
 
 
 def read_columns(path: Path) -> dict[str, npt.NDArray[Any]] | None:

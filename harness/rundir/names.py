@@ -7,13 +7,13 @@ from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 SUMMARY_LOG, DETAIL_LOG, ACCURACY_LOG = LOADGEN_LOGS = (SUMMARY, DETAIL, ACCURACY)
 CONFIG = "config.yaml"
 USER_CONF = "user.conf"
-SIGNED = (*LOADGEN_LOGS, USER_CONF)
-"""What a test leaves and nobody may change: session.json has their digests."""
 AUDIT_CONF = "audit.config"
 LOCK = ".mlperf-llama.lock"
 STATUS = "status.json"
 SESSION = "session.json"
 EVENTS = "events.parquet"
+SIGNED = (*LOADGEN_LOGS, USER_CONF, EVENTS)
+"""What a test leaves and nobody may change: session.json has their digests, events.parquet those of the others."""
 METRICS = "metrics.parquet"
 ACCURACY_TEXT = "accuracy.txt"
 ACCURACY_JSON = "accuracy.json"

@@ -99,8 +99,8 @@ class Journal:
             self._outcome.error = "interrupted by the user" if interrupted else str(error)
             self._status.phase, self._status.message = "failed", self._outcome.error
         try:
-            self._outcome.log_sha256 = digests(out_dir) if self._outcome.outcome == "completed" else None
-            self._outcome.save(out_dir, self._hub)
+            completed = self._outcome.outcome == "completed"
+            self._outcome.save(out_dir, self._hub, signed=digests(out_dir) if completed else None)
         except OSError as problem:
             raise EnvironmentFault(
                 f"cannot write into {out_dir} ({problem.strerror or problem}): free space there"

@@ -26,7 +26,7 @@ from harness.rundir.session import (
     Tokens,
     Worker,
 )
-from mlperf_llama_base.files import replacing
+from mlperf_llama_base.files import replacing, sha256_of
 from sut.hub import Hub
 from sut.workers.devices import short_name
 
@@ -80,20 +80,26 @@ class Outcome:
         )
         return record if hub is None else _with_workers(record, hub)
 
-    def save(self, run_dir: Path, hub: Hub | None) -> None:
-        """Write both files. Raises ``OSError`` if session.json cannot be written; no verdict needs events.parquet,
-        so that is a note where it cannot.
+    def save(self, run_dir: Path, hub: Hub | None, *, signed: dict[str, str] | None = None) -> None:
+        """Write both files. ``signed``: digests of what the test left, which both keep; session.json that of
+        events.parquet, too. Raises ``OSError`` if session.json cannot be written; without events.parquet a run still
+        has a verdict, so that is a note where it cannot.
         """
+        self.log_sha256 = {k: v for k, v in signed.items() if k != EVENTS} if signed else None
         record = self.record(hub)
         write_record(run_dir / SESSION, record)
         if hub is None or not len(hub.record):
             return
         try:
-            write_events(run_dir / EVENTS, hub)
+            write_events(run_dir / EVENTS, hub, signed=self.log_sha256)
         except (OSError, MemoryError) as error:
             note = f"{EVENTS} could not be written ({getattr(error, 'strerror', None) or 'no memory is left'})"
             log.warning("%s", note)
             write_record(run_dir / SESSION, msgspec.structs.replace(record, notes=[note]))
+        else:
+            if self.log_sha256 is not None:
+                self.log_sha256[EVENTS] = sha256_of(run_dir / EVENTS)
+                write_record(run_dir / SESSION, msgspec.structs.replace(record, log_sha256=self.log_sha256))
 
 
 def cpu_seconds() -> float:
@@ -177,8 +183,10 @@ def _tokens(hub: Hub) -> Tokens | None:
     )
 
 
-def write_events(path: Path, hub: Hub) -> None:
-    """One row per sample; times in ns since the test's first issue, ``first_token_ns`` null where none was reported."""
+def write_events(path: Path, hub: Hub, *, signed: dict[str, str] | None = None) -> None:
+    """One row per sample; times in ns since the test's first issue, ``first_token_ns`` null where none was reported.
+    ``signed``: digests of the test's other files, kept in the file's metadata.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -192,4 +200,4 @@ def write_events(path: Path, hub: Hub) -> None:
         else:
             arrays[name] = pa.array(values - start if name.endswith("_ns") else values)
     with replacing(path) as scratch:
-        pq.write_table(pa.table(arrays), scratch, compression="zstd")
+        pq.write_table(pa.table(arrays, metadata=signed), scratch, compression="zstd")

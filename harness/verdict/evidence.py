@@ -1,6 +1,8 @@
 """Evidence, from our own record: the files are those that the test left, and what a submission rests on is there.
 
-Whoever edits a log and its digest in session.json together is not found here; who edits either of them is.
+Digests are no signature: nothing here is secret, so whoever makes every file anew, each with the digests of the others
+and with figures that agree, is not found. Who edits a log finds its digest in session.json, in events.parquet (whose
+own digest session.json has) and in result.json, and its figures in what the workers recorded (``witness``).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from harness.loadgen.rules.base import EVERYTHING, VALIDITY_AND_CLOSED
 from harness.loadgen.rules.sources import RULES
 from harness.rounds import ROUND
 from harness.rundir import names
+from harness.rundir.events import read_signed
 from harness.rundir.files import damaged
 from harness.rundir.preflight import PreflightFinding, PreflightRecord
 from harness.rundir.record import Evidence
@@ -36,6 +39,10 @@ def logs_are_as_the_test_left_them(run: Evidence) -> Iterator[str]:
             yield f"{name} was removed since the test ended: put it back, or run again"
         elif (run.digests.get(name) or sha256_of(path)) != digest:
             yield f"{name} is not the file that the test left: put that one back, or run again"
+    for name, digest in read_signed(run.run_dir / names.EVENTS).items():
+        said = (run.ran.log_sha256 or {}).get(name)
+        if said is not None and said != digest:
+            yield f"{names.EVENTS} and {names.SESSION} have different digests of {name}: one of them was changed"
 
 
 @RECORD.rule("evidence.complete", source=OURS)
@@ -45,6 +52,8 @@ def nothing_is_missing(run: Evidence) -> Iterator[str]:
         return
     if not run.session.log_sha256:
         yield f"{names.SESSION} has no digests of the logs: that nobody changed them is not shown; run again"
+    elif names.EVENTS not in run.session.log_sha256 and not run.session.notes:
+        yield f"{names.SESSION} has no digest of {names.EVENTS}, the second witness of the run; run again"
     for name in (names.CONFIG, names.USER_CONF):
         if not (run.run_dir / name).is_file():
             yield f"{name} is missing: with what settings the test ran is not shown"

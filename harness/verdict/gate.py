@@ -20,7 +20,7 @@ from harness.loadgen.rules.results import VERDICT, too_short
 from harness.loadgen.test06 import LLAMA_3_1_EOS
 from harness.rundir.record import Evidence
 from harness.rundir.result import Reason
-from harness.verdict import evidence, record, scale  # noqa: F401  they fill the book
+from harness.verdict import evidence, record, scale, witness  # noqa: F401  they fill the book
 from harness.verdict.book import RECORD
 
 

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 
 from harness import config
 from harness.config import Benchmark, Mode, RunConfig, Scenario
-from harness.loadgen.log import ACCURACY, DETAIL, PREFIX, SUMMARY, parse_detail
+from harness.loadgen.keys import FAMILIES, PERCENTILES
+from harness.loadgen.log import ACCURACY, DETAIL, PREFIX, SUMMARY, DetailLog, parse_detail
 from harness.loadgen.summary import PAIRS, in_words
 from harness.loadgen.test06 import write_audit_config
 from harness.rundir.scores import METRICS, Accuracy
@@ -204,6 +205,7 @@ def make_run(directory: Path, scenario: Scenario, mode: Mode, benchmark: Benchma
         write_scores(directory, benchmark)
     began = FIRST_RUN + timedelta(minutes=15 * next(MADE))
     set_time(directory, began)
+    write_events(directory)
     write_session(directory, run_config, began)
     write_preflight(directory)
     write_result(directory)
@@ -224,6 +226,44 @@ def write_scores(run: Path, benchmark: Benchmark, **other: Any) -> None:
     chars[0] += scores.gen_len - int(chars.sum())
     columns = {name: np.full(count, getattr(scores, name) / 100) for name in METRICS}
     pq.write_table(pa.table({"qsl_idx": np.arange(count), **columns, "chars": chars}), run / "accuracy_samples.parquet")
+
+
+def write_events(run: Path) -> None:
+    """events.parquet of the test that the log tells of: a sample at each rank of its latencies."""
+    log = parse_detail(run / DETAIL)
+    count = log.sample_count or log.values["generated_query_count"] * log.values["generated_samples_per_query"]
+    latency, ttft = (_ranked(log, *FAMILIES[name], count) for name in ("latency", "TTFT"))
+    due = np.zeros(count)
+    if log.text("effective_scenario") == "Server" and (last := log.duration_s):
+        due = np.linspace(0, last, count)
+    due += 0 if log.text("effective_scenario") != "SingleStream" else np.cumsum(latency) - latency
+    columns = {
+        "sample_id": np.arange(count),
+        "qsl_idx": np.arange(count),
+        "issue_ns": due * 1e9,
+        "dispatch_ns": due * 1e9,
+        "first_token_ns": (due + ttft) * 1e9,
+        "complete_ns": (due + latency) * 1e9,
+        "input_tokens": np.full(count, 778),
+        "output_tokens": 5 + np.arange(count) % 10,
+        "worker": np.zeros(count, int),
+        "attempts": np.ones(count, int),
+    }
+    pq.write_table(pa.table({k: v.astype(np.int64) for k, v in columns.items()}), run / "events.parquet")
+
+
+def _ranked(log: DetailLog, simple: str, percentile: str, count: int) -> Any:
+    """Seconds, rising; 0 where the log has none."""
+    keys = [simple.format("min"), *(percentile.format(p) for p in PERCENTILES), simple.format("max")]
+    known = np.array([(log.number(key) or 0.0) / 1e9 for key in keys])
+    at = np.array([0, *(int(count * float(p) / 100) for p in PERCENTILES), count])
+    part = np.searchsorted(at, np.arange(count), side="right") - 1
+    low, high = known[part], known[part + 1]
+    mean = (log.number(simple.format("mean")) or 0.0) / 1e9
+    share = (mean - low.mean()) / max(high.mean() - low.mean(), 1e-12)
+    ranked = low + min(max(share, 0.0), 1.0) * (high - low)
+    ranked[at[:-1]] = known[:-1]
+    return ranked
 
 
 def write_preflight(run: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ ERROR, WARNING = Severity.ERROR, Severity.WARNING
 Spoil = Callable[[Spoiler], object]
 
 
-def slow(ms: int) -> dict[str, object]:
+def slow(ms: int) -> dict[str, Any]:
     """A p99 of the TTFT, and what must not be below it."""
     parts = ("99.00_percentile", "99.90_percentile", "max")
     found = {TTFT.format(part): ms * MS for part in parts}
@@ -125,7 +126,7 @@ def build_open(campaign: Path, directory: Path) -> list[str]:
     ],
 )
 def test_what_is_built_for_open_is_accepted(
-    changes: dict[str, object], why: str, server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], why: str, server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.submission.build.copy_sources", lambda target: target.mkdir(parents=True))
     run = server / "server" / "performance"
