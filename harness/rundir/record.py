@@ -276,6 +276,12 @@ class Evidence(RunRecord):
         return cls(run_dir)
 
     @cached_property
+    def has_its_events(self) -> bool:
+        """events.parquet is the file that the test left. Older runs have no digest of it."""
+        path, digest = self.run_dir / names.EVENTS, (self.ran.log_sha256 or {}).get(names.EVENTS)
+        return digest is not None and path.is_file() and sha256_of(path) == digest
+
+    @cached_property
     def compliance(self) -> ComplianceResult | None:
         """TEST06's verdict on a compliance run, None for others. Raises ``UserError`` if LoadGen's logs are missing."""
         if self.mode is not Mode.COMPLIANCE:

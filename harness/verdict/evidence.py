@@ -33,16 +33,28 @@ SAME = 5e-4  # of scores and of mean lengths that are the same, but for their ro
 
 @RECORD.rule("evidence.logs", source=f"{RULES}, LoadGen Operation: logs are not to be altered", breaks=EVERYTHING)
 def logs_are_as_the_test_left_them(run: Evidence) -> Iterator[str]:
-    for name, digest in (run.ran.log_sha256 or {}).items():
-        path = run.run_dir / name
-        if not path.is_file():
-            yield f"{name} was removed since the test ended: put it back, or run again"
-        elif (run.digests.get(name) or sha256_of(path)) != digest:
-            yield f"{name} is not the file that the test left: put that one back, or run again"
-    for name, digest in read_signed(run.run_dir / names.EVENTS).items():
-        said = (run.ran.log_sha256 or {}).get(name)
-        if said is not None and said != digest:
-            yield f"{names.EVENTS} and {names.SESSION} have different digests of {name}: one of them was changed"
+    signed = run.ran.log_sha256 or {}
+    for name, digest in signed.items():
+        if name != names.EVENTS:
+            yield from _changed(run, name, digest)
+    for name, digest in read_signed(run.run_dir / names.EVENTS).items() if run.has_its_events else ():
+        if signed.get(name) != digest:
+            yield f"{names.SESSION} has another digest of {name} than {names.EVENTS}, which is as the test left it"
+
+
+def _changed(run: Evidence, name: str, digest: str) -> Iterator[str]:
+    path = run.run_dir / name
+    if not path.is_file():
+        yield f"{name} was removed since the test ended: put it back, or run again"
+    elif (run.digests.get(name) or sha256_of(path)) != digest:
+        yield f"{name} is not the file that the test left: put that one back, or run again"
+
+
+@RECORD.rule("evidence.events", source=OURS)
+def the_second_witness_is_there(run: Evidence) -> Iterator[str]:
+    """LoadGen's figures do not need it, a submission does."""
+    if digest := (run.ran.log_sha256 or {}).get(names.EVENTS):
+        yield from _changed(run, names.EVENTS, digest)
 
 
 @RECORD.rule("evidence.complete", source=OURS)

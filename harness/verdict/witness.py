@@ -71,7 +71,8 @@ def answers_were_handed_over_at_once(run: Evidence) -> Iterator[str]:
 def _events(run: Evidence) -> Events | None:
     """Those of a whole performance run of ours."""
     ended = run.session is not None and run.session.outcome == "completed" and run.detail.finished
-    return run.events if ended and run.mode is Mode.PERFORMANCE and run.events is not None and len(run.events) else None
+    events = run.events if ended and run.mode is Mode.PERFORMANCE and run.has_its_events else None
+    return events if events is not None and len(events) else None
 
 
 def _spans(run: Evidence, events: Events) -> Iterator[Pair]:

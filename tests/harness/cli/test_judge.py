@@ -36,7 +36,8 @@ def test_files_that_no_verdict_needs_may_be_spoilt(run: Path) -> None:
     (run / names.STATUS).write_text("{")
     assert not dispatch(["judge", str(run)])
     result = json.loads((run / names.RESULT).read_text())
-    assert result["valid"] and "metrics.parquet is damaged" in result["notes"][0]
+    assert result["valid"] and not result["submittable"]  # without the second witness
+    assert "metrics.parquet is damaged" in result["notes"][0]
 
 
 def test_a_run_that_is_not_valid_ends_with_1(run: Path) -> None:

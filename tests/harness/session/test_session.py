@@ -183,7 +183,7 @@ def test_two_tests_on_one_system_count_for_themselves(tmp_path: Path) -> None:
 
 
 def test_no_memory_for_the_events_leaves_the_record_and_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing_left(*_: object) -> None:
+    def nothing_left(*_: object, **__: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr("harness.session.outcome.write_events", nothing_left)

@@ -250,6 +250,13 @@ def write_events(run: Path) -> None:
         "attempts": np.ones(count, int),
     }
     pq.write_table(pa.table({k: v.astype(np.int64) for k, v in columns.items()}), run / "events.parquet")
+    if log.text("effective_scenario") != "Offline" and log.sample_count:  # the times per token are these now
+        simple, percentile = FAMILIES["TPOT"]
+        after = np.sort((columns["complete_ns"] - columns["first_token_ns"]) / (columns["output_tokens"] - 1))
+        stats = {simple.format(part): getattr(after, part)() for part in ("min", "mean", "max")}
+        stats |= {percentile.format(p): after[int(count * float(p) / 100)] for p in PERCENTILES}
+        edit_log(run / DETAIL, {key: max(int(value), 1) for key, value in stats.items()})
+        agree(run)
 
 
 def _ranked(log: DetailLog, simple: str, percentile: str, count: int) -> Any:
