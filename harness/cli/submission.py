@@ -13,6 +13,7 @@ from harness.cli.options import sub_commands
 from mlperf_llama_base.errors import UserError
 
 if TYPE_CHECKING:
+    from harness.submission.again import Scorer
     from harness.submission.build import Order
     from harness.submission.check import TreeFinding
     from harness.submission.scrub import Find
@@ -126,13 +127,24 @@ def check(
     backup: Annotated[
         Path | None, typer.Option("--backup", help="Directory of the complete accuracy logs: compares the hashes.")
     ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option("--dataset", help="Data set of the runs: scores the complete logs again.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="Folder or hub id of the model's tokenizer, with --dataset.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check any v6.1 tree, or one of MLPerf Endpoints. Exit code 1 if a finding is an error."""
-    _report(tree, backup, as_json=as_json)
+    from harness.submission.again import Scorer
+
+    if (dataset is None) != (tokenizer is None):
+        raise UserError("scoring again takes both --dataset FILE and --tokenizer DIR: give the other one, too")
+    scorer = Scorer(dataset, tokenizer) if dataset is not None and tokenizer is not None else None
+    _report(tree, backup, scorer=scorer, as_json=as_json)
 
 
-def _report(tree: Path, backup: Path | None, *, as_json: bool = False) -> None:
+def _report(tree: Path, backup: Path | None, *, scorer: Scorer | None = None, as_json: bool = False) -> None:
     from harness.submission.check import Severity, check_submission, rules
 
     if _is_of_endpoints(tree):
@@ -140,7 +152,7 @@ def _report(tree: Path, backup: Path | None, *, as_json: bool = False) -> None:
 
         findings, count = curves.check_tree(tree), len(curves.rules())
     else:
-        findings, count = check_submission(tree, backup=backup), len(rules())
+        findings, count = check_submission(tree, backup=backup, scorer=scorer), len(rules())
     if as_json:
         _print_json(findings)
     else:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.loadgen.rules import BOOK, Rule
+from harness.submission.again import Scorer
 from harness.submission.check.accuracy import accuracy_checks
+from harness.submission.check.again import again_checks
 from harness.submission.check.base import Checks, Severity, TreeFinding
 from harness.submission.check.consistency import consistency_checks
 from harness.submission.check.endpoints import EndpointsRun, endpoints_checks
@@ -41,6 +43,7 @@ SCENARIO = (
     measurement_checks,
     user_conf_checks,
     accuracy_checks,
+    again_checks,
     test06_checks,
     power_checks,
 )
@@ -50,15 +53,17 @@ GROUPS: tuple[Checks[Any], ...] = (*TREE, *SUBMITTER, *SYSTEM, *BENCHMARK, *SCEN
 __all__ = ["Severity", "TreeFinding", "check_submission", "rules"]
 
 
-def check_submission(root: Path, *, backup: Path | None = None) -> list[TreeFinding]:
+def check_submission(root: Path, *, backup: Path | None = None, scorer: Scorer | None = None) -> list[TreeFinding]:
     """Check the tree at ``root`` (it holds ``closed``, ``open`` or ``network``), worst findings first.
 
-    ``backup``: the directory of the complete accuracy logs, to compare their hashes. Raises ``UserError`` if ``root``
-    is no directory.
+    ``backup``: the directory of the complete accuracy logs, to compare their hashes; ``scorer``: scores them again.
+    Raises ``UserError`` if ``root`` is no directory, or the scorer's files cannot be read.
     """
     if not root.is_dir():
         raise UserError(f"{root} is not a directory: give the root that holds closed/ or open/")
-    tree = Tree(root.resolve(), backup.resolve() if backup else None)
+    if scorer is not None:
+        _ = scorer.loaded  # a mistake of the command, not of a scenario
+    tree = Tree(root.resolve(), backup.resolve() if backup else None, scorer)
     findings = list(_of_tree(tree))
     order = list(Severity)
     return sorted(dict.fromkeys(findings), key=lambda f: (order.index(f.severity), f.path, f.rule))

@@ -12,6 +12,7 @@ from typing import Any
 from harness.config import Mode, Scenario
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog, parse_detail
 from harness.loadgen.summary import SummaryLog, parse_summary
+from harness.submission.again import Scorer
 from harness.submission.identities import local_identity
 from harness.submission.rules import BENCHMARKS, DIVISIONS, Rules
 from harness.submission.scrub import Find, Scrubber, text_of_file
@@ -37,10 +38,13 @@ def read_mapping(path: Path) -> dict[str, Any] | str | None:
 
 @dataclass(frozen=True)
 class Tree:
-    """The root that holds ``closed``, ``open`` and ``network``. ``backup``: the full accuracy logs, if at hand."""
+    """The root that holds ``closed``, ``open`` and ``network``. ``backup``: the full accuracy logs, if at hand;
+    ``scorer``: what scores them again, if wanted.
+    """
 
     root: Path
     backup: Path | None = None
+    scorer: Scorer | None = None
 
     @cached_property
     def submitters(self) -> list[Submitter]:

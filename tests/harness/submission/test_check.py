@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.submission.again import Scorer
 from harness.submission.check import Severity, check_submission, rules
 from harness.submission.check.endpoints import endpoints_checks
 from mlperf_llama_base.errors import UserError
@@ -68,6 +69,9 @@ def test_almost_every_rule_is_shown_to_work() -> None:
         "system.power",
         "system.rehearsal",
         "accuracy.same-loadgen",
+        "accuracy.again",  # test_references.py
+        "accuracy.not-again",
+        "performance.open",  # test_open.py
         "test06.logs",
         "validity.no-git",
     }
@@ -120,6 +124,13 @@ def test_power_results_ask_for_mlcommons_own_checker(spoilt: Path) -> None:
     assert found(spoilt) == {("power.contents", Severity.NOTE), ("system.power", Severity.WARNING)}
     spoiler.describe({"system_power_capacity": "5600"})
     assert found(spoilt) == {("power.contents", Severity.NOTE)}
+
+
+def test_what_cannot_be_scored_again_is_noted(both: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scorer, "loaded", None)
+    findings = check_submission(both / "tree", scorer=Scorer(Path("data.json"), "tokenizer"))
+    assert {(f.rule, f.severity) for f in findings} == {("accuracy.not-again", Severity.NOTE)}
+    assert len(findings) == 5
 
 
 def test_test06_without_its_own_logs_is_noted(spoilt: Path) -> None:

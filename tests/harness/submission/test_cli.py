@@ -43,6 +43,13 @@ def test_warnings_alone_end_with_0(spoilt: Path) -> None:
     assert done.exit_code == 0 and "WARNING closed/ACME/notes" in done.output
 
 
+def test_scoring_again_takes_a_data_set_and_a_tokenizer_that_are_there(both: Path, tmp_path: Path) -> None:
+    done = call("check", both / "tree", "--dataset", tmp_path / "data.json")
+    assert isinstance(done.exception, UserError) and "give the other one, too" in str(done.exception)
+    done = call("check", both / "tree", "--dataset", tmp_path / "data.json", "--tokenizer", tmp_path)
+    assert isinstance(done.exception, UserError) and "data.json" in str(done.exception)
+
+
 def test_json_for_machines(spoilt: Path) -> None:
     Spoiler(spoilt).set({"result_validity": "INVALID"})
     (finding,) = json.loads(call("check", spoilt / "tree", "--json").output)

@@ -16,8 +16,9 @@ import pytest
 from harness.accuracy.score_run import score_run
 from harness.config import Benchmark
 from harness.rounds import ROUND
+from harness.submission.again import Scorer
 from harness.submission.build import Refused, build_tree
-from harness.submission.check import check_submission
+from harness.submission.check import Severity, check_submission
 from harness.submission.runs import find_system
 from harness.verdict.result import write_result
 from mlperf_llama_base.errors import UserError
@@ -98,7 +99,14 @@ def test_references_as_answers_pass_everything(campaign: Path, material: Path, t
     target = ROUND.benchmarks[Benchmark.DATACENTER].targets["gen_len"]
     assert target.minimum < scores["gen_len"] < (target.maximum or 0)
     build_tree(find_system([campaign]), order(tmp_path))
-    assert check_submission(tmp_path / "tree", backup=tmp_path / "backup") == []
+    tree, backup = tmp_path / "tree", tmp_path / "backup"
+    assert check_submission(tree, backup=backup) == []
+    path = next(tree.glob("*/*/*/*/*/Server/accuracy/accuracy.txt"))
+    path.write_text(path.read_text().replace("'rouge1': '100.0'", "'rouge1': '99.98'"))
+    scorer = Scorer(material / "data.json", str(material / "tokenizer"))
+    (finding,) = check_submission(tree, backup=backup, scorer=scorer)
+    assert (finding.rule, finding.severity) == ("accuracy.again", Severity.ERROR)
+    assert finding.message == "says rouge1 99.98, the complete log scored again has 100"
 
 
 def test_a_weak_model_is_refused_for_exactly_that(campaign: Path, material: Path, tmp_path: Path) -> None:
