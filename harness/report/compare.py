@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.config import Benchmark
 from harness.report.flat import flatten, flatten_record
 from harness.report.load import Events, Floats, RunData, load_all
 from harness.report.logged import logged_figures, logged_settings
@@ -125,10 +126,16 @@ def only_run(directory: Path) -> RunData:
     return runs[0]
 
 
+def kind(run: RunData) -> tuple[str, str, str]:
+    """What must be the same of two runs whose figures are compared."""
+    benchmark = "" if run.benchmark is Benchmark.DATACENTER else run.benchmark.value
+    return run.scenario.value, run.mode.value, benchmark
+
+
 def compare_runs(a: RunData, b: RunData) -> Comparison:
     """As ``compare``, for runs that were loaded already."""
     figures = []
-    if (a.scenario, a.mode) != (b.scenario, b.mode):
+    if kind(a) != kind(b):
         return Comparison(a=a, b=b, settings=differing_settings(a, b), figures=[], notes=_notes(a, b))
     if a.is_foreign or b.is_foreign:
         figures = [_by_logs(*figure) for figure in logged_figures(a, b)]
@@ -268,11 +275,9 @@ def _difference(
 
 def _notes(a: RunData, b: RunData) -> list[str]:
     notes = []
-    if (a.scenario, a.mode) != (b.scenario, b.mode):
-        notes.append(
-            f"A is {a.scenario} {a.mode}, B is {b.scenario} {b.mode}: their figures mean different "
-            "things and are not compared."
-        )
+    if kind(a) != kind(b):
+        ours, theirs = (" ".join(filter(None, kind(run))) for run in (a, b))
+        notes.append(f"A is {ours}, B is {theirs}: their figures mean different things and are not compared.")
     rates = [run.session.settings.get("server_target_qps") for run in (a, b)]
     if a.scenario in ("server", "interactive") and a.scenario == b.scenario:
         notes.append(

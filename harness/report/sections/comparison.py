@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from harness.report.compare import Comparison
+from harness.report.compare import Comparison, kind
 from harness.report.document import Bar, Block, Cell, Items, Section, Table, Text
 from harness.report.flat import value_text
 from harness.report.groups import Group, by_settings, compare_groups
@@ -14,15 +14,25 @@ from harness.text import UNKNOWN, number
 
 
 def sections(runs: Sequence[RunData]) -> list[Section]:
-    """An overview of all runs, then each later run against the first."""
+    """An overview of all runs, then each later run against the first of its kind: what another scenario measured means
+    something else.
+    """
     out = [Section(title="Runs", blocks=[_overview(runs)])]
+    kinds: dict[object, list[RunData]] = {}
+    for run in runs:
+        kinds.setdefault(kind(run), []).append(run)
+    for alike in kinds.values():
+        out += _of_one_kind(alike)
+    return out
+
+
+def _of_one_kind(runs: Sequence[RunData]) -> Iterator[Section]:
     first, *others = by_settings(runs)
     if not others:  # repeats of one setting: each beside the first
         first, others = [runs[0]], [[run] for run in runs[1:]]
     for group in others:
         title = f"{_called(group)} against {_called(first)}"
-        out.append(Section(title=title, blocks=blocks(compare_groups(first, group))))
-    return out
+        yield Section(title=title, blocks=blocks(compare_groups(first, group)))
 
 
 def _called(group: Group) -> str:

@@ -64,6 +64,19 @@ def test_two_of_them_are_compared_by_loadgen_s_figures(real: Path) -> None:
         compare(scenario(real, "Server"), run)
 
 
+def test_a_tree_is_compared_within_each_scenario_only(real: Path, tmp_path: Path) -> None:
+    """Offline, Server and Interactive once, the same Server again, and an edge Offline: one pair."""
+    shutil.copytree(real / "base", tmp_path / "first")
+    shutil.copytree(scenario(real, "Server") / "performance", tmp_path / "second" / "server")
+    shutil.copytree(next((real / "base-edge").rglob("Offline")) / "performance", tmp_path / "third" / "edge")
+    text = markdown.render(build_document([tmp_path]))
+    (title,) = [line for line in text.splitlines() if line.startswith("#") and " against " in line]
+    assert "second" in title and "Server" in title
+    found = compare(scenario(real, "Offline") / "performance", tmp_path / "third" / "edge")
+    assert not found.figures
+    assert any("A is offline performance, B is offline performance edge" in note for note in found.notes)
+
+
 def test_one_of_ours_against_one_of_them(real: Path, tmp_path: Path) -> None:
     ours = write_run(tmp_path / "ours", samples=500)
     found = compare(ours, scenario(real, "Server") / "performance" / "run_1")

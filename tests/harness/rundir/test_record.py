@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,6 +120,19 @@ def test_both_readers_agree_on_what_a_run_was(tmp_path: Path) -> None:
         result = build_result(run)
         assert (seen.scenario, seen.mode, seen.benchmark) == ("singlestream", "compliance", "edge")
         assert (result["scenario"], result["mode"], result["benchmark"]) == ("singlestream", "compliance", "edge")
+
+
+def test_another_harness_s_test06_is_judged_as_such(tmp_path: Path) -> None:
+    """Its 100 queries meet no rule of a performance run, and need not."""
+    run = make_run(tmp_path / "run", Scenario.SERVER, Mode.COMPLIANCE, Benchmark.DATACENTER)
+    (tmp_path / "foreign").mkdir()
+    for name in names.LOADGEN_LOGS:
+        shutil.copyfile(run / name, tmp_path / "foreign" / name)
+    result = build_result(tmp_path / "foreign")
+    assert (result["scenario"], result["mode"]) == ("server", "compliance")
+    assert result["valid"] and result["compliance"]["passed"]
+    (reason,) = result["not_submittable_reasons"]
+    assert reason.startswith("only LoadGen's logs are here")
 
 
 def test_a_setting_of_a_wrong_type_is_named(tmp_path: Path) -> None:
