@@ -18,6 +18,7 @@ from harness.loadgen.rules.sources import LOADGEN
 SIX_DIGITS = 2e-5  # of the logged rates
 MS = 2e-3  # seconds; the window is logged to the ms
 GAPS, SIGMAS = 40.0, 6.0  # of an exponential distribution, that no honest schedule exceeds
+ZONES = timedelta(hours=26)  # of all the world
 CLOCKS = timedelta(days=1)  # by which a machine's clock may be ahead
 
 
@@ -52,6 +53,9 @@ def _singlestream(log: DetailLog, count: int) -> Iterator[str]:
     issued = log.duration_s
     if mean and longest and issued is not None and (count * mean - longest) / 1e9 > issued * (1 + SIX_DIGITS) + MS:
         yield f"the last query was issued after {issued:,.3f} s; those before it took longer ({count} x mean latency)"
+    generated = log.number("generated_query_count")
+    if generated is not None and generated < count:
+        yield f"{count} queries were judged, {generated:g} were generated"
     estimate, least, most = (
         log.number(key)
         for key in (
@@ -152,11 +156,21 @@ def the_window_is_that_of_the_test(logs: Logs) -> Iterator[str]:
         yield f"the test ended ({log.text('power_end')}) before it began ({log.text('power_begin')})"
     if window[1] > datetime.now(UTC) + CLOCKS:
         yield f"the test ended at {log.text('power_end')}, which is yet to come"
+    if (said := _said_day(log)) is None or abs(window[0] - said) > ZONES:
+        yield f"test_datetime is {log.text('test_datetime')}, power_begin {log.text('power_begin')}"
     if took > log.last_ms / 1e3 + 2 * MS:
         yield f"the test took {took:,.3f} s, the last line of the log was written after {log.last_ms / 1e3:,.3f} s"
     least, most = _bounds(log, logs.ran)
     if not least - MS - SIX_DIGITS * least <= took <= most + MS + SIX_DIGITS * took:
         yield f"{took:,.3f} s lie between power_begin and power_end; the figures are of {least:,.3f} s"
+
+
+def _said_day(log: DetailLog) -> datetime | None:
+    """LoadGen writes the local time here, and calls it UTC."""
+    try:
+        return datetime.strptime(log.text("test_datetime") or "", "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _bounds(log: DetailLog, ran: str) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
+from tests.harness.submission import figures
 from tests.harness.submission.runs import add_message, edit_log
 from tests.harness.submission.spoil import (
     Spoiler,
@@ -484,4 +485,7 @@ def other_outputs(path: Path) -> None:
     path.write_text(text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :])
 
 
-MUTATIONS = USER_CONF + LOADGEN + PERFORMANCE + ACCURACY_RUN + SYSTEM + DESCRIPTION + STRUCTURE + TEST06 + PRIVACY
+FIGURES = _group("figures and times", *figures.FIGURES)
+MUTATIONS = (
+    USER_CONF + LOADGEN + PERFORMANCE + FIGURES + ACCURACY_RUN + SYSTEM + DESCRIPTION + STRUCTURE + TEST06 + PRIVACY
+)
