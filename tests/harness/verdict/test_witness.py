@@ -45,7 +45,7 @@ SCALED = {  # run -> keys of its log, factor, what finds it
     "samples/s and duration": ("offline", r"max_latency", 0.8, WITNESS),
     "every latency halved": ("singlestream", r"latency", 0.5, WITNESS),
     "first tokens only": ("singlestream", r"first_token", 0.5, WITNESS),
-    "time per token": ("singlestream", r"output_token", 0.01, WITNESS),
+    "time per token": ("singlestream", r"output_token", 1000, WITNESS),
     "a higher rate": ("server", r"samples_per_sec", 1.5, WITNESS),
     "more tokens": ("server", r"completed_tokens", 1.5, WITNESS),
     "latencies twice as long": ("singlestream", r"latency", 2.0, HAND_OVER),
