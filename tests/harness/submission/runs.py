@@ -187,16 +187,19 @@ def make_run(directory: Path, scenario: Scenario, mode: Mode, benchmark: Benchma
         f"*.Offline.target_qps = 1\n*.Server.target_qps = {FAST_QPS}\n*.SingleStream.target_latency = 250\n"
     )
     audit = write_audit_config(directory) if mode is Mode.COMPLIANCE else ""
-    run_loadgen(
-        directory,
-        scenario=scenario.loadgen_name,
-        mode="AccuracyOnly" if mode is Mode.ACCURACY else "PerformanceOnly",
-        model=run_config.model_name,
-        count=benchmark.sample_count,
-        attributes={"min_duration_ms": 0},
-        audit=str(audit),
-        user_conf=str(fast),
-    )
+    for _ in range(5):  # a machine with other work may miss Interactive's limits
+        run_loadgen(
+            directory,
+            scenario=scenario.loadgen_name,
+            mode="AccuracyOnly" if mode is Mode.ACCURACY else "PerformanceOnly",
+            model=run_config.model_name,
+            count=benchmark.sample_count,
+            attributes={"min_duration_ms": 0},
+            audit=str(audit),
+            user_conf=str(fast),
+        )
+        if parse_detail(directory / DETAIL).flag("result_perf_constraints_met") is not False:
+            break
     fast.unlink()
     (directory / "user.conf").write_text(conf)
     if mode is Mode.PERFORMANCE:
