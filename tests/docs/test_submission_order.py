@@ -18,7 +18,7 @@ from tests.helpers.tokenizers import write_words
 PAGE = ROOT / "docs" / "submission.md"
 SHORT = (
     "engine.args={output_tokens: 12, step_ms: 2, max_num_seqs: 32, eos_token_id: 199}",
-    "loadgen.min_duration_ms=500",
+    "loadgen.min_duration_ms=100",
     "loadgen.min_query_count=480",
     "workers.warm_up_prompts=0",
 )
