@@ -10,8 +10,10 @@ import typer
 
 from harness.cli import options as o
 from harness.config import Scenario
+from harness.rounds import ENDPOINTS
 
 app = o.sub_commands("Measure the harness itself.")
+STREAMS = [1024, ENDPOINTS.samples]
 
 
 @app.command()
@@ -78,7 +80,7 @@ def overhead(
 @app.command()
 def serve(
     output: Annotated[Path, typer.Option("--output", help="Directory for logs and serve.json.")],
-    streams: Annotated[list[int], typer.Option("--streams", min=1, help="Numbers of open streams.")] = [1024, 13_368],  # noqa: B006
+    streams: Annotated[list[int], typer.Option("--streams", min=1, help="Numbers of open streams.")] = STREAMS,
     tokens: Annotated[int, typer.Option("--tokens", min=2, help="Tokens of an answer.")] = 128,
     step_ms: Annotated[float, typer.Option(min=1, help="A step of the engine: a token for every stream.")] = 500.0,
     rates: Annotated[list[float], typer.Option("--rate", help="Requests/s to an engine that answers at once.")] = [200],  # noqa: B006
