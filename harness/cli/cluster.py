@@ -74,6 +74,8 @@ def chosen(only: str | None) -> list[PartName]:
     from mlperf_llama_base.errors import UserError, nearest
 
     asked = [name.strip() for name in (only or ",".join(NAMES)).split(",") if name.strip()]
+    if not asked:
+        raise UserError(f"--only {only} names no benchmark: give some of {', '.join(NAMES)}, or leave it out")
     for name in asked:
         if name not in NAMES:
             raise UserError(f"--only {name}: expected some of {', '.join(NAMES)}{nearest(name, NAMES)}")
@@ -93,7 +95,7 @@ def show_plan(execution: Execution, console: Console) -> None:
         status = execution.parts[plan.name].status
         done = status in ("done", "not valid")
         total += 0.0 if done else plan.seconds or 0.0
-        runs = {"datacenter": len(plan.steps), "distributed": 1}.get(plan.name, 1 + execution.nodes.count)
+        runs = {"datacenter": len(plan.steps), "distributed": 1}.get(plan.name, 1 + execution.nodes.loadgens)
         estimate = "-" if done else duration(plan.seconds, rough=True)
         table.add_row(plan.name, status if done else "to run", str(runs), estimate)
     table.add_section()

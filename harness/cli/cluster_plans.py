@@ -68,10 +68,10 @@ def base_config(setup: ClusterSetup, output: Path, *, nodes: int = 1, share: int
 def plans(wanted: list[PartName], setup: ClusterSetup, nodes: Nodes, output: Path) -> list[PartPlan]:
     """The parts as they will run. Raises ``UserError`` for what none of them could use."""
     make = {"datacenter": _datacenter, "distributed": _distributed, "coordinated": _coordinated}
-    return [make[name](setup, nodes.count, output / name) for name in wanted]
+    return [make[name](setup, nodes, output / name) for name in wanted]
 
 
-def _datacenter(setup: ClusterSetup, nodes: int, output: Path) -> PartPlan:
+def _datacenter(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
     from harness.cli.benchmark import CampaignSetup, planned
     from harness.execution.parts import PartPlan
 
@@ -82,7 +82,7 @@ def _datacenter(setup: ClusterSetup, nodes: int, output: Path) -> PartPlan:
         skip_preflight=_checked(setup),
         no_smoke=setup.samples is not None,
         modes=SHORT if setup.samples is not None else None,
-        settings=_settings(setup, nodes),
+        settings=_settings(setup, nodes.count),
     )
     steps = planned(Benchmark.DATACENTER, output, campaign)
     lengths = [step.seconds() for step in steps]
@@ -95,15 +95,15 @@ def _datacenter(setup: ClusterSetup, nodes: int, output: Path) -> PartPlan:
     )
 
 
-def _distributed(setup: ClusterSetup, nodes: int, output: Path) -> PartPlan:
-    config = base_config(setup, output, nodes=nodes)
+def _distributed(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
+    config = base_config(setup, output, nodes=nodes.count)
     checked = ["--skip-preflight"] if _checked(setup) else []
-    options = [*_options(setup, config, nodes), *checked]
+    options = [*_options(setup, config, nodes.count), *checked]
     return _offline("distributed", ["run", "--scenario", "offline", *options], config)
 
 
-def _coordinated(setup: ClusterSetup, nodes: int, output: Path) -> PartPlan:
-    config = base_config(setup, output, share=nodes)
+def _coordinated(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
+    config = base_config(setup, output, share=nodes.loadgens)
     options = _options(setup, config, 1)
     plan = _offline("coordinated", ["benchmark", "coordinated", "--scenario", "offline", *options], config)
     return replace(plan, seconds=None if plan.seconds is None else 2 * plan.seconds)  # with the baseline before it

@@ -36,8 +36,9 @@ def _complete(record: ExecutionRecord) -> Iterator[str]:
 
 
 def _rates(record: ExecutionRecord) -> Iterator[str]:
+    short = {finding.part for finding in record.findings if finding.rule == "short-test"}
     for result in record.results:
-        if result.tokens_per_second is not None and counts(record, result):
+        if result.tokens_per_second is not None and counts(record, result) and result.part not in short:
             yield f"{result.part}: {number(result.tokens_per_second.value)} tokens/s in a valid test."
 
 
@@ -72,9 +73,19 @@ def conclusion(record: ExecutionRecord) -> str:
     if point is None or point.efficiency is None:
         return f"{text} Nothing is known of scaling."
     if point.efficiency > 1:
-        return f"{text} The efficiency of {100 * point.efficiency:.1f} % is no more than 100 % within its noise."
+        return f"{text} The efficiency of {100 * point.efficiency:.1f} % {_too_good(point)}."
     half = f" ± {100 * point.efficiency_ci95:.1f}" if point.efficiency_ci95 is not None else " (interval unknown)"
     return f"{text} {point.workers} workers reach {100 * point.efficiency:.1f} %{half} of what they do alone."
+
+
+def _too_good(point: ScalingPoint) -> str:
+    """What an efficiency above 100 % comes to."""
+    half = point.efficiency_ci95
+    if half is None:
+        return "shows no gain: its interval is not known, so that nothing can be said beyond about 100 %"
+    if point.efficiency is not None and point.efficiency - half <= 1:
+        return "is no more than 100 % within its noise"
+    return f"± {100 * half:.1f} shows no gain: the baseline was measured under worse conditions"
 
 
 def _last(record: ExecutionRecord) -> ScalingPoint | None:

@@ -111,8 +111,10 @@ def measured(source: Source) -> ClusterResult | None:
 def _with_counts(found: ClusterResult, source: Source) -> ClusterResult:
     """What is counted over nodes and runs."""
     runs, nodes, workers = source.runs, found.nodes, found.worker_rates
-    found.nodes_asked = len(source.nodes_asked) or None
+    found.nodes_asked = len(source.nodes_asked) or 1  # none named: one machine, in shares
     found.nodes_active = sum(node.samples_completed > 0 for node in nodes)
+    if not source.nodes_asked:
+        found.nodes_active = min(found.nodes_active, 1)
     found.workers, found.gpus = len(workers), sum(worker.gpu is not None for worker in workers)
     of_nodes = source.members or any(run.node for run in runs)
     found.samples_issued = _count(

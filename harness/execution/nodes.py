@@ -20,16 +20,24 @@ SLURM = ("SLURM_JOB_ID", "SLURM_JOB_NODELIST")
 
 @dataclass(frozen=True, kw_only=True)
 class Nodes:
-    """``kind``: of cluster. ``names``: of those that were asked to take part; none: this machine in shares."""
+    """``kind``: of cluster. ``names``: of those that were asked to take part; none: this machine in shares, of which
+    there are ``shares``.
+    """
 
     kind: str
     nodes: list[ClusterNode]
     infrastructure: Infrastructure
     names: list[str]
+    shares: int = 1
 
     @property
     def count(self) -> int:
         return max(1, len(self.names))
+
+    @property
+    def loadgens(self) -> int:
+        """That the coordinated benchmark starts together: one on each node, or one for each share of this machine."""
+        return max(self.count, self.shares)
 
 
 def look_at_nodes(config: RunConfig) -> Nodes:
@@ -46,6 +54,7 @@ def look_at_nodes(config: RunConfig) -> Nodes:
         nodes=[here],
         infrastructure=Infrastructure(probes=[probe]),
         names=[here.name] if workers == 1 else [],
+        shares=workers,
     )
 
 

@@ -25,11 +25,19 @@ SAMPLES_A_BIN = 8
 
 @dataclass(frozen=True, kw_only=True)
 class NodeSamples:
-    """The samples that a node completed. ``start``: seconds from the first node's start to its test's."""
+    """The samples that a node completed. ``start``: seconds from the first node's start to its test's. ``seconds``:
+    that the test lasted, which its rates are over.
+    """
 
     node: str
     events: Events
+    seconds: float
     start: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """Tokens a second, as the table of the nodes has it."""
+        return float(self.events.output_tokens.sum()) / self.seconds if self.seconds else 0.0
 
 
 def of_result(root: Path, result: ClusterResult) -> list[NodeSamples]:
@@ -53,11 +61,14 @@ def of_run(record: RunRecord, *, node: str | None = None, start: float = 0.0) ->
     if events is None or not len(events):
         return []
     if node is not None:
-        return [NodeSamples(node=node, events=events, start=start)]
+        return [NodeSamples(node=node, events=events, seconds=events.duration, start=start)]
     by_node: dict[str, list[int]] = {}
     for worker in record.ran.workers:
         by_node.setdefault(worker.node or "?", []).append(int(worker.id))
-    parts = [NodeSamples(node=name, events=events.of(ids), start=start) for name, ids in by_node.items()]
+    parts = [
+        NodeSamples(node=name, events=events.of(ids), seconds=events.duration, start=start)
+        for name, ids in by_node.items()
+    ]
     return [part for part in parts if len(part.events)]
 
 
@@ -84,7 +95,7 @@ def throughput_chart(nodes: Sequence[NodeSamples], part: str) -> Chart | None:
                 high=rows.max(axis=0),
             )
         ]
-    means = ", ".join(f"{n.node} {number(float(row.mean()))}" for n, row in list(zip(nodes, rows, strict=True))[:LINES])
+    means = ", ".join(f"{n.node} {number(n.mean)}" for n in nodes[:LINES])
     return line_chart(
         title=f"Throughput of each node, {part}",
         x_label="seconds since the first start",
@@ -103,14 +114,13 @@ def busy_chart(nodes: Sequence[NodeSamples], part: str) -> Chart | None:
     lanes = [Lane(name=n.node, level=_in_hand(n, middle)) for n in nodes]
     ends = {n.node: n.start + n.events.duration for n in nodes}
     first, last = min(ends, key=lambda name: ends[name]), max(ends, key=lambda name: ends[name])
+    done = [f"{name} was done after {ends[name]:,.1f} s" for name in dict.fromkeys((first, last))]
     return lanes_chart(
         title=f"Who was busy, {part}",
         x_label="seconds since the first start",
         edges=edges,
         lanes=lanes,
-        description=f"requests in hand, the fuller the colour the more; {first} was done after {ends[first]:,.1f} "
-        f"s, {last} after "
-        f"{ends[last]:,.1f} s",
+        description=f"requests in hand, the fuller the colour the more; {', '.join(done)}",
     )
 
 

@@ -54,7 +54,7 @@ def below_95_percent(record: ExecutionRecord) -> Iterator[Finding]:
             advice=because.advice
             if because
             else "Measure again with fewer nodes (mlperf-llama scaling) to see where it begins to fall.",
-            part=record.scaling.part if record.scaling else None,
+            part=_part(record, point),
         )
 
 
@@ -79,7 +79,7 @@ def above_100_percent(record: ExecutionRecord) -> Iterator[Finding]:
             ),
             figures={"efficiency": point.efficiency, "efficiency_ci95": half},
             advice="Say 'about 100 %', and measure the baseline for longer before claiming more.",
-            part=record.scaling.part if record.scaling else None,
+            part=_part(record, point),
         )
 
 
@@ -107,6 +107,13 @@ def noisy_baseline(record: ExecutionRecord) -> Iterator[Finding]:
             "completions at least, and batches that end together need several of them.",
             part=record.scaling.part if record.scaling else None,
         )
+
+
+def _part(record: ExecutionRecord, point: ScalingPoint) -> str | None:
+    """The benchmark that the point is of; a step of the scaling is of the benchmark with the baseline."""
+    if record.result(point.name) is not None:
+        return point.name
+    return record.scaling.part if record.scaling else None
 
 
 def _points(record: ExecutionRecord) -> list[ScalingPoint]:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from harness.rundir.execution import ExecutionRecord, Part
 from harness.rundir.execution_results import ClusterResult, Finding, NodeResult
+from harness.rundir.result import TOO_SHORT
 from harness.text import duration, number
 
 LONGEST = 200
+LONGER = "Give it more samples (--samples): LoadGen's verdict on a scenario with a latency limit takes 459 at least."
 AT_ONCE_S = 5.0  # a part that ends within that never began a test
 
 
@@ -64,15 +66,16 @@ def parts_not_valid(record: ExecutionRecord) -> Iterator[Finding]:
             dict.fromkeys(reason for run in part.runs if run.valid is False for reason in run.invalid_reasons)
         )
         bad = sum(run.valid is False for run in part.runs)
+        short = all(run.state == TOO_SHORT for run in part.runs if run.valid is False) and bad > 0
         said = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
         yield Finding(
             rule="not-valid",
-            severity="critical",
-            topic="correctness",
-            text=f"The {part.name} benchmark ran, but does not count: "
+            severity="warning" if short else "critical",
+            topic="measurement" if short else "correctness",
+            text=f"The {part.name} benchmark ran, but {'is too short for a verdict' if short else 'does not count'}: "
             f"{(said or part.analysis or 'LoadGen says INVALID').rstrip('.')}.",
             figures={"exit_code": part.exit_code, "runs_not_valid": bad, "runs": len(part.runs)},
-            advice="Do not quote its figures. Remove the reasons and run it again.",
+            advice=LONGER if short else "Do not quote its figures. Remove the reasons and run it again.",
             part=part.name,
         )
 

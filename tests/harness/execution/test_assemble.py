@@ -10,10 +10,12 @@ import pytest
 
 from harness.execution.assemble import assemble
 from harness.execution.node import describe_node
+from harness.report.over_time import of_result, throughput_chart
 from harness.rundir.execution import Asked, ExecutionRecord, Infrastructure, Part, PartName
 from harness.rundir.files import read_record, write_record
 from harness.rundir.record import RunRecord
 from harness.rundir.scaling import MemberOutcome
+from harness.text import number
 
 pytestmark = pytest.mark.timeout(240)
 PARTS: tuple[PartName, ...] = ("distributed", "coordinated")
@@ -110,3 +112,25 @@ def test_without_anything_there_is_a_record(tmp_path: Path) -> None:
     assert record.results == [] and record.scaling is None
     assert msgspec.json.decode(msgspec.json.encode(record), type=ExecutionRecord) == record
     assert record.conclusion.endswith("Nothing is known of scaling.")
+
+
+def test_shares_of_one_machine_are_one_node(ran: Path) -> None:
+    record = assemble(
+        ran,
+        time="2026-11-26T18:00:00+00:00",
+        parts=[Part(name="coordinated", status="done", exit_code=0, directory="coordinated")],
+        nodes=[describe_node("here", None)],
+        cluster="one machine",
+        asked=Asked(parts=["coordinated"], nodes=[]),
+        infrastructure=Infrastructure(),
+    )
+    assert (record.results[0].nodes_active, record.results[0].nodes_asked) == (1, 1)
+
+
+def test_the_chart_of_the_nodes_tells_the_rates_of_their_table(ran: Path) -> None:
+    for result in assembled(ran).results:
+        drawn = {lane.node: lane.mean for lane in of_result(ran, result)}
+        rates = {node.node: node.tokens_per_second.value for node in result.nodes if node.tokens_per_second}
+        assert drawn == pytest.approx(rates)
+        chart = throughput_chart(of_result(ran, result), result.part)
+        assert chart is not None and all(number(rate) in chart.description for rate in rates.values())

@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.cli.benchmark import CampaignSetup
+from harness.cli.cluster_plans import ClusterSetup, plans
+from harness.execution.nodes import Nodes
 from harness.execution.outcome import cause
-from harness.rundir.execution import Cause
+from harness.rundir.execution import Cause, Infrastructure
 from harness.rundir.files import write_record
 from harness.rundir.session import LostWorker, SessionRecord
 from tests.harness.scaling.test_scaling import NULL, call
@@ -96,6 +98,17 @@ def test_a_preflight_that_fails_leaves_a_document(tmp_path: Path) -> None:
 def test_an_unknown_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("benchmark", "cluster", "--only", "distributd", "--output", str(tmp_path / "o")) == 2
     assert "did you mean 'distributed'?" in capsys.readouterr().err
+    assert call("benchmark", "cluster", "--only", ",", "--output", str(tmp_path / "o")) == 2
+    assert "names no benchmark" in capsys.readouterr().err and not (tmp_path / "o").exists()
+
+
+def test_loadgens_on_one_machine_share_the_rate() -> None:
+    setup = ClusterSetup(engine="null", workers=2, target_qps=["offline=100"])
+    nodes = Nodes(kind="one machine", nodes=[], infrastructure=Infrastructure(), names=[], shares=2)
+    (together,) = plans(["coordinated"], setup, nodes, Path("x"))
+    assert together.config.loadgen.target_qps == 50 and "50" in together.arguments
+    (one,) = plans(["distributed"], setup, nodes, Path("x"))
+    assert one.config.loadgen.target_qps == 100
 
 
 def cause_of(lines: list[str], code: int, root: Path) -> Cause:

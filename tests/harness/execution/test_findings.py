@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from harness.execution.assemble import concluded
 from harness.execution.findings import findings
-from harness.rundir.execution import Cause, ExecutionRecord, NodeProbe
+from harness.rundir.execution import Cause, ExecutionRecord, NodeProbe, PartRun
 from harness.rundir.execution_results import Finding
 from harness.rundir.scaling import Rate
 from harness.rundir.session import LostWorker
@@ -235,6 +236,50 @@ def test_responses_as_long_as_the_benchmark_allows_are_no_finding() -> None:
     answers_are_cut(record)
     record.environment.max_new_tokens = 128
     assert findings(record) == []
+
+
+def test_a_benchmark_that_is_only_too_short_wants_more_samples() -> None:
+    record = healthy()
+    record.parts[0].status = "not valid"
+    reason = "LoadGen says INVALID: early stopping"
+    record.parts[0].runs = [
+        PartRun(name="server", directory="d", valid=False, state="too short for a verdict", invalid_reasons=[reason])
+    ]
+    found = only(record, "not-valid")
+    assert found.severity == "warning" and "too short for a verdict" in found.text and "459" in found.advice
+    record.parts[0].runs.append(PartRun(name="offline", directory="e", valid=False, state="not valid"))
+    assert only(record, "not-valid").severity == "critical"
+
+
+def test_an_efficiency_is_told_of_the_benchmark_that_it_is_of() -> None:
+    record = healthy()
+    assert record.scaling is not None
+    for name, efficiency in (("distributed", 0.6), ("coordinated", 1.3)):
+        point = msgspec.structs.replace(record.scaling.points[0], name=name, efficiency=efficiency)
+        record.scaling.points.append(point)
+    assert only(record, "low-efficiency").part == "distributed"
+    assert only(record, "over-100-percent").part == "coordinated"
+
+
+@pytest.mark.parametrize(
+    ("half", "said"), [(None, "its interval is not known"), (0.5, "within its noise"), (0.1, "worse conditions")]
+)
+def test_the_conclusion_on_more_than_100_percent_claims_no_interval_that_is_not_known(
+    half: float | None, said: str
+) -> None:
+    record = healthy()
+    assert record.scaling is not None
+    record.scaling.points[-1].efficiency, record.scaling.points[-1].efficiency_ci95 = 1.28, half
+    assert said in concluded(record).conclusion
+
+
+def test_a_test_of_seconds_achieves_no_speed() -> None:
+    record = healthy()
+    the_test_is_short(record)
+    achieved = concluded(record).achievements
+    short = only(record, "short-test").part
+    assert [line for line in achieved if "tokens/s" in line]
+    assert not [line for line in achieved if "tokens/s" in line and line.startswith(f"{short}:")]
 
 
 def test_several_loadgens_on_one_machine_share_its_processors() -> None:
