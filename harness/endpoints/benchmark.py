@@ -13,7 +13,8 @@ from harness.endpoints.check import Severity, TreeFinding, check_tree
 from harness.endpoints.client import Client, find_client, require
 from harness.endpoints.client_config import MODEL, Target
 from harness.endpoints.cohorts import next_cohort, seeds_of
-from harness.endpoints.description import Owner, draft, read_owner, rehearsed, write_draft
+from harness.endpoints.description import Owner, read_owner
+from harness.endpoints.draft import draft, rehearsed, write_draft
 from harness.endpoints.plan import Offline, assumed_rates, make_plan
 from harness.endpoints.runner import SERVER_LOG, WORK, Curve
 from harness.endpoints.server import Endpoint, Served

@@ -15,20 +15,11 @@ import yaml
 
 from harness.endpoints.power import SystemPower, cooling_of
 from harness.endpoints.system_desc import Node, Parallelism, SystemDescription
-from harness.inventory.machine import Gpus, Machine
-from harness.rundir.session import Engine
 from harness.submission.measurements import REFERENCE
-from harness.submission.system_description import BLANK, REHEARSAL
-from harness.submission.system_description import draft as inference_draft
+from harness.submission.system_description import BLANK
 from mlperf_llama_base.errors import UserError, nearest
 
 DATASET_LINK = "https://huggingface.co/datasets/abisee/cnn_dailymail"
-HEADER = f"""\
-# The system of an MLPerf Endpoints submission. Detected values are filled in: correct what is wrong.
-# Replace every {BLANK!r}, then run the same command again: nothing is measured twice.
-# Fields: mlcommons/endpoints_policies endpoints_rules.md, 8.2, 8.3 and appendix E.
-# Every power figure needs the URL of the page that states it; MLCommons' defaults are not taken.
-"""
 
 
 class Submission(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -90,106 +81,6 @@ class Owner(msgspec.Struct, kw_only=True, omit_defaults=True):
     def system_id(self) -> str:
         """The system's directory: its name without spaces, as MLCommons' builder makes it."""
         return self.system.system_name.replace(" ", "_")
-
-
-def draft(machine: Machine, *, workers: int | None, serving: str) -> dict[str, Any]:
-    """The YAML's content for this machine, blanks included. ``workers``: accelerators that serve."""
-    gpu = machine.gpu or Gpus()
-    found = inference_draft(machine=machine, engine=Engine(), nodes=1, accelerators=workers if gpu.devices else 0)
-    blank = f"{BLANK}: "
-    sockets, cores = int(found["host_processors_per_node"]), found["host_processor_core_count"]
-    name = gpu.devices[0].name if gpu.devices else None
-    count = (workers or len(gpu.devices)) if gpu.devices else 0
-    cooling = f"{BLANK}: air-cooled or liquid-cooled"
-    figure = {
-        "value_w": f"{BLANK}: W",
-        "source_type": "vendor_spec",
-        "source": f"{BLANK}: URL of the page that states it",
-    }
-    node = {
-        "system_node_ensemble_id": 0,
-        "number_of_nodes": 1,
-        "host_processor_core_count": int(cores) if cores.isdecimal() else f"{BLANK}: cores of a processor",
-        "host_processors_per_node": sockets,
-        "driver": gpu.driver or "N/A",
-        "operating_system": found["operating_system"],
-        "filesystem": f"{BLANK}: file system of the weights, like ext4",
-        "cooling": cooling,
-        "inference_backend": f"{BLANK}: engine and version",
-        "accelerator_info": [
-            {
-                "accelerator_model_name": name,
-                "accelerators_per_node": count,
-                "accelerator_memory_capacity": found["accelerator_memory_capacity"],
-                "accelerator_memory_type": f"{BLANK}: like HBM3",
-                "accelerator_interconnect": gpu.interconnect or "N/A",
-                "accelerator_host_interconnect": found["accelerator_host_interconnect"],
-            }
-        ]
-        if name
-        else [],
-    }
-    same = (
-        "host_processor_model_name host_memory_capacity host_memory_configuration host_networking "
-        "host_storage_capacity host_storage_type host_network_card_count other_software_stack hw_notes sw_notes"
-    )
-    node |= {key: found[key] for key in same.split() if found.get(key)}
-    for key in ("host_network_card_count", "host_memory_configuration"):
-        node.setdefault(key, f"{BLANK}: could not be detected")
-    return {
-        "submission": {
-            "organization": blank + "directory of your organization",
-            "submission_id": blank + "directory of this submission",
-            "division": "Standardized",
-        },
-        "system": {
-            "system_name": blank + "the system's name as it is to be published",
-            "shortened_system_name": blank + "at most 20 characters",
-            "system_availability_status": blank + "Available, Preview or RDI",
-            "availability_url": blank + "where it can be had (if Available; else remove the line)",
-            "serving_framework": serving,
-        },
-        "node": node,
-        "model": {"precision": blank + "like fp8", "link": REFERENCE, "dataset_link": DATASET_LINK},
-        "parallelism": {
-            "tensor_parallel": 1,
-            "pipeline_parallel": 1,
-            "expert_parallel": 1,
-            "data_parallel": max(1, count),
-        },
-        "power": {
-            "system_desc_id": blank + "the system's name, spaces as _",
-            "cooling": blank + "air or liquid, as above",
-            "node_sets": [
-                {
-                    "node_set_id": 0,
-                    "system_node_ensemble_id": 0,
-                    "nodes_provisioned": 1,
-                    "power_method": "component_sum",
-                    "components": {
-                        "cpu": {
-                            "model": found["host_processor_model_name"],
-                            "count_per_node": sockets,
-                            "tdp_per_unit": dict(figure),
-                        },
-                        "accelerator": {"model": name or "none", "count_per_node": count, "tdp_per_unit": dict(figure)},
-                        "scale_up_network": {
-                            "method": "declared_tdp",
-                            "switch_count": blank + "switches of a node (no switch: method none, remove these two)",
-                            "tdp_per_switch": dict(figure),
-                        },
-                    },
-                }
-            ],
-            "scale_out": {"present": False},
-        },
-    }
-
-
-def write_draft(path: Path, content: dict[str, Any]) -> None:
-    body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(HEADER + body)
 
 
 def read_owner(path: Path) -> Owner:
@@ -268,26 +159,3 @@ def _faults(owner: Owner) -> Iterator[str]:
         yield f"power.system_desc_id is {owner.power.system_desc_id!r}, the system's directory is {owner.system_id!r}"
     if cooling_of(owner.node.cooling) != owner.power.cooling:
         yield f"node.cooling is {owner.node.cooling!r}, power.cooling {owner.power.cooling!r}: they must agree"
-
-
-def rehearsed(machine: Machine, *, workers: int | None) -> Owner:
-    """What stands in for an owner's YAML in a rehearsal: every text says so, and no power is claimed."""
-    tree = draft(machine, workers=workers, serving="mlperf-llama")
-    tree = _filled(tree | {"power": None})
-    tree["submission"] = {"organization": "REHEARSAL", "submission_id": "rehearsal", "division": "RDI"}
-    tree["system"] = {
-        "system_name": REHEARSAL,
-        "shortened_system_name": "REHEARSAL",
-        "system_availability_status": "RDI",
-        "serving_framework": "mlperf-llama",
-        "config_summary_notes": REHEARSAL,
-    }
-    return msgspec.convert(tree, Owner)
-
-
-def _filled(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _filled(value) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_filled(value) for value in tree]
-    return "rehearsal" if isinstance(tree, str) and BLANK in tree else tree

@@ -53,6 +53,17 @@ class Warmup(msgspec.Struct, kw_only=True):
     logs_retained: bool | None = None
 
 
+# the server has its own
+NONE_OF_THE_CLIENT = Warmup(
+    duration_s=0,
+    requests_issued=0,
+    requests_completed=0,
+    data_source=NO_WARMUP,
+    concurrency=0,
+    logs_retained=True,
+)
+
+
 class Window(msgspec.Struct, kw_only=True):
     """Super-passes (whole passes over the data set) from the first to the last, both in it."""
 
@@ -128,7 +139,7 @@ def point_config(
     stream_all: bool,
     notes: str | None = None,
 ) -> PointConfig:
-    """What a point that was planned and run here is declared as. No warm-up of the client's: the server has its own."""
+    """What a point that was planned and run here is declared as."""
     return PointConfig(
         concurrency=point.concurrency,
         region=point.region,
@@ -140,14 +151,7 @@ def point_config(
             stream_all_chunks=stream_all,
             runtime=Seeds.of(seeds),
         ),
-        warmup=Warmup(
-            duration_s=0,
-            requests_issued=0,
-            requests_completed=0,
-            data_source=NO_WARMUP,
-            concurrency=0,
-            logs_retained=True,
-        ),
+        warmup=NONE_OF_THE_CLIENT,
         offline=None if point.offline == "none" else point.offline,
         division=division,
         max_supported_concurrency=c_max,

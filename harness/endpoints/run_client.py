@@ -56,24 +56,28 @@ def run(
     command += ["--mode", "both" if accuracy else "perf", "--report-dir", str(place / REPORT)]
     orphans.adopt()
     family = f"{os.environ.get(orphans.FAMILY, '')}/{os.getpid()}.client"
-    with (place / LOG).open("wb") as log:
-        process = subprocess.Popen(
+    process = _start(command, folder=folder, env=env | {orphans.FAMILY: family}, log=place / LOG)
+    try:
+        _wait(process, limit_s=limit_s, alive=alive, log=place / LOG)
+    finally:
+        _end(process, family)
+    if process.returncode:
+        how = f"the endpoints client ended with {process.returncode}"
+        raise RunError(f"{how}: {last_lines(place / LOG)} ({place / LOG})")
+
+
+def _start(command: list[str], *, folder: Path, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as stream:
+        return subprocess.Popen(
             command,
             cwd=folder,
-            env=os.environ | env | {orphans.FAMILY: family},
+            env=os.environ | env,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
-        try:
-            _wait(process, limit_s=limit_s, alive=alive, log=place / LOG)
-        finally:
-            _end(process, family)
-    if process.returncode:
-        how = f"the endpoints client ended with {process.returncode}"
-        raise RunError(f"{how}: {last_lines(place / LOG)} ({place / LOG})")
 
 
 def _wait(process: subprocess.Popen[bytes], *, limit_s: float, alive: Callable[[], None], log: Path) -> None:

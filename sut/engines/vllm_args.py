@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -147,15 +147,19 @@ def split(settings: EngineSettings, *, look_at_model: bool = True) -> Plan:
         own = {"architectures": [vllm_models.LAST_LAYER]}
         args["hf_overrides"] = {**(args.get("hf_overrides") or {}), **own}
     plan.vllm = args
-    if plan.ignore_eos:
-        plan.not_submittable.append("ignore_eos: answers continue past the end-of-sequence token")
-    if args.get("load_format") == "dummy":
-        plan.not_submittable.append("load_format dummy: random weights")
-    if args.get("speculative_config"):
-        plan.not_submittable.append("speculative_config: the rules allow no speculative decoding for this benchmark")
-    if args.get("kv_transfer_config"):
-        plan.not_submittable.append("kv_transfer_config: the KV cache must not be shared across queries")
+    plan.not_submittable += _not_submittable(args, ignore_eos=plan.ignore_eos)
     return plan
+
+
+def _not_submittable(args: RawArguments, *, ignore_eos: bool) -> Iterator[str]:
+    if ignore_eos:
+        yield "ignore_eos: answers continue past the end-of-sequence token"
+    if args.get("load_format") == "dummy":
+        yield "load_format dummy: random weights"
+    if args.get("speculative_config"):
+        yield "speculative_config: the rules allow no speculative decoding for this benchmark"
+    if args.get("kv_transfer_config"):
+        yield "kv_transfer_config: the KV cache must not be shared across queries"
 
 
 def complete(plan: Plan, settings: EngineSettings, *, known: Iterable[str], cpu: bool) -> RawArguments:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.endpoints.description import Owner, draft, read_owner, rehearsed, write_draft
+from harness.endpoints.description import Owner, read_owner
+from harness.endpoints.draft import draft, rehearsed, write_draft
 from harness.inventory.machine import Cpu, GpuCard, Gpus, Machine, Memory
 from harness.submission.system_description import BLANK
 from mlperf_llama_base.errors import UserError
