@@ -20,7 +20,7 @@ from harness.serve import asked as reading
 from harness.serve.answers import Answers, Call, ids_of
 from harness.serve.asked import Asked
 from harness.serve.detokenise import Detokeniser
-from harness.serve.fields import DetokenizeFields, TokenizeFields
+from harness.serve.fields import DetokenizeFields, TokenizeFields, refuse_what_is_not_neutral
 from harness.serve.metrics import CONTENT_TYPE, Metrics
 from harness.serve.problems import RETRY_AFTER_S, Problem
 from harness.serve.prompts import Prompts
@@ -124,6 +124,8 @@ class Api:
         try:
             async with asyncio.timeout(BODY_S):
                 return await request.read()
+        except web.RequestPayloadError as error:
+            raise Problem(f"the body cannot be read: {' '.join(str(error).split())}") from None
         except TimeoutError:
             raise Problem(f"the body did not come within {BODY_S:.0f} s", status=408) from None
 
@@ -174,9 +176,11 @@ class Api:
     async def tokenize(self, request: web.Request) -> web.Response:
         fields = read(await self._body(request), TokenizeFields)
         self._check_model(fields.model)
+        refuse_what_is_not_neutral(fields)
         if (fields.prompt is None) == (fields.messages is None):
             raise Problem("prompt: give it, or messages", param="prompt")
         if fields.messages is not None:
+            reading.refuse_special_tokens(fields.add_special_tokens)
             text = self.prompts.templates.prompt(fields.messages, fields.chat_template)
             tokens = await self.prompts.encode(text, special_tokens=False)
         else:
@@ -257,6 +261,8 @@ class Api:
         response = web.StreamResponse(headers=STREAM_HEADERS)
         if framed := request.version >= HttpVersion11:
             response.enable_chunked_encoding()
+        else:
+            response.force_close()  # whatever the client asked for: nothing else tells it where the answer ends
         await response.prepare(request)
         if request.transport is None:
             raise ConnectionResetError("the client has gone")

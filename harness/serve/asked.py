@@ -42,10 +42,15 @@ def completion(body: bytes) -> Asked:
 def chat(body: bytes) -> Asked:
     """What a request to ``/v1/chat/completions`` asks for. Raises ``Problem``."""
     fields = read(body, ChatFields)
-    if fields.add_special_tokens:
-        raise Problem("add_special_tokens: the template of a conversation brings its own", param="add_special_tokens")
+    refuse_special_tokens(fields.add_special_tokens)
     messages, template = fields.messages, fields.chat_template
     return _asked(fields, chat=True, messages=messages, template=template, special_tokens=False)
+
+
+def refuse_special_tokens(wanted: bool | None) -> None:
+    """Raise ``Problem`` where they are wanted beside those of a template."""
+    if wanted:
+        raise Problem("add_special_tokens: the template of a conversation brings its own", param="add_special_tokens")
 
 
 def _asked(

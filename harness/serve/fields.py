@@ -11,8 +11,9 @@ from harness.serve.problems import Problem
 
 MOST_STOPS = 16
 LONGEST_STOP = 1000
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+MOST_TOKENS = 2**31 - 1  # more fits no context; where that is not known, this is what an engine can count to
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=MOST_TOKENS)]
 Seed = Annotated[int, msgspec.Meta(ge=0)]
 MOST_SEED = 2**64 - 1
 
@@ -157,7 +158,7 @@ class ChatFields(Fields, kw_only=True):
 class TokenizeFields(msgspec.Struct, forbid_unknown_fields=True):
     model: str | None = None
     prompt: str | None = None
-    messages: list[Message] | None = None
+    messages: Annotated[list[Message], msgspec.Meta(min_length=1)] | None = None
     add_special_tokens: bool | None = None
     add_generation_prompt: bool | None = None
     chat_template: str | None = None
@@ -168,14 +169,24 @@ class DetokenizeFields(msgspec.Struct, forbid_unknown_fields=True):
     model: str | None = None
 
 
-def refuse_what_is_not_served(fields: Fields) -> None:
+def refuse_what_is_not_neutral(fields: msgspec.Struct) -> None:
     """Raise ``Problem`` naming the first field whose value would change the answer."""
     for name, values in NEUTRAL.items():
         given = getattr(fields, name, None)
-        if given is not None and given not in values:
+        if given is not None and not any(_same(given, value) for value in values):
             only = f"only {values[0]!r} is" if values else "it is not"
             why = f" ({WHY[name]})" if name in WHY else ""
             raise Problem(f"{name}: {only} served{why}", param=name, code="unsupported_value")
+
+
+def _same(given: Any, value: Any) -> bool:
+    """Equal, and a number is no truth value: ``logprobs: 0`` asks for those of the chosen tokens."""
+    return isinstance(given, bool) == isinstance(value, bool) and bool(given == value)
+
+
+def refuse_what_is_not_served(fields: Fields) -> None:
+    """Raise ``Problem`` naming the first field that cannot be had, alone or beside the others."""
+    refuse_what_is_not_neutral(fields)
     if fields.seed is not None and fields.seed > MOST_SEED:
         raise Problem(f"seed: from 0 to {MOST_SEED}", param="seed")
     if fields.max_tokens and fields.max_completion_tokens and fields.max_tokens != fields.max_completion_tokens:

@@ -126,6 +126,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "suffix": ({"suffix": "x"}, "suffix"),
     "frequency_penalty": ({"frequency_penalty": 0.5}, "frequency_penalty: only 0"),
     "max_tokens": ({"max_tokens": 0}, "max_tokens: expected `int` >= 1"),
+    "max_completion_tokens": ({"max_completion_tokens": 2**64}, "max_completion_tokens: expected `int` <= 2147483647"),
     "min_tokens": ({"min_tokens": 9, "max_tokens": 3}, "min_tokens: 9, more than max_tokens (3)"),
     "seed": ({"seed": 2**64}, "seed: from 0 to 18446744073709551615"),
     "stop": ({"stop": [""]}, "stop: at most 16 strings"),
@@ -165,6 +166,29 @@ def test_bodies_that_are_none(server: Endpoint, body: bytes, status: int, words:
     answer = server.ask("/v1/completions", body)
     assert answer.status == status and words in answer.json["error"]["message"], answer.body[:300]
     assert server.ask("/health").status == 200
+
+
+def test_a_logprob_of_the_chosen_tokens_alone_is_one_too(server: Endpoint) -> None:
+    answer = server.complete("x", logprobs=0)
+    assert answer.status == 400 and answer.json["error"]["param"] == "logprobs"
+
+
+def test_a_body_that_is_not_packed_as_it_says(server: Endpoint) -> None:
+    answer = server.ask("/v1/completions", b"no gzip", headers={"Content-Encoding": "gzip"})
+    assert answer.status == 400 and "the body cannot be read" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"add_generation_prompt": False}, "add_generation_prompt"),
+        ({"add_special_tokens": True}, "add_special_tokens"),
+    ],
+)
+def test_tokenize_refuses_what_it_does_not_do(server: Endpoint, fields: dict[str, Any], param: str) -> None:
+    answer = server.ask("/tokenize", {"messages": [{"role": "user", "content": TEXT}], **fields})
+    assert answer.status == 400 and answer.json["error"]["param"] == param
 
 
 def test_half_a_surrogate_harms_nobody(server: Endpoint) -> None:
@@ -221,6 +245,8 @@ def test_http_1_0_and_pipelining(server: Endpoint, tokenizer: Any) -> None:
     asked = echo(tokenizer, "the bank and the road", stream=True)
     old = read_all(raw(server, request(asked, version="1.0")))
     assert b"Transfer-Encoding" not in old and old.endswith(b"data: [DONE]\n\n")
+    kept = read_all(raw(server, request(asked, version="1.0", more="Connection: keep-alive\r\n")))
+    assert kept.endswith(b"data: [DONE]\n\n")  # and then the connection ends: the answer has no other end
     last = request(asked | {"stream": False}, more="Connection: close\r\n")
     two = read_all(raw(server, request(asked) + last))
     assert two.count(b"HTTP/1.1 200") == 2
