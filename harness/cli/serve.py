@@ -3,43 +3,68 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from harness.cli import options as o
 from harness.config import Scenario
 
+if TYPE_CHECKING:
+    from harness.serve.settings import ServeSettings
 
-@o.with_groups
-def serve(
-    setup: o.Setup,
-    host: Annotated[str, typer.Option("--host", help="Address to listen at; 0.0.0.0: all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0: any that is free.")] = 8000,
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSetup(o.Setup):
+    """What serves, and how clients reach it."""
+
+    panel: ClassVar[str] = "Endpoint"
+
+    host: Annotated[str, typer.Option("--host", help="Address to listen at; 0.0.0.0: all.")] = "127.0.0.1"
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0: any that is free.")] = 8000
     api_key_env: Annotated[
         str | None, typer.Option("--api-key-env", help="Environment variable with the key that clients must send.")
-    ] = None,
+    ] = None
     served_model_name: Annotated[
         str | None, typer.Option("--served-model-name", help="What clients call the model (default: its folder).")
-    ] = None,
+    ] = None
     chat_template: Annotated[
         str,
         typer.Option(
             "--chat-template",
             help="For conversations: model (its tokenizer's), llama-3.1, plain (MLPerf's), auto: the first.",
         ),
-    ] = "auto",
+    ] = "auto"
     max_streams: Annotated[
         int | None, typer.Option("--max-streams", min=1, help="Requests open at once (default: up to 16384).")
-    ] = None,
+    ] = None
     chunk_ms: Annotated[
         float, typer.Option("--chunk-ms", min=0, max=10_000, help="Least time between two chunks of a stream.")
-    ] = 0.0,
+    ] = 0.0
     drain_s: Annotated[
         float, typer.Option("--drain-s", min=0, help="Seconds that open requests have after SIGTERM.")
-    ] = 60.0,
+    ] = 60.0
+
+    def endpoint(self) -> ServeSettings:
+        from harness.serve.settings import ServeSettings
+
+        return ServeSettings(
+            host=self.host,
+            port=self.port,
+            api_key_env=self.api_key_env,
+            max_streams=self.max_streams,
+            chat_template=self.chat_template,
+            name=self.served_model_name,
+            drain_s=self.drain_s,
+            chunk_ms=self.chunk_ms,
+        )
+
+
+@o.with_groups
+def serve(
+    setup: ServeSetup,
     output: Annotated[
         Path | None, typer.Option("--output", help="Directory for logs (default: a new one in runs/).")
     ] = None,
@@ -48,18 +73,8 @@ def serve(
     """Answer OpenAI's API with a run's workers. Without a profile, model and engine: the demo model, on any machine."""
     from harness import terminal
     from harness.serve.needs import check
-    from harness.serve.settings import ServeSettings
 
-    settings = ServeSettings(
-        host=host,
-        port=port,
-        api_key_env=api_key_env,
-        max_streams=max_streams,
-        chat_template=chat_template,
-        name=served_model_name,
-        drain_s=drain_s,
-        chunk_ms=chunk_ms,
-    )
+    settings = setup.endpoint()
     check(settings)
     if not any((setup.profile, setup.model, setup.engine)):
         setup = replace(setup, profile="cpu-demo")
