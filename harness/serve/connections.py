@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from mlperf_llama_base.errors import EnvironmentFault, UserError, remedy
 
@@ -19,12 +21,22 @@ HEADER_S = 60.0  # a connection that was opened in advance may be idle for so lo
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 
 
+def short_of_what_is_no_http(record: logging.LogRecord) -> bool:
+    """A filter of aiohttp's log: what a client sends wrongly is a line there, not a traceback for each time."""
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if isinstance(error, HttpProcessingError):
+        record.exc_info = None
+        record.msg, record.args = f"{record.getMessage()}: {' '.join(error.message.split())[:200]}", ()
+    return True
+
+
 class Connections:
     """Opens the port. ``sweep`` closes what opened a connection and did not finish the head of a first request; later
     idle times are aiohttp's affair."""
 
     def __init__(self, runner: web.AppRunner) -> None:
         self._runner = runner
+        logging.getLogger("aiohttp.server").addFilter(short_of_what_is_no_http)
         self._new: dict[Any, float] = {}
         self._listener: asyncio.Server | None = None
         self.port = 0

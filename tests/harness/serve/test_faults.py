@@ -211,5 +211,25 @@ def test_a_connection_that_never_comes_to_a_request_is_closed(monkeypatch: pytes
     assert rest == b"" and answers.count(b"200 OK") == 2
 
 
+def test_what_is_no_http_is_a_line_of_the_log_and_not_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> bytes:
+        runner = web.AppRunner(web.Application())
+        await runner.setup()
+        door = Connections(runner)
+        await door.listen("127.0.0.1", 0)
+        answer, asked = await asyncio.open_connection("127.0.0.1", door.port)
+        asked.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n")
+        told = await answer.read()
+        door.close()
+        asked.close()
+        await runner.cleanup()
+        return told
+
+    assert b"400 Bad Request" in asyncio.run(scene())
+    (record,) = [r for r in caplog.records if r.name == "aiohttp.server"]
+    assert record.exc_info is None and "Content-Length" in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
 def test_threads_are_not_left() -> None:
     assert not [t for t in threading.enumerate() if t.name == "hub"]
