@@ -25,7 +25,7 @@ from rich.console import Console
 from harness.campaign.runner import locked
 from harness.campaign.state import Fingerprints
 from harness.execution import outcome
-from harness.execution.assemble import assemble
+from harness.execution.assemble import assemble, concluded
 from harness.execution.nodes import Nodes
 from harness.execution.parts import NAMES, PartPlan
 from harness.rundir import names
@@ -38,6 +38,7 @@ from mlperf_llama_base.orphans import die_with_parent
 from mlperf_llama_base.source import python_path
 
 LOGS = "logs"
+ENDED = ("done", "not valid")
 
 
 @dataclass
@@ -54,10 +55,12 @@ class Execution:
     parts: dict[str, Part] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
     spent_s: float = 0.0  # by what is continued here
+    latest: ExecutionRecord | None = None  # as it was last read from what the parts left
 
     def load(self) -> None:
         """Take over what an earlier command did here."""
         earlier = read_record(self.directory / names.EXECUTION, ExecutionRecord)
+        self.latest = earlier
         plans = {plan.name: plan for plan in self.plans}
         for name in NAMES:
             old = earlier.part(name) if earlier else None
@@ -65,7 +68,7 @@ class Execution:
                 old = None
             if plan := plans.get(name):
                 inputs = plan.inputs(self.fingerprints)
-                kept = old is not None and old.inputs == inputs and old.status in ("done", "not valid")
+                kept = old is not None and old.inputs == inputs and old.status in ENDED
                 old = old if kept else Part(name=name, status="not run", directory=name, inputs=inputs)
             if old is not None:  # what an earlier command ran and this one does not is still part of the whole
                 self.parts[name] = old
@@ -78,7 +81,7 @@ class Execution:
             for number, plan in enumerate(self.plans, 1):
                 part = self.parts[plan.name]
                 title = f"benchmark {number}/{len(self.plans)}: {plan.name}"
-                if part.status in ("done", "not valid"):
+                if part.status in ENDED:
                     self.console.print(f"{title}: {part.status}, from before", highlight=False)
                     continue
                 self.console.rule(f"{title} ({self._progress(plan)})")
@@ -147,23 +150,49 @@ class Execution:
         """Write execution.json. ``brief``: without reading what the parts left, which takes a moment."""
         started = datetime.datetime.fromtimestamp(self.began, datetime.UTC).isoformat(timespec="seconds")
         gone = time.time() - self.began + self.spent_s
-        parts = [msgspec.structs.replace(part) for part in self.parts.values()]
-        if brief:
-            record = ExecutionRecord(time=started, duration_s=gone, command=self.command, asked=self.asked, parts=parts)
-        else:
-            record = assemble(
-                self.directory,
-                time=started,
-                parts=parts,
-                nodes=self.nodes.nodes,
-                cluster=self.nodes.kind,
-                asked=self.asked,
-                infrastructure=self.nodes.infrastructure,
-                duration_s=gone,
-                command=self.command,
-            )
+        record = self._noted(started, gone) if brief else self._read(started, gone)
         write_record(self.directory / names.EXECUTION, record)
         return record
+
+    def _read(self, started: str, gone: float) -> ExecutionRecord:
+        self.latest = assemble(
+            self.directory,
+            time=started,
+            parts=[msgspec.structs.replace(part) for part in self.parts.values()],
+            nodes=self.nodes.nodes,
+            cluster=self.nodes.kind,
+            asked=self.asked,
+            infrastructure=self.nodes.infrastructure,
+            duration_s=gone,
+            command=self.command,
+        )
+        return self.latest
+
+    def _noted(self, started: str, gone: float) -> ExecutionRecord:
+        """Where the parts are, with the figures that are known of those that ended: all that a kill leaves."""
+        known = self.latest or ExecutionRecord(time=started)
+        ended = {name for name, part in self.parts.items() if part.status in ENDED}
+        environment = msgspec.structs.replace(known.environment, cluster=self.nodes.kind, nodes=self.nodes.nodes)
+        return concluded(
+            ExecutionRecord(
+                time=started,
+                duration_s=gone,
+                command=self.command,
+                asked=self.asked,
+                parts=[_with_runs(part, known) for part in self.parts.values()],
+                environment=environment,
+                infrastructure=self.nodes.infrastructure,
+                results=[result for result in known.results if result.part in ended],
+                scaling=known.scaling if "coordinated" in ended else None,
+            )
+        )
+
+
+def _with_runs(part: Part, known: ExecutionRecord) -> Part:
+    """The part with the runs that are known of it, once it ended."""
+    before = known.part(part.name)
+    runs = before.runs if before is not None and part.status in ENDED else []
+    return msgspec.structs.replace(part, runs=part.runs or runs)
 
 
 def _copy(source: IO[str], log: Path, lines: list[str]) -> None:

@@ -51,6 +51,9 @@ def test_a_killed_command_continues_and_what_is_done_is_not_repeated(
     assert call(*command, "distributed,coordinated", "--dry-run") == 0 and not out.exists()
     kill_during("coordinated", out, *command, "distributed,coordinated")
     started = parts(out)["distributed"]["started"]
+    left = json.loads((out / "execution.json").read_text())  # what is known then, and what is missing
+    assert [result["part"] for result in left["results"]] == ["distributed"] and left["environment"]["nodes"]
+    assert "no-result" in {finding["rule"] for finding in left["findings"]} and "1 of 2" in left["conclusion"]
     assert call(*command, "distributed,coordinated") == 0
     assert "distributed: done, from before" in capsys.readouterr().out
     assert call(*command, "coordinated") == 0  # what is not asked for again stays in the document
