@@ -17,7 +17,8 @@ from harness.rundir.execution_results import RequestTime
 from harness.rundir.record import RunRecord
 from harness.scaling.figures import SEGMENTS, T_975
 
-FEW = 100  # samples; from here on neighbours are taken together, since those of one batch are not independent
+FEW = 100  # batches; from here on neighbours are taken together, since what runs at once is not independent
+TOGETHER = 1e-4  # of a request's time: what completes within that came out of one step
 
 
 def request_time(events: Events) -> RequestTime | None:
@@ -33,10 +34,19 @@ def request_time(events: Events) -> RequestTime | None:
         p50=float(p50),
         p99=float(p99),
         max=float(took.max()),
-        mean_ci95=half_interval(took[np.argsort(events.complete, kind="stable")]),
+        mean_ci95=half_interval(_by_batch(took, events.complete)),
         first_token_mean=float(seen.mean()) if len(seen) else None,
         waited_mean=float((events.dispatch - events.issue).mean()),
     )
+
+
+def _by_batch(took: Floats, complete: Floats) -> Floats:
+    """The mean time of what completed together, in the order of completion: a batch is one observation, whatever its
+    size.
+    """
+    order = np.argsort(complete, kind="stable")
+    begins = np.flatnonzero(np.diff(complete[order], prepend=-np.inf) > TOGETHER * took.mean())
+    return np.asarray(np.add.reduceat(took[order], begins) / np.diff(begins, append=len(took)), dtype=np.float64)
 
 
 def half_interval(values: Floats) -> float | None:

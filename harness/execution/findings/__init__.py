@@ -40,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     load.throttled,
     load.network_in_latency,
     evidence.too_short,
+    evidence.smaller_batches,
     evidence.apart_at_the_start,
     evidence.cut_off,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from harness.execution.findings import balance, load, losses, nodes
+from harness.execution.findings import balance, evidence, load, losses, nodes
 from harness.rundir.execution import ExecutionRecord
 from harness.rundir.execution_results import Finding, ScalingPoint
 
@@ -16,6 +16,7 @@ CAUSES: tuple[tuple[Rule, str], ...] = (  # the likeliest first
     (losses.lost_samples, "samples were lost"),
     (losses.missing_nodes, "not all nodes took part"),
     (losses.lost_workers, "workers were lost during the test"),
+    (evidence.smaller_batches, "each worker had fewer samples than the baseline's, so smaller batches"),
     (nodes.shared_processors, "the nodes share processors, which each has to itself while the baseline is measured"),
     (nodes.shares_of_one_machine, "the workers share the processors, which one has to itself for the baseline"),
     (load.throttled, "GPUs were slowed down by heat or power"),

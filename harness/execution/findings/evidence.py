@@ -33,6 +33,26 @@ def too_short(record: ExecutionRecord) -> Iterator[Finding]:
         )
 
 
+def smaller_batches(record: ExecutionRecord) -> Iterator[Finding]:
+    """Short tests whose workers had fewer samples each than the baseline's: an engine is slower with fewer at once."""
+    baselines = record.scaling.baselines if record.scaling else []
+    alone = max((b.samples_completed for b in baselines if b.samples_completed), default=0)
+    for result in record.results:
+        each = result.samples_completed / result.workers if result.workers else 0.0
+        if not each or each >= alone or result.seconds is None or result.seconds >= SHORT_S or result.samples_lost:
+            continue
+        yield Finding(
+            rule="smaller-batches",
+            severity="note",
+            topic="measurement",
+            text=f"{result.part}: a worker had {number(each)} samples, the baseline's {number(alone)}: with fewer at "
+            "once an engine is slower, whatever the cluster does.",
+            figures={"samples_per_worker": each, "samples_of_baseline": alone},
+            advice="Give the tests more samples (--samples), so that the engines' batches are full in all of them.",
+            part=result.part,
+        )
+
+
 def apart_at_the_start(record: ExecutionRecord) -> Iterator[Finding]:
     """LoadGens that did not begin together measured partly without the others."""
     for result in record.results:

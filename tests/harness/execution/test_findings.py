@@ -13,7 +13,7 @@ from harness.rundir.execution import Cause, ExecutionRecord, NodeProbe, PartRun
 from harness.rundir.execution_results import Finding
 from harness.rundir.scaling import Rate
 from harness.rundir.session import LostWorker
-from tests.harness.execution.made_up import first_report, healthy, request_time
+from tests.harness.execution.made_up import SAMPLES, first_report, healthy, request_time
 
 Spoil = Callable[[ExecutionRecord], None]
 
@@ -280,6 +280,15 @@ def test_a_test_of_seconds_achieves_no_speed() -> None:
     short = only(record, "short-test").part
     assert [line for line in achieved if "tokens/s" in line]
     assert not [line for line in achieved if "tokens/s" in line and line.startswith(f"{short}:")]
+
+
+def test_fewer_samples_for_each_worker_of_a_short_test_explain_a_low_efficiency() -> None:
+    record = healthy()
+    efficiency_is_low(record)
+    record.results[0].samples_completed = SAMPLES
+    assert only(record, "low-efficiency").figures["likely_cause"] is None  # batches are full in a long one
+    record.results[0].seconds = 20.0
+    assert only(record, "low-efficiency").figures["likely_cause"] == "smaller-batches"
 
 
 def test_several_loadgens_on_one_machine_share_its_processors() -> None:
