@@ -25,12 +25,17 @@ def parts_without_result(record: ExecutionRecord) -> Iterator[Finding]:
             topic="correctness",
             text=f"The {part.name} benchmark has no result: {_how(part)}. {_why(part)}",
             figures={"exit_code": part.exit_code, "duration_s": part.duration_s},
-            advice=f"Make the {part.name} benchmark run first: "
-            + (f"correct what {part.cause.log or 'its first error line'} says" if part.cause else "see its log")
-            + f", then continue with --only {part.name}.",
+            advice=_next(part),
             part=part.name,
             node=part.cause.node if part.cause else None,
         )
+
+
+def _next(part: Part) -> str:
+    if part.status in ("interrupted", "not run") and part.cause is None:
+        return "Give the same command again: it continues with what is not done."
+    look = f"correct what {part.cause.log or 'its first error line'} says" if part.cause else "see its log"
+    return f"Make the {part.name} benchmark run first: {look}, then continue with --only {part.name}."
 
 
 def _how(part: Part) -> str:
@@ -137,7 +142,10 @@ def _cause(node: NodeResult) -> str:
 def missing_nodes(record: ExecutionRecord) -> Iterator[Finding]:
     """Nodes that were asked and answered nothing."""
     for result in record.results:
+        part = record.part(result.part)
         if result.nodes_asked is None or result.nodes_active >= result.nodes_asked:
+            continue
+        if part is not None and part.status == "interrupted":  # no node's fault
             continue
         idle = [node for node in result.nodes if not node.samples_completed]
         told = "; ".join(f"{node.node}: {brief(node.problem or 'no sample completed')}" for node in idle)

@@ -291,6 +291,15 @@ def test_fewer_samples_for_each_worker_of_a_short_test_explain_a_low_efficiency(
     assert only(record, "low-efficiency").figures["likely_cause"] == "smaller-batches"
 
 
+def test_what_was_interrupted_is_no_fault_of_a_node() -> None:
+    record = healthy()
+    a_node_never_came(record)
+    (part,) = [part for part in record.parts if part.name == record.results[0].part]
+    part.status, part.exit_code = "interrupted", None
+    assert "missing-nodes" not in {finding.rule for finding in findings(record)}
+    assert "same command again" in only(record, "no-result").advice
+
+
 def test_several_loadgens_on_one_machine_share_its_processors() -> None:
     record = healthy()
     del record.environment.nodes[1]
