@@ -37,6 +37,8 @@ def cluster(output: OutputOption, setup: ClusterSetup) -> None:
     wanted = chosen(setup.only)
     if setup.profile is None and setup.engine is None and setup.model is None:
         console.print(f"neither --profile nor --engine nor --model: the demo ({DEMO})", highlight=False)
+        if setup.samples is None:
+            console.print("at full length, which takes a demo many hours: --samples 10 takes minutes", highlight=False)
         setup = replace(setup, profile=DEMO)
     config = base_config(setup, output)
     nodes = look_at_nodes(config)

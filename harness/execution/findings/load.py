@@ -80,7 +80,7 @@ def saturated_processors(record: ExecutionRecord) -> Iterator[Finding]:
             text=f"{result.part}: the processors of {node.node} were {used:.0f} % busy"
             + (": the engine computes on them, so they are the limit." if on_cpu else ": they may starve the GPUs."),
             figures={"cpu_pct": used, "busiest_core_pct": node.use.busiest_core_pct},
-            advice="Nothing is left to gain on this node but a faster engine or more processors."
+            advice="End other processes on this node; beyond that, only a faster engine or more processors help."
             if on_cpu
             else "End other processes, bind workers to their NUMA node, or put LoadGen on a machine of its own.",
             part=result.part,

@@ -105,6 +105,16 @@ def test_an_unknown_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "names no benchmark" in capsys.readouterr().err and not (tmp_path / "o").exists()
 
 
+def test_a_demo_of_full_length_says_how_to_have_it_in_minutes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("benchmark", "cluster", "--dry-run", "--only", "distributed", "--output", str(tmp_path / "o"))
+    assert call(*command) == 0
+    assert "--samples 10 takes minutes" in capsys.readouterr().out
+    assert call(*command, "--samples", "10") == 0
+    assert "takes minutes" not in capsys.readouterr().out
+
+
 def test_loadgens_on_one_machine_share_the_rate() -> None:
     setup = ClusterSetup(engine="null", workers=2, target_qps=["offline=100"])
     nodes = Nodes(kind="one machine", nodes=[], infrastructure=Infrastructure(), names=[], shares=2)
