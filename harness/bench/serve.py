@@ -107,7 +107,7 @@ def _server(args: dict[str, float], folder: Path) -> Iterator[tuple[psutil.Proce
     log.unlink(missing_ok=True)
     options = [word for name, value in args.items() for word in ("--set", f"engine.args.{name}={value}")]
     words = ("serve", "--engine", "null", "--port", "0", "--overwrite", "--output", str(folder / "serve"), *options)
-    server = child.start("harness", *words, log=log, env={"PYTHONUNBUFFERED": "1"})
+    server = child.start("harness.cli.as_child", *words, log=log, env={"PYTHONUNBUFFERED": "1"})
     try:
         deadline = time.monotonic() + START_S
         while not re.search("^ready", text := log.read_text(), re.MULTILINE):

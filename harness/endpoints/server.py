@@ -38,7 +38,7 @@ class Endpoint:
 
 
 class Served(Endpoint):
-    """A server of our own: ``python -m harness serve``, on the loopback address unless told otherwise."""
+    """A server of our own: ``mlperf-llama serve``, on the loopback address unless told otherwise."""
 
     def __init__(self, arguments: Sequence[str], *, host: str, port: int, log: Path, wait_s: float) -> None:
         super().__init__(f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -51,7 +51,7 @@ class Served(Endpoint):
             self.check()
             return
         check_port_is_free(self.host, self.port)
-        self.process = child.start("harness", *self.arguments, log=self.log)
+        self.process = child.start("harness.cli.as_child", *self.arguments, log=self.log)
         deadline = time.monotonic() + self.wait_s
         while not is_healthy(self.url):
             self.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from harness.rundir.endpoints import CurveRecord
 from harness.rundir.files import read_record
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 from tests.harness.endpoints import owner_yaml
+from tests.harness.serve import tokenizers
 from tests.helpers.command import assert_refused, command, started
 from tests.helpers.waiting import until
 
@@ -122,6 +124,23 @@ def test_told_to_end_or_killed_it_leaves_no_client_and_the_same_command_goes_on(
     done = command(*arguments())
     assert done.code == 0 and "r40 (interrupted)" in done.out
     assert [start[0] for start in starts(curve)[before:]] == [name[1:] for name in POINTS[2:]]
+
+
+def test_killed_it_leaves_no_server_on_the_port(arguments: Arguments, tmp_path: Path) -> None:
+    tokenizers.make(tmp_path / "real")
+    curve = tmp_path / "curve"
+    behave(curve, c32="hang")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    same = arguments(url="", engine="null", port=port, tokenizer=str(tmp_path / "real"))
+    with started(*same) as running:
+        until(lambda: ["32", "both", "20"] in starts(curve), 120)
+        assert running.family("serve", "--port", port)
+        running.process.send_signal(signal.SIGKILL)
+        running.wait()
+        done = command(*same)
+        assert done.code == 0, done.err
 
 
 def test_a_client_that_fails_ends_the_command_with_its_last_words(arguments: Arguments, tmp_path: Path) -> None:
