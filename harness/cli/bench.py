@@ -62,7 +62,7 @@ def engine(
 def overhead(
     output: Annotated[Path, typer.Option("--output", help="Directory for the runs and overhead.json.")],
     workers: Annotated[list[int], typer.Option("--workers", min=1, help="Numbers of workers.")] = [1, 8, 64],  # noqa: B006
-    rates: Annotated[list[float], typer.Option("--rate", help="Server rates, q/s.")] = [500.0, 2000.0],  # noqa: B006
+    rates: Annotated[list[float], typer.Option("--rate", min=1, help="Server rates, q/s.")] = [500.0, 2000.0],  # noqa: B006
     offline_samples: Annotated[int, typer.Option(min=1, help="Samples of an Offline run.")] = 200_000,
     seconds: Annotated[float, typer.Option(min=1, help="Minimum length of a Server run.")] = 20.0,
 ) -> None:
@@ -83,7 +83,9 @@ def serve(
     streams: Annotated[list[int], typer.Option("--streams", min=1, help="Numbers of open streams.")] = STREAMS,
     tokens: Annotated[int, typer.Option("--tokens", min=2, help="Tokens of an answer.")] = 128,
     step_ms: Annotated[float, typer.Option(min=1, help="A step of the engine: a token for every stream.")] = 500.0,
-    rates: Annotated[list[float], typer.Option("--rate", help="Requests/s to an engine that answers at once.")] = [200],  # noqa: B006
+    rates: Annotated[
+        list[float], typer.Option("--rate", min=1, help="Requests/s to an engine that answers at once.")
+    ] = [200],  # noqa: B006
     seconds: Annotated[float, typer.Option(min=1, help="Length of a rate's measurement.")] = 20.0,
 ) -> None:
     """The endpoint with the null engine: CPU for a streamed chunk, streams open at once, time to the first token."""

@@ -89,10 +89,10 @@ def read_owner(path: Path) -> Owner:
         tree = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"system description {path} cannot be read: {' '.join(str(error).split())[:160]}") from error
-    if blanks := list(_blanks(tree)):
-        raise UserError(f"system description {path} is not complete: fill in {', '.join(blanks)}")
     if stranger := next(unknown_keys(tree, Owner), None):
         raise UserError(f"system description {path}: {stranger}")
+    if blanks := list(_blanks(tree)):
+        raise UserError(f"system description {path} is not complete: fill in {', '.join(blanks)}")
     try:
         owner = msgspec.convert(tree, Owner)
     except msgspec.ValidationError as error:

@@ -49,3 +49,9 @@ def test_too_few_file_handles_are_the_machines(tmp_path: Path, name: str) -> Non
     assert done.returncode == 3, done.stdout + done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "failed: open files: soft limit 128" in done.stderr and "ulimit -n 65536" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["serve", "overhead"])
+def test_a_rate_that_never_comes_to_a_request_is_refused(tmp_path: Path, name: str) -> None:
+    done = command("bench", name, "--output", tmp_path / "out", "--rate", "-5")
+    assert_refused(done, "--rate", "-5", codes=(2,))

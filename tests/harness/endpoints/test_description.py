@@ -42,6 +42,14 @@ def test_a_draft_has_what_was_detected_and_names_every_blank(tmp_path: Path) -> 
         read_owner(path)
 
 
+def test_a_misspelt_field_is_named_while_blanks_are_left(tmp_path: Path) -> None:
+    path = tmp_path / "system.yaml"
+    write_draft(path, draft(MACHINE, workers=None, serving="mlperf-llama serve"))
+    path.write_text(f"{path.read_text()}organisation: x\n")
+    with pytest.raises(UserError, match="field 'organisation' is not known"):
+        read_owner(path)
+
+
 def test_a_draft_that_was_filled_in_is_read(tmp_path: Path) -> None:
     """Nothing that the draft writes is unknown to the reader."""
     answers = {"system.system_availability_status": "RDI", "node.cooling": "air-cooled", "power.cooling": "air"}
