@@ -54,4 +54,4 @@ def test_too_few_file_handles_are_the_machines(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize("name", ["serve", "overhead"])
 def test_a_rate_that_never_comes_to_a_request_is_refused(tmp_path: Path, name: str) -> None:
     done = command("bench", name, "--output", tmp_path / "out", "--rate", "-5")
-    assert_refused(done, "--rate", "-5", codes=(2,))
+    assert_refused(done, "--rate", "greater than or equal to 1", codes=(2,))
