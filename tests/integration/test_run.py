@@ -113,7 +113,8 @@ def test_the_command_tells_the_verdict_and_leaves_the_files(finished: tuple[str,
     _, mode, done, path = finished
     result = read(path, "result.json")
     assert done.err == "" and done.code == (0 if result["valid"] else 1)
-    assert ("NOT VALID" in done.out) == (not result["valid"]) and "VALID" in done.out
+    said = "VALID" if result["valid"] else "TOO SHORT" if result["too_short"] else "NOT VALID"
+    assert said in done.out.upper() and ("NOT VALID" in done.out) == (said == "NOT VALID")
     there = {p.name for p in path.iterdir() if p.stat().st_size or p.name == "session.log"}
     wanted = FILES | ({"accuracy.txt"} if mode == "accuracy" else set())
     wanted |= {"audit.config"} if mode == "compliance" else set()
