@@ -2,7 +2,7 @@
 
 Each run is an ordinary ``mlperf-llama run`` in a process of its own; what it prints goes to a file beside it.
 LoadGen's early stopping takes 459 queries without one over a limit to call a Server run VALID: these are single
-sentences with answers of 16 tokens, at a rate that two cores hold.
+sentences with answers of 16 tokens, at a rate at which two shared cores were seen to miss the limits.
 """
 
 from __future__ import annotations
