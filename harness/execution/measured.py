@@ -24,6 +24,7 @@ from harness.rundir.execution_results import (
 from harness.rundir.foreign import find_runs, is_run_dir
 from harness.rundir.record import RunRecord
 from harness.rundir.scaling import MemberOutcome, Rate, ScalingRecord, TokenSummary
+from harness.scaling.figures import token_summary
 from mlperf_llama_base.errors import UserError
 
 BASELINE = "baseline-"
@@ -190,17 +191,7 @@ def _tokens(events: Sequence[Events], workers: Sequence[WorkerRate]) -> TokenFig
 
 def summary(values: Ints) -> TokenSummary | None:
     """None of nothing."""
-    if not len(values):
-        return None
-    p50, p99 = np.percentile(values, [50, 99])
-    return TokenSummary(
-        mean=float(values.mean()),
-        min=int(values.min()),
-        p50=float(p50),
-        p99=float(p99),
-        max=int(values.max()),
-        total=int(values.sum()),
-    )
+    return token_summary(values) if len(values) else None
 
 
 def joined(events: Sequence[Events]) -> Events:

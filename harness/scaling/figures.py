@@ -79,7 +79,7 @@ def run_figures(run_dir: Path, *, member: str | None = None) -> ScalingStep:
         imbalance=imbalance(workers),
         workers=workers,
         nodes=_nodes(workers, events, seconds),
-        tokens={"input": _tokens(events.input_tokens), "output": _tokens(events.output_tokens)},
+        tokens={"input": token_summary(events.input_tokens), "output": token_summary(events.output_tokens)},
         resources={} if run.metrics is None else summarize_metrics(run.metrics),
         lost_workers=session.lost_workers,
         **_speed(events, seconds),
@@ -132,7 +132,8 @@ def _speed(events: Events, seconds: float) -> Fields:
     )
 
 
-def _tokens(values: Ints) -> TokenSummary:
+def token_summary(values: Ints) -> TokenSummary:
+    """Of one sample at least."""
     p50, p99 = np.percentile(values, [50, 99])
     return TokenSummary(
         mean=float(values.mean()),

@@ -25,8 +25,7 @@ def too_short(record: ExecutionRecord) -> Iterator[Finding]:
             severity="note",
             topic="measurement",
             text=f"{result.part}: the test took {result.seconds:.1f} s with {number(result.samples_completed)} "
-            "samples: "
-            "a check that everything works, not a measurement of speed.",
+            "samples: a check that everything works, not a measurement of speed.",
             figures={"seconds": result.seconds, "samples": result.samples_completed},
             advice="For figures to quote, run with the whole data set (a submission needs ten minutes at least).",
             part=result.part,
@@ -66,8 +65,7 @@ def apart_at_the_start(record: ExecutionRecord) -> Iterator[Finding]:
             severity="warning",
             topic="measurement",
             text=f"{result.part}: the LoadGens began {spread:,.0f} ms apart, {100 * spread / 1e3 / seconds:.1f} % "
-            "of the "
-            "test, by one clock.",
+            "of the test, by one clock.",
             figures={"start_spread_ms": spread, "seconds": seconds},
             advice="Synchronise the nodes' clocks; a longer test makes it count less.",
             part=result.part,
@@ -90,7 +88,6 @@ def cut_off(record: ExecutionRecord) -> Iterator[Finding]:
             f"{number(limit)} tokens.",
             figures={"at_limit": found.at_limit, "responses": found.responses, "max_new_tokens": limit},
             advice="The benchmark's own limit is engine.max_new_tokens=128; with a smaller one the figures compare "
-            "with "
-            "nothing published.",
+            "with nothing published.",
             part=result.part,
         )

@@ -35,8 +35,7 @@ def idle_gpu_memory(record: ExecutionRecord) -> Iterator[Finding]:
             severity="warning",
             topic="performance",
             text=f"{result.part}: {node.node} used at most {used / 1e9:,.1f} of {total / 1e9:,.1f} GB of its GPU "
-            "memory "
-            f"({100 * used / total:.0f} %): the batch could be larger.",
+            f"memory ({100 * used / total:.0f} %): the batch could be larger.",
             figures={"gpu_memory_used_gb": used / 1e9, "gpu_memory_total_gb": total / 1e9, "share": used / total},
             advice="Raise the engine's batch (vLLM: engine.args.max_num_seqs and "
             "engine.args.gpu_memory_utilization), and "
@@ -59,8 +58,7 @@ def idle_gpus(record: ExecutionRecord) -> Iterator[Finding]:
             text=f"{result.part}: the GPUs of {node.node} were busy {used:.0f} % of the test: they waited for work.",
             figures={"gpu_pct": used},
             advice="A larger batch, more samples, or a longer test (start and end count less); if the processor is "
-            "full, "
-            "see that first.",
+            "full, see that first.",
             part=result.part,
             node=node.node,
         )
@@ -101,12 +99,10 @@ def saturated_loadgen(record: ExecutionRecord) -> Iterator[Finding]:
                 severity="warning",
                 topic="performance",
                 text=f"{result.part}: the LoadGen process on {where} used {share:.2f} cores all the time: it may "
-                "be what "
-                "limits the rate.",
+                "be what limits the rate.",
                 figures={"cores_used": share},
                 advice="Compare with the coordinated benchmark (a LoadGen on each node); give the process cores "
-                "that no "
-                "worker has.",
+                "that no worker has.",
                 part=result.part,
                 node=process.node,
             )
@@ -152,8 +148,7 @@ def network_in_latency(record: ExecutionRecord) -> Iterator[Finding]:
                 severity="warning",
                 topic="performance",
                 text=f"distributed: of the {number(1e3 * whole)} ms that a {what} of {node.node} takes, the way "
-                "there and "
-                f"back is {number(trip)} ms ({100 * share:.0f} %).",
+                f"there and back is {number(trip)} ms ({100 * share:.0f} %).",
                 figures={"rtt_ms": trip, "request_ms": 1e3 * whole, "share": share},
                 advice="Put LoadGen nearer to the workers, or use the faster network (--set cluster.bind=ADDRESS).",
                 part="distributed",

@@ -48,8 +48,7 @@ def shared_processors(record: ExecutionRecord) -> Iterator[Finding]:
             "it works alone, and a part of them while all work.",
             figures={"nodes": len(these), "processors_shared": len(common)},
             advice="Run on separate machines, or give each node processors of its own (a cpuset); what this run "
-            "says of "
-            "scaling is about sharing processors, not about the cluster.",
+            "says of scaling is about sharing processors, not about the cluster.",
         )
 
 

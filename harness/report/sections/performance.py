@@ -30,8 +30,7 @@ def sections(run: RunData) -> list[Section]:
             blocks.append(
                 Text(
                     text="The table holds LoadGen's figures. The pictures are drawn from events.parquet, with "
-                    "percentiles "
-                    "taken as LoadGen takes them."
+                    "percentiles taken as LoadGen takes them."
                 )
             )
         out.append(Section(title="Latency", blocks=blocks))

@@ -23,9 +23,10 @@ from harness.tune.probe import LATENCIES
 from harness.tune.search import Search, clean, queueing_ceiling
 from harness.tune.state import Options
 from harness.tune.traffic import balanced_order
-from harness.tune.verdict import Window, decide, full_length_share, growth, probe_figures
+from harness.tune.verdict import Window, full_length_share
 from qsl.synthetic import lengths
 from sut.steps import Regression, StepSums
+from tests.harness.tune.virtual import probe_of
 
 SIZES = lengths(13_368, seed=0)
 WARM_S = 300.0  # when a confirmation begins
@@ -152,24 +153,8 @@ class Machine:
         tokens = np.full(len(inner), self.card.output_tokens)
         window = Window(scheduled=ns[0], first=ns[1], complete=ns[2], tokens=tokens)
         self._seen = float(np.median(window.complete - window.first)) / 1e9
-        share = full_length_share(rate)
-        ticks = np.arange(opened, opened + seconds, 0.1)
-        waiting = np.array([((window.scheduled <= t * 1e9) & (window.first > t * 1e9)).sum() for t in ticks])
-        figures = probe_figures(window, self.limits_ns, share)
-        valid, reason = decide(figures, growth(ticks, waiting.astype(float), rate), share=share)
-        return Probe(
-            target_qps=rate,
-            achieved_qps=rate,
-            samples_per_second=rate,
-            valid=valid,
-            reason=reason,
-            ended="",
-            whole=True,
-            duration_s=self.now_s - began,
-            window_s=seconds,
-            allowed_share=share,
-            **figures,
-        )
+        took = self.now_s - began
+        return probe_of(window, rate=rate, limits=self.limits_ns, opened_s=opened, window_s=seconds, duration_s=took)
 
     _seen = 0.0
 

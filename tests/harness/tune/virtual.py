@@ -24,6 +24,30 @@ from sut.messages import Completion, EngineSettings, FirstToken, Request
 Floats = npt.NDArray[np.float64]
 
 
+def probe_of(
+    window: Window, *, rate: float, limits: tuple[int, int], opened_s: float, window_s: float, duration_s: float
+) -> Probe:
+    """The verdict of a probe whose judged samples are ``window``, opened at ``opened_s`` of the engine's clock."""
+    share = full_length_share(rate)
+    ticks = np.arange(opened_s, opened_s + window_s, 0.1) * 1e9
+    waiting = np.array([((window.scheduled <= t) & (window.first > t)).sum() for t in ticks], dtype=float)
+    figures = probe_figures(window, limits, share)
+    valid, reason = decide(figures, growth(ticks / 1e9, waiting, rate), share=share)
+    return Probe(
+        target_qps=rate,
+        achieved_qps=rate,
+        samples_per_second=rate,
+        valid=valid,
+        reason=reason,
+        ended="",
+        whole=True,
+        duration_s=duration_s,
+        window_s=window_s,
+        allowed_share=share,
+        **figures,
+    )
+
+
 class Clock:
     """Stands in for the module ``time`` of the null engine."""
 
@@ -87,26 +111,8 @@ class Virtual:
         arrivals = np.concatenate([ramp, opened + inner, opened + seconds + tail])
         inside = np.zeros(len(arrivals), dtype=bool)
         inside[len(ramp) : len(ramp) + len(inner)] = True
-        share = full_length_share(rate)
         window = self.window(arrivals, balanced_order(self.lengths, rng), inside)
-        ticks = np.arange(opened, opened + seconds, 0.1) * 1e9
-        waiting = np.array([((window.scheduled <= t) & (window.first > t)).sum() for t in ticks], dtype=float)
-        grown = growth(ticks / 1e9, waiting, rate)
-        figures = probe_figures(window, self.limits, share)
-        valid, reason = decide(figures, grown, share=share)
-        return Probe(
-            target_qps=rate,
-            achieved_qps=rate,
-            samples_per_second=rate,
-            valid=valid,
-            reason=reason,
-            ended="",
-            whole=True,
-            duration_s=seconds,
-            window_s=seconds,
-            allowed_share=share,
-            **figures,
-        )
+        return probe_of(window, rate=rate, limits=self.limits, opened_s=opened, window_s=seconds, duration_s=seconds)
 
     def full_length_valid(self, rate: float, *, seconds: float = 600.0, seed: int = 99) -> bool:
         """What LoadGen would say: plain Poisson arrivals in plain random order, everything judged."""
