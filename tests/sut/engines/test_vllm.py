@@ -166,8 +166,19 @@ def test_what_it_says_of_itself(loaded: tuple[Engine, EngineInfo], tiny: TinyLla
     assert info.facts["num_gpu_blocks"] > 0
     assert info.facts["own_process"] is engine.concurrent
     assert info.not_submittable == []
-    none = {"compilations_after_warm_up": 0, "compiled_after_warm_up": {}, "launches": {}}  # a CPU has no graphs
-    assert engine.live_facts() == none
+    told = engine.live_facts()
+    assert (told["compilations_after_warm_up"], told["compiled_after_warm_up"]) == (0, {})
+
+
+def test_how_long_its_launches_took(loaded: tuple[Engine, EngineInfo], tiny: TinyLlama) -> None:
+    engine, _ = loaded
+    engine.submit(requests(tiny.prompts, 900))
+    drain(engine)
+    deadline = time.monotonic() + 30  # a process of its own tells every second
+    while len(launches := engine.live_facts()["launches"]) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert set(launches) == {"decode", "with prompts"}
+    assert all(kind["count"] > 0 and kind["mean_ms"] > 0 for kind in launches.values())
 
 
 def test_ignore_eos_with_dummy_weights_and_a_product_that_nobody_computes() -> None:
