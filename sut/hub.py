@@ -127,7 +127,7 @@ class Hub(threading.Thread):
         self.dispatcher.new_test()
         self.lost = []
         for view in self.workers.values():
-            view.samples = view.tokens = view.beats = view.busy_beats = 0
+            view.new_test()
 
     @contextlib.contextmanager
     def reporting_to(self, reports: Reports) -> Iterator[None]:

@@ -167,7 +167,8 @@ class StepEvents(msgspec.Struct, tag="events"):
 class Heartbeat(msgspec.Struct, tag="beat"):
     """Counters of a worker, sent every ``heartbeat_s`` from a thread of its own.
 
-    ``progress``: grows with every event; ``facts`` carries what changed since Ready (compilations, for example).
+    ``tokens``: made since Ready, those of unfinished answers included where the engine counts them. ``progress``: grows
+    with every event; ``facts`` carries what changed since Ready (compilations, for example).
     """
 
     state: str

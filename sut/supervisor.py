@@ -65,7 +65,8 @@ class SupervisorOptions:
 class WorkerView:
     """What is known of one worker, over all its incarnations. Times in seconds of the supervisor's callers.
 
-    ``restarts``: how often it was started again. ``beyond_help``: a restart would end in the same way.
+    ``restarts``: how often it was started again. ``beyond_help``: a restart would end in the same way. ``tokens``: of
+    completed samples; ``before``: what ``beat.tokens`` was when the test began. ``beat_at``: when the beat came.
     """
 
     spec: WorkerSpec
@@ -83,6 +84,8 @@ class WorkerView:
     load_s: float = 0.0
     warm_up_s: float = 0.0
     beat: Heartbeat = field(default_factory=lambda: Heartbeat(state="starting"))
+    before: int = 0
+    beat_at: float = 0.0
     beats: int = 0
     busy_beats: int = 0
     start_due: float | None = None
@@ -97,6 +100,21 @@ class WorkerView:
     @property
     def name(self) -> str:
         return f"worker {self.spec.id}{f' on {self.node}' if self.node else ''}"
+
+    @property
+    def counted(self) -> int:
+        """Tokens that it had made in this test when it last said so, those of unfinished answers included."""
+        return self.beat.tokens - self.before
+
+    @property
+    def made(self) -> int:
+        """Tokens that it has made in this test, as far as is known."""
+        return max(self.counted, self.tokens)
+
+    def new_test(self) -> None:
+        """Count from zero; nothing is outstanding, so what completed is all that it has made."""
+        self.before = max(self.beat.tokens, self.before + self.tokens)
+        self.samples = self.tokens = self.beats = self.busy_beats = 0
 
 
 class Supervisor:
@@ -135,7 +153,7 @@ class Supervisor:
         self._served = True
 
     def heartbeat(self, view: WorkerView, message: Heartbeat) -> None:
-        view.beat = message
+        view.beat, view.beat_at = message, view.heard
         view.beats += 1
         view.busy_beats += message.running > 0
 
@@ -263,5 +281,6 @@ class Supervisor:
         view.started = view.heard = view.moved = view.idle_since = now
         view.state, view.start_due, view.killed = State.STARTING, None, None
         view.progress = -1
-        view.beat = Heartbeat(state="starting")
+        view.before = -view.made
+        view.beat, view.beat_at = Heartbeat(state="starting"), now
         self._actions.append(Action(Do.START, view.spec.id))

@@ -15,6 +15,7 @@ from harness.report.timeline import Lane, lanes_chart
 from harness.rundir.events import Events
 from harness.rundir.execution_results import ClusterResult
 from harness.rundir.record import RunRecord
+from harness.rundir.tokens import token_rate
 from harness.text import number
 from mlperf_llama_base.errors import UserError
 
@@ -26,13 +27,14 @@ SAMPLES_A_BIN = 8
 @dataclass(frozen=True, kw_only=True)
 class NodeSamples:
     """The samples that a node completed. ``start``: seconds from the first node's start to its test's. ``seconds``:
-    that the test lasted, which its rates are over.
+    that the test lasted, which its rates are over. ``capacity``: samples that each worker works on at once.
     """
 
     node: str
     events: Events
     seconds: float
     start: float = 0.0
+    capacity: int | None = None
 
     @property
     def mean(self) -> float:
@@ -61,26 +63,24 @@ def of_run(record: RunRecord, *, node: str | None = None, start: float = 0.0) ->
     if events is None or not len(events):
         return []
     if node is not None:
-        return [NodeSamples(node=node, events=events, seconds=events.duration, start=start)]
+        return [NodeSamples(node=node, events=events, seconds=events.duration, start=start, capacity=record.capacity)]
     by_node: dict[str, list[int]] = {}
     for worker in record.ran.workers:
         by_node.setdefault(worker.node or "?", []).append(int(worker.id))
     parts = [
-        NodeSamples(node=name, events=events.of(ids), seconds=events.duration, start=start)
+        NodeSamples(node=name, events=events.of(ids), seconds=events.duration, start=start, capacity=record.capacity)
         for name, ids in by_node.items()
     ]
     return [part for part in parts if len(part.events)]
 
 
 def throughput_chart(nodes: Sequence[NodeSamples], part: str) -> Chart | None:
-    """Tokens completed a second, a line for each node; of many their mean and range. None of too few samples."""
+    """Tokens made a second, a line for each node; of many their mean and range. None of too few samples."""
     edges = _edges(nodes)
     if edges is None:
         return None
-    width, middle = edges[1] - edges[0], (edges[:-1] + edges[1:]) / 2
-    rows = np.array(
-        [np.histogram(n.events.complete + n.start, edges, weights=n.events.output_tokens)[0] / width for n in nodes]
-    )
+    middle = (edges[:-1] + edges[1:]) / 2
+    rows = np.array([token_rate(n.events, edges - n.start, capacity=n.capacity) for n in nodes])
     if len(nodes) <= LINES:
         lines = [
             Line(name=n.node, x=middle, y=row, tone=at) for at, (n, row) in enumerate(zip(nodes, rows, strict=True), 1)
@@ -99,7 +99,7 @@ def throughput_chart(nodes: Sequence[NodeSamples], part: str) -> Chart | None:
     return line_chart(
         title=f"Throughput of each node, {part}",
         x_label="seconds since the first start",
-        y_label="tokens/s completed",
+        y_label="tokens/s",
         description=f"means: {means}" + (" and more" if len(nodes) > LINES else ""),
         lines=lines,
     )

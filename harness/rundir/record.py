@@ -186,6 +186,11 @@ class RunRecord:
         return self.session or SessionRecord()
 
     @property
+    def capacity(self) -> int | None:
+        """Samples that the engine of a worker works on at once."""
+        return self.ran.engine.capacity if self.ran.engine else None
+
+    @property
     def eos_token_ids(self) -> list[int] | None:
         """Those of the model, as its engine reported them; None where that was not recorded."""
         return (self.ran.engine and self.ran.engine.eos_token_ids) or None

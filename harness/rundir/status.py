@@ -14,7 +14,9 @@ SCHEMA_VERSION = 1
 
 
 class WorkerStatus(msgspec.Struct, kw_only=True):
-    """``outstanding``: samples that it has; of them ``running`` and ``waiting`` as its engine counts them."""
+    """``outstanding``: samples that it has; of them ``running`` and ``waiting`` as its engine counts them. ``tokens``:
+    made so far, those of unfinished answers included.
+    """
 
     id: int | str
     node: str | None = None
@@ -33,7 +35,8 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
 class Status(msgspec.Struct, kw_only=True):
     """``time``: Unix time of writing; ``pid``: of the session, on ``node``. ``expected``: samples that the test issues.
 
-    Rates are of the last seconds, ``tokens_per_s_mean`` since the start. ``phase``: finished and failed are the last.
+    ``tokens``: made so far, also for answers that are not whole or had to be begun again. Rates are of the
+    last seconds, ``tokens_per_s_mean`` since the start. ``phase``: finished and failed are the last.
     """
 
     schema_version: int = SCHEMA_VERSION

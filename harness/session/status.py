@@ -16,6 +16,8 @@ from mlperf_llama_base.node import node_name
 from sut.hub import Hub
 
 WINDOW_S = 5.0
+Count = tuple[int, float]
+"""Tokens that a worker had made when it last said so, and when that was: a rate is over its beats, not over ours."""
 
 
 class StatusWriter:
@@ -30,7 +32,7 @@ class StatusWriter:
         self.scheduled_s: float | None = None
         self.started: float | None = None
         self.message: str | None = None
-        self._recent: deque[tuple[float, int, int, dict[int, int]]] = deque()
+        self._recent: deque[tuple[float, int, dict[int, Count]]] = deque()
         self._percentiles: tuple[float | None, float | None] = (None, None)
         self._percentiles_at = 0.0
 
@@ -63,25 +65,26 @@ class StatusWriter:
 
     def _fill(self, status: Status, hub: Hub, elapsed: float) -> None:
         dispatcher, now = hub.dispatcher, time.monotonic()
-        by_worker = {i: w.tokens for i, w in hub.workers.items()}
-        tokens = sum(by_worker.values())
-        self._recent.append((now, dispatcher.completed, tokens, by_worker))
-        while len(self._recent) > 1 and now - self._recent[0][0] > WINDOW_S:
+        counts = {i: (w.counted, w.beat_at) for i, w in hub.workers.items()}
+        self._recent.append((now, dispatcher.completed, counts))
+        begin = max(now - WINDOW_S, self.started or 0.0)  # what was before the test is no rate of it
+        while len(self._recent) > 1 and self._recent[0][0] < begin:
             self._recent.popleft()
-        then, done_then, tokens_then, by_worker_then = self._recent[0]
-        span = max(now - then, 1e-3)
+        then, done_then, counts_then = self._recent[0]
+        rates = {i: rate(counts_then.get(i), count) for i, count in counts.items()}
+        tokens = sum(w.made for w in hub.workers.values())
         due = self.phase == "finished" or now - self._percentiles_at > 1
         if self.config.scenario is not Scenario.OFFLINE and due:
             self._percentiles, self._percentiles_at = hub.record.percentiles(), now
         status.issued, status.completed, status.tokens = dispatcher.issued, dispatcher.completed, tokens
-        status.samples_per_s = (dispatcher.completed - done_then) / span
-        status.tokens_per_s = (tokens - tokens_then) / span
+        status.samples_per_s = (dispatcher.completed - done_then) / max(now - then, 1e-3)
+        status.tokens_per_s = sum(rates.values())
         status.tokens_per_s_mean = tokens / elapsed if elapsed > 0 else None
         status.ttft_p99_ms, status.tpot_p99_ms = self._percentiles
         status.eta_s = self._eta(elapsed, dispatcher.completed)
         status.retried = dispatcher.retried
         status.restarts = sum(w.restarts for w in hub.workers.values())
-        status.workers = _workers(hub, by_worker_then, span)
+        status.workers = _workers(hub, rates)
 
     def _eta(self, elapsed: float, completed: int) -> float | None:
         if self.phase == "finished":
@@ -93,8 +96,14 @@ class StatusWriter:
         return max(0.0, (self.expected - completed) * elapsed / completed)
 
 
-def _workers(hub: Hub, tokens_then: dict[int, int], span: float) -> list[WorkerStatus]:
-    """``tokens_then``: what each had generated ``span`` seconds ago."""
+def rate(then: Count | None, now: Count) -> float:
+    """Tokens a second between two counts; 0 of a worker that has said nothing since."""
+    if then is None or now[1] <= then[1]:
+        return 0.0
+    return (now[0] - then[0]) / (now[1] - then[1])
+
+
+def _workers(hub: Hub, rates: dict[int, float]) -> list[WorkerStatus]:
     return [
         WorkerStatus(
             id=i,
@@ -105,8 +114,8 @@ def _workers(hub: Hub, tokens_then: dict[int, int], span: float) -> list[WorkerS
             running=w.beat.running,
             waiting=w.beat.waiting,
             samples=w.samples,
-            tokens=w.tokens,
-            tokens_per_s=(w.tokens - tokens_then.get(i, 0)) / span,
+            tokens=w.made,
+            tokens_per_s=rates.get(i, 0.0),
             restarts=w.restarts,
             rss_bytes=w.beat.rss_bytes,
         )

@@ -26,6 +26,8 @@ class Engine(ABC):
     both from one thread and ``poll`` does the work (one step) itself. An engine may decide it in ``load``.
     ``steps`` grows while the engine works, also between events: with work left and no step made it is hung. The worker
     counts the polls of an engine that is not concurrent; a concurrent one counts its own steps.
+    ``generated`` grows with every token that is made, those of unfinished answers included, so that people see how
+    fast it goes before the first answer is whole. Of an engine that leaves it at 0 the worker counts whole answers.
     ``facts``: what the harness must know before the engine is loaded. Where importing the class's module imports a
     heavy library, they stand in a module of their own, which the registry names.
     """
@@ -36,6 +38,7 @@ class Engine(ABC):
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
         self.steps = 0
+        self.generated = 0
 
     @abstractmethod
     def load(self) -> EngineInfo:

@@ -217,6 +217,15 @@ def it_keeps_count(subject: Subject) -> None:
         raise Broken(f"all answered: {subject.engine.outstanding} outstanding, {subject.engine.running} running")
 
 
+def it_counts_all_tokens_or_none(subject: Subject) -> None:
+    """``generated`` grows by what its answers hold; an engine that does not count leaves it alone."""
+    before = subject.engine.generated
+    ends = [events[-1] for events in subject.answers(subject.prompts(3))]
+    held = sum(len(end.tokens) // 4 for end in ends if isinstance(end, Completion))
+    if subject.engine.generated - before not in (0, held):
+        raise Broken(f"answers of {held} tokens, and generated grew by {subject.engine.generated - before}")
+
+
 def an_idle_poll_returns_nothing(subject: Subject) -> None:
     """Without work ``poll`` returns an empty list, at its timeout."""
     if events := subject.engine.poll(0.05):
@@ -318,6 +327,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     every_request_is_answered_once,
     the_same_prompt_has_the_same_answer,
     it_keeps_count,
+    it_counts_all_tokens_or_none,
     one_bad_prompt_spoils_no_other,
     requests_may_come_while_it_waits,
     a_request_may_have_its_own_limits,

@@ -178,6 +178,7 @@ class NullEngine(Engine):
             self._running += 1
         self._step += 1
         self.steps = self._step
+        self.generated += self._running
         for request in admitted:
             self._finishing.setdefault(self._step + self._length(request) - 1, []).append(request)
         step_us = self.args.sequence_us * self._running + self.args.prefill_us * prefill

@@ -303,6 +303,7 @@ class OpenAIEngine(Engine):
         fields = self._fields(request.limits) if request.limits is not None else {}
 
         def on_piece(answer: Answer) -> None:
+            self.generated += told.new(len(answer.token_ids))
             if told.first is None or told.streams:
                 told.grow(self._ids(answer))
 

@@ -18,6 +18,12 @@ class Told:
         self._id = request.id
         self._put = put
         self._ids: list[int] = []
+        self._so_far = 0
+
+    def new(self, so_far: int) -> int:
+        """Tokens that have come since the last call, of an attempt whose answer has ``so_far`` by now."""
+        before, self._so_far = self._so_far, so_far
+        return so_far - before if so_far >= before else so_far  # fewer: it was asked again
 
     def grow(self, ids: list[int]) -> None:
         """The answer so far. One that begins otherwise than what was reported stays unreported."""

@@ -225,6 +225,7 @@ class TransformersEngine(Engine):
             early = [row for row, r in enumerate(requests) if len(r.tokens) < r.least]
             if early:
                 logits[torch.tensor(early, device=self.device)[:, None], self._eos_index] = -torch.inf
+        self.generated += len(requests)
         finished = []
         for request, token in zip(requests, logits.argmax(dim=-1).tolist(), strict=True):
             request.tokens.append(token)

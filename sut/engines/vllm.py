@@ -306,6 +306,7 @@ class VllmEngine(Engine):
             if answer is None:
                 continue
             new = output.new_token_ids
+            self.generated += len(new)
             if first_tokens and not answer and new:
                 events.append(FirstToken(int(key), _packed(new[:1])))
                 new = new[1:]

@@ -74,6 +74,7 @@ def make_ready(engine: Engine, wire: Wire, spec: WorkerSpec) -> None:
     loaded = time.monotonic()
     log.info("engine %s %s loaded in %.1f s", info.name, info.version, loaded - started)
     engine.warm_up(_warm_up_prompts(spec, info.vocab_size))
+    engine.generated = 0
     wire.state = "ready"
     wire.send(Ready(info, loaded - started, time.monotonic() - loaded))
 

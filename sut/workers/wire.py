@@ -40,7 +40,7 @@ class NoEngine:
     """Stands in on the wire of a worker whose engine could not even be built."""
 
     concurrent = False
-    outstanding = running = steps = 0
+    outstanding = running = steps = generated = 0
 
 
 def hand_over(engine: Engine, what: list[Request] | Cancel) -> None:
@@ -163,7 +163,7 @@ class Wire(threading.Thread):
             waiting=max(0, outstanding - running),
             running=running,
             completed=self.completed,
-            tokens=self.tokens,
+            tokens=max(self.tokens, engine.generated),
             progress=self.progress + self.engine.steps,
             rss_bytes=self._process.memory_info().rss,
             facts=engine.live_facts() if isinstance(engine, Engine) else {},

@@ -35,6 +35,19 @@ def test_offline_sends_no_first_tokens(rig: Callable[..., Rig]) -> None:
     assert_complete(r, 300, first=False)
 
 
+def test_tokens_are_counted_as_they_are_made(rig: Callable[..., Rig]) -> None:
+    r = rig(workers=2, offline=True, step_ms=20.0, output_tokens=64)
+    r.start()
+    r.issue(32)
+    r.until(lambda: sum(w.made for w in r.hub.workers.values()) > 0)
+    assert not r.done  # a second before the first answer is whole
+    r.until(lambda: len(r.done) == 32)
+    r.until(lambda: all(w.counted == w.tokens for w in r.hub.workers.values()))
+    assert sum(w.made for w in r.hub.workers.values()) == 32 * 64
+    r.hub.new_test()
+    assert [w.made for w in r.hub.workers.values()] == [0, 0]
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
 def test_a_worker_struck_in_the_middle_costs_no_sample(rig: Callable[..., Rig], number: signal.Signals) -> None:
     r = rig(workers=2, step_ms=5.0, max_num_seqs=8)

@@ -242,6 +242,24 @@ def test_what_broke_after_it_had_served_is_no_fault_of_the_environment() -> None
         r.look()
 
 
+def test_the_tokens_of_a_worker_outlive_its_process() -> None:
+    r = Rig()
+    r.ready()
+    view = r.view()
+    r.supervisor.heartbeat(view, Heartbeat(state="ready", tokens=100))
+    assert (view.made, view.counted) == (100, 100)
+    view.tokens = 130  # completed since that beat
+    assert view.made == 130
+    r.exits()
+    assert (view.made, view.counted) == (130, 130)
+    r.supervisor.heartbeat(view, Heartbeat(state="ready", tokens=20))
+    assert view.made == 150
+    view.new_test()
+    assert view.made == 0
+    r.supervisor.heartbeat(view, Heartbeat(state="ready", tokens=25))
+    assert view.made == 5
+
+
 def test_our_own_absence_is_nobodys_silence() -> None:
     """A paused container: twenty seconds in which neither we nor anybody else said anything."""
     readings = iter([0.0, 0.25, 0.5, 20.5, 20.75])

@@ -14,6 +14,7 @@ from harness.report.insights import outstanding
 from harness.report.load import Events, Floats, RunData
 from harness.report.scale import BINS, binned_percentile, edges_over
 from harness.rounds import ROUND
+from harness.rundir.tokens import token_rate
 from harness.text import number
 
 PERCENTILES = ("p50", "p90", "p95", "p97", "p99", "p99_9")
@@ -106,13 +107,13 @@ def _timeline(run: RunData, events: Events) -> Iterator[Chart]:
     bins = int(min(BINS, max(10, len(events.complete) // 20)))
     edges = edges_over(0.0, events.duration, bins)
     middle, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
-    rate = np.histogram(events.complete, edges, weights=events.output_tokens)[0] / width
+    rate = token_rate(events, edges, capacity=run.record.capacity)
     mean = float(events.output_tokens.sum()) / (events.duration or 1.0)
     yield line_chart(
         title="Throughput",
         x_label="seconds",
         y_label="tokens/s",
-        description=f"tokens of the samples completed in each {number(float(width))} s; mean "
+        description=f"tokens made in each {number(float(width))} s; mean "
         f"{number(mean)}, highest {number(float(rate.max()))} tokens/s",
         lines=[Line(name="tokens/s", x=middle, y=rate)],
         limits=[Limit(value=mean, label=f"mean {number(mean)}", tone="note")],

@@ -138,6 +138,11 @@ BROKEN = {
     "no capacity": ("capacity=64", "capacity=0", "it_describes_itself"),
     "hides that it does not count": (", not_submittable=reasons", "", "it_describes_itself"),
     "forgets its count": ("return len(self.waiting)", "return 0", "it_keeps_count"),
+    "counts half its tokens": (
+        "answer[:4])]",
+        "answer[:4])]\n        self.generated += len(answer) // 8",
+        "it_counts_all_tokens_or_none",
+    ),
     "takes any argument": (
         "class EchoArguments(Arguments):",
         'class EchoArguments(Arguments):\n    model_config = {"extra": "allow"}',
