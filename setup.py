@@ -63,6 +63,7 @@ EXTRAS = {
     "report": ["jinja2>=3.1"],
     "tune": ["optuna>=4"],
     "metrics": ["prometheus-client>=0.21"],
+    "profile": ["py-spy>=0.4"],  # bench overhead --profile
     "serve": ["aiohttp>=3.10", "jinja2>=3.1", "prometheus-client>=0.21"],
     # needs an older transformers than the newest: an environment of its own, constraints-calibrate.txt
     "calibrate": ["llmcompressor>=0.14.0.1,<0.15"],

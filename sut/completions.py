@@ -34,14 +34,24 @@ class Completions(threading.Thread):
             while (batch := self._queue.get()) is not None:
                 first, done = batch
                 if first:
-                    respond(lg.FirstTokenComplete, first)
+                    report_first(first)
                 if done:
-                    respond(lg.QuerySamplesComplete, done)
+                    report_done(done)
         except Exception as error:  # noqa: BLE001  the session ends the run with it
             self.error = error
 
 
-def respond(call: object, samples: list[tuple[int, bytes]]) -> None:
+def report_first(samples: list[tuple[int, bytes]]) -> None:
+    """Tell LoadGen of first tokens."""
+    _respond(lg.FirstTokenComplete, samples)
+
+
+def report_done(samples: list[tuple[int, bytes]]) -> None:
+    """Tell LoadGen of completions."""
+    _respond(lg.QuerySamplesComplete, samples)
+
+
+def _respond(call: object, samples: list[tuple[int, bytes]]) -> None:
     """Call LoadGen with one response a sample. It copies the bytes during the call, so one joined buffer serves."""
     joined = b"".join([tokens for _, tokens in samples])
     at = np.frombuffer(joined, dtype=np.uint8).__array_interface__["data"][0]

@@ -62,19 +62,33 @@ def engine(
 def overhead(
     output: Annotated[Path, typer.Option("--output", help="Directory for the runs and overhead.json.")],
     workers: Annotated[list[int], typer.Option("--workers", min=1, help="Numbers of workers.")] = [1, 8, 64],  # noqa: B006
-    rates: Annotated[list[float], typer.Option("--rate", min=1, help="Server rates, q/s.")] = [500.0, 2000.0],  # noqa: B006
+    rates: Annotated[list[float], typer.Option("--rate", min=1, help="Server rates, q/s.")] = [2000.0, 10000.0],  # noqa: B006
     offline_samples: Annotated[int, typer.Option(min=1, help="Samples of an Offline run.")] = 200_000,
     seconds: Annotated[float, typer.Option(min=1, help="Minimum length of a Server run.")] = 20.0,
+    overload: Annotated[
+        bool, typer.Option(help="Double the highest rate until it is more than the host can dispatch.")
+    ] = True,
+    profiled: Annotated[
+        bool, typer.Option("--profile", help="Write where the LoadGen process's time goes (extra 'profile': py-spy).")
+    ] = False,
 ) -> None:
-    """LoadGen, harness and the null engine: samples/s, added TTFT, CPU per sample, memory."""
+    """LoadGen, harness and the null engine beside LoadGen alone: samples/s, added TTFT, CPU per sample, memory."""
     from harness import terminal
     from harness.bench import overhead as bench
+    from harness.bench import profile
 
     console = terminal.console()
-    rows = bench.measure_overhead(
-        output=output, workers=workers, rates=rates, offline_samples=offline_samples, seconds=seconds, console=console
+    plan = bench.Plan(
+        output=output,
+        workers=workers,
+        rates=rates,
+        offline_samples=offline_samples,
+        seconds=seconds,
+        overload=overload,
+        profiler=profile.find() if profiled else None,
+        console=console,
     )
-    console.print(bench.table(rows))
+    console.print(bench.table(bench.measure_overhead(plan)))
 
 
 @app.command()

@@ -127,11 +127,14 @@ class SampleAnswer(msgspec.Struct, kw_only=True):
 
 
 class Process(msgspec.Struct, kw_only=True):
-    """The LoadGen process itself. ``cpu_s``: processor seconds from its start on, ``test_cpu_s``: of the test alone."""
+    """The LoadGen process itself. ``cpu_s``: processor seconds from its start on, ``test_cpu_s``: of the test alone;
+    ``test_cpu_all_s``: with the workers on this machine, where none of them was started anew.
+    """
 
     cpu_s: float
     peak_rss_bytes: int
     test_cpu_s: float | None = None
+    test_cpu_all_s: float | None = None
 
 
 class SessionRecord(msgspec.Struct, kw_only=True):

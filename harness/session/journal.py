@@ -13,7 +13,7 @@ from typing import Any
 from harness.config import RunConfig
 from harness.rundir.names import SIGNED
 from harness.rundir.session import Dataset, Model
-from harness.session.outcome import Outcome, cpu_seconds
+from harness.session.outcome import Outcome, children_cpu_seconds, cpu_seconds
 from harness.session.status import StatusWriter
 from mlperf_llama_base.errors import EnvironmentFault
 from mlperf_llama_base.files import sha256_of
@@ -35,6 +35,7 @@ class Journal:
         self._outcome = Outcome(config=config)
         self._hub: Hub | None = None
         self._began = self._cpu_began = 0.0
+        self._children_began: dict[int, float] = {}
 
     def follow(self, hub: Hub) -> None:
         """From now on both files tell what this hub and its workers do."""
@@ -75,6 +76,7 @@ class Journal:
             smoke_overrides=smoke_overrides,
         )
         self._status.expected, self._status.scheduled_s = expected, scheduled_s
+        self._children_began = children_cpu_seconds()
         self._began, self._cpu_began = time.monotonic(), cpu_seconds()
         self._outcome.test_started = _now()
         self._status.started = self._began
@@ -84,7 +86,10 @@ class Journal:
         """The test has come to its end."""
         self._outcome.test_ended = _now()
         self._outcome.wall_s = time.monotonic() - self._began
-        self._outcome.test_cpu_s = cpu_seconds() - self._cpu_began
+        self._outcome.test_cpu_s = own = cpu_seconds() - self._cpu_began
+        children = children_cpu_seconds()
+        if children.keys() == self._children_began.keys():
+            self._outcome.test_cpu_all_s = own + sum(children.values()) - sum(self._children_began.values())
         self._outcome.outcome = "completed"
         self.phase("finished")
 

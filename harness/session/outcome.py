@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import resource
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import psutil
 
 from harness.config import RunConfig
 from harness.rundir.files import write_record
@@ -50,6 +52,7 @@ class Outcome:
     test_ended: str | None = None
     wall_s: float | None = None
     test_cpu_s: float | None = None
+    test_cpu_all_s: float | None = None
     log_sha256: dict[str, str] | None = None
 
     def record(self, hub: Hub | None) -> SessionRecord:
@@ -72,7 +75,7 @@ class Outcome:
             test_ended=self.test_ended,
             wall_s=self.wall_s,
             log_sha256=self.log_sha256,
-            process=_process(self.test_cpu_s),
+            process=_process(self.test_cpu_s, self.test_cpu_all_s),
             samples=Samples(issued=0, completed=0, lost=0, retried=0, duplicates=0, failed=0),
             restarts=0,
             refused_messages=0,
@@ -108,10 +111,20 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _process(test_cpu_s: float | None) -> Process:
+def children_cpu_seconds() -> dict[int, float]:
+    """What each process that this one has started, directly or not, has used so far, by its id."""
+    used = {}
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            used[process.pid] = times.user + times.system
+    return used
+
+
+def _process(test_cpu_s: float | None, test_cpu_all_s: float | None) -> Process:
     """CPU seconds and peak resident bytes of the LoadGen process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Process(cpu_s=cpu_seconds(), peak_rss_bytes=peak, test_cpu_s=test_cpu_s)
+    return Process(cpu_s=cpu_seconds(), peak_rss_bytes=peak, test_cpu_s=test_cpu_s, test_cpu_all_s=test_cpu_all_s)
 
 
 def _with_workers(record: SessionRecord, hub: Hub) -> SessionRecord:

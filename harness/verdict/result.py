@@ -75,7 +75,7 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         not_submittable_reasons=verdict.not_submittable_reasons,
         reasons=verdict.reasons,
         remarks=verdict.remarks,
-        samples_per_second=_samples_per_second(log, run.scenario),
+        samples_per_second=samples_per_second(log, run.scenario),
         tokens_per_second=log.number("result_tokens_per_second" if offline else "result_completed_tokens_per_second"),
         target_qps=None if run.scenario is Scenario.SINGLESTREAM else log.number("effective_target_qps"),
         ttft_ms=_latency(log, "result_first_token_{}_latency_ns", "result_first_token_{}_percentile_latency_ns"),
@@ -143,7 +143,8 @@ def _energy(run: Evidence) -> EnergyResult | None:
     return None if run.energy is None else msgspec.convert(run.energy, EnergyResult, from_attributes=True)
 
 
-def _samples_per_second(log: DetailLog, scenario: Scenario) -> float | None:
+def samples_per_second(log: DetailLog, scenario: Scenario) -> float | None:
+    """LoadGen's own rate of completed samples."""
     if scenario is Scenario.OFFLINE:
         return log.number("result_samples_per_second")
     if scenario is Scenario.SINGLESTREAM:
