@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,6 +61,11 @@ class SampleRecord:
         """A copy of a column (of its last rows)."""
         column = self.columns[name]
         return np.array(column[-last:] if last else column)
+
+    def rows(self, names: Sequence[str], *, first: int = 0) -> list[np.ndarray[Any, Any]]:
+        """Copies of these columns from row ``first`` on, as far as every row is whole."""
+        whole = min(map(len, self.columns.values()))
+        return [np.array(self.columns[name][first:whole]) for name in names]
 
     def percentiles(self) -> tuple[float | None, float | None]:
         """p99 of TTFT and of TPOT in ms over the last samples, ``None`` without first tokens."""

@@ -88,7 +88,7 @@ class Monitor:
                     "--metrics-port needs prometheus_client: pip install 'mlperf-llama[metrics]'"
                 ) from error
 
-            self._exporter = Exporter(*self._address)
+            self._exporter = Exporter(*self._address, run=self._run_dir.resolve().name)
         from harness.monitor.store import MetricsWriter
 
         try:
@@ -137,18 +137,21 @@ class Monitor:
 
     def _sample(self, writer: MetricsWriter) -> None:
         samples = [sample for probe in self._probes if (sample := probe()) is not None]
-        for sample in samples + (run_samples(self._run_dir, self._here) if self._here is not None else []):
+        for sample in samples:
             writer.add(sample)
             if self._exporter is not None:
                 self._exporter.show(sample)
+        status = read_status(self._run_dir) if self._here is not None else None
+        if self._here is None or status is None:
+            return
+        for sample in run_samples(status, self._here):
+            writer.add(sample)
+        if self._exporter is not None:
+            self._exporter.show_status(status)
 
 
-def run_samples(run_dir: Path, node: str) -> list[NodeSample]:
-    """The counters of the run, which is on ``node``, and of its workers, each on its own, out of ``status.json``;
-    none before there is one."""
-    status = read_status(run_dir)
-    if status is None:
-        return []
+def run_samples(status: Status, node: str) -> list[NodeSample]:
+    """The counters of the run, which is on ``node``, and of its workers, each on its own."""
     at = status.time or time.time()
     metrics: dict[str, dict[str, dict[str, float]]] = {node: {"run": _numbers(status, _RUN_COUNTERS)}}
     for worker in status.workers:

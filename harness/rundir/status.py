@@ -13,9 +13,17 @@ from mlperf_llama_base.errors import UserError
 SCHEMA_VERSION = 1
 
 
+class Histogram(msgspec.Struct, kw_only=True):
+    """``counts``: of each bucket of a family of ``harness.monitor.families``, and of what lies beyond the last."""
+
+    counts: list[int]
+    sum_s: float = 0.0
+
+
 class WorkerStatus(msgspec.Struct, kw_only=True):
     """``outstanding``: samples that it has; of them ``running`` and ``waiting`` as its engine counts them. ``tokens``:
-    made so far, those of unfinished answers included.
+    made so far, those of unfinished answers included. ``prompt_tokens`` and the histograms of its times are there only
+    where the run serves metrics (``monitor.metrics_port``).
     """
 
     id: int | str
@@ -30,6 +38,10 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     tokens_per_s: float | None = None
     restarts: int | None = None
     rss_bytes: int | None = None
+    prompt_tokens: int | None = None
+    ttft: Histogram | None = None
+    tpot: Histogram | None = None
+    latency: Histogram | None = None
 
 
 class Status(msgspec.Struct, kw_only=True):

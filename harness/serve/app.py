@@ -16,12 +16,13 @@ import msgspec
 from aiohttp import HttpVersion11, web
 
 from harness import __version__
+from harness.monitor.prometheus import CONTENT_TYPE
 from harness.serve import asked as reading
 from harness.serve.answers import Answers, Call, ids_of
 from harness.serve.asked import Asked
 from harness.serve.detokenise import Detokeniser
 from harness.serve.fields import DetokenizeFields, TokenizeFields, refuse_what_is_not_neutral
-from harness.serve.metrics import CONTENT_TYPE, Metrics
+from harness.serve.metrics import Metrics
 from harness.serve.problems import RETRY_AFTER_S, Problem
 from harness.serve.prompts import Prompts
 from harness.serve.reading import read
@@ -39,10 +40,10 @@ JSON = "application/json"
 
 class Api:
     """All that a request needs. ``names``: of the model; the first is ours, the others are accepted. ``state``:
-    loading, ready, draining or broken."""
+    loading, ready, draining or broken. ``run``: what Prometheus is told that this is."""
 
     def __init__(
-        self, *, hub: ServingHub, answers: Answers, names: list[str], key: str | None, max_streams: int
+        self, *, hub: ServingHub, answers: Answers, names: list[str], key: str | None, max_streams: int, run: str
     ) -> None:
         self.hub = hub
         self.answers = answers
@@ -52,7 +53,7 @@ class Api:
         self.state = "loading"
         self.prompts: Prompts
         self.detokeniser: Detokeniser
-        self.metrics = Metrics(hub, lambda: len(answers.open))
+        self.metrics = Metrics(hub, lambda: len(answers.open), run=run)
         self.seen: Callable[[web.Request], None] = lambda request: None
         self._started = int(time.time())
         self._numbers = itertools.count(1)

@@ -115,6 +115,7 @@ class Server:
                 names=model_names(self.config, self.settings),
                 key=self._key,
                 max_streams=self._streams,
+                run=self._run_dir.resolve().name,
             )
             runner = web.AppRunner(
                 api.app(body_bytes=self.settings.body_bytes),

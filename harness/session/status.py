@@ -12,6 +12,7 @@ from harness.rounds import ROUND
 from harness.rundir.files import write_record
 from harness.rundir.names import STATUS
 from harness.rundir.status import Status, WorkerStatus
+from harness.session.tally import Tally, WorkerTally
 from mlperf_llama_base.node import node_name
 from sut.hub import Hub
 
@@ -32,6 +33,7 @@ class StatusWriter:
         self.scheduled_s: float | None = None
         self.started: float | None = None
         self.message: str | None = None
+        self._tally = Tally() if config.monitor.metrics_port is not None else None
         self._recent: deque[tuple[float, int, dict[int, Count]]] = deque()
         self._percentiles: tuple[float | None, float | None] = (None, None)
         self._percentiles_at = 0.0
@@ -85,6 +87,9 @@ class StatusWriter:
         status.retried = dispatcher.retried
         status.restarts = sum(w.restarts for w in hub.workers.values())
         status.workers = _workers(hub, rates)
+        if self._tally is not None:
+            self._tally.take(hub.record)
+            _add_times(status.workers, self._tally)
 
     def _eta(self, elapsed: float, completed: int) -> float | None:
         if self.phase == "finished":
@@ -121,3 +126,10 @@ def _workers(hub: Hub, rates: dict[int, float]) -> list[WorkerStatus]:
         )
         for i, w in hub.workers.items()
     ]
+
+
+def _add_times(workers: list[WorkerStatus], tally: Tally) -> None:
+    for worker in workers:
+        times = tally.workers.get(int(worker.id), WorkerTally())
+        worker.prompt_tokens = times.prompt_tokens
+        worker.ttft, worker.tpot, worker.latency = times.ttft, times.tpot, times.latency

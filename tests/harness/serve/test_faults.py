@@ -62,25 +62,25 @@ def test_a_worker_that_is_killed_hands_its_requests_on(tmp_path: Path, tokenizer
     with serving(tmp_path, *options(tokenizer, *args), "--workers", "2") as server:
         streams = several(server, 12, stream=True, stream_options={"include_usage": True}, max_tokens=length)
         wholes = several(server, 4, max_tokens=length)
-        until(lambda: server.metric("mlperf_llama_serve_running") > 0)
+        until(lambda: server.metric("mlperf_llama_running") > 0)
         if not early:
-            until(lambda: server.metric("mlperf_llama_serve_waiting") == 8)
+            until(lambda: server.metric("mlperf_llama_waiting") == 8)
         workers(server)[0].send_signal(signal.SIGKILL)
         for number, answer in enumerate(f.result(120) for f in streams):
             assert answer.done and answer.ids == [*PROMPT, number][:length]
             assert answer.events[-1]["usage"]["completion_tokens"] == length
         for number, answer in enumerate(f.result(120) for f in wholes):
             assert answer.json["choices"][0]["token_ids"] == [*PROMPT, number][:length]
-        assert server.metric("mlperf_llama_serve_retries_total") > 0
-        until(lambda: server.metric("mlperf_llama_serve_worker_restarts_total") == 1, 60)
-        assert server.metric("mlperf_llama_serve_streams_cut_total") == 0
+        assert server.metric("mlperf_llama_retries_total") > 0
+        until(lambda: server.metric("mlperf_llama_worker_restarts_total") == 1, 60)
+        assert server.metric("mlperf_llama_streams_cut_total") == 0
 
 
 def test_where_nobody_is_left_a_stream_says_so_and_is_not_whole(tmp_path: Path, tokenizer: Path) -> None:
     args = ("engine.args.step_ms=30", "engine.args.max_num_seqs=2", "workers.max_restarts=0")
     with serving(tmp_path, *options(tokenizer, *args)) as server:
         running = several(server, 2, stream=True, max_tokens=10_000)
-        until(lambda: server.metric("mlperf_llama_serve_running") == 2)
+        until(lambda: server.metric("mlperf_llama_running") == 2)
         waiting = several(server, 1, stream=True)
         time.sleep(0.5)
         workers(server)[0].send_signal(signal.SIGKILL)

@@ -120,9 +120,9 @@ def test_a_worker_that_dies_in_the_middle_leaves_no_trace_in_the_text(server: En
     expected = server.complete(llama.prompts[1], **ask).json["choices"][0]["token_ids"]
     with ThreadPoolExecutor(max_workers=2) as pool:
         two = [pool.submit(server.complete, llama.prompts[1], **ask, stream=True) for _ in range(2)]
-        until(lambda: server.metric("mlperf_llama_serve_running") == 2)
+        until(lambda: server.metric("mlperf_llama_running") == 2)
         time.sleep(0.3)
         server.process.family("sut.workers.main")[0].send_signal(signal.SIGKILL)
         for answer in (future.result(300) for future in two):
             assert answer.done and answer.ids == expected
-    assert server.metric("mlperf_llama_serve_retries_total") == 1
+    assert server.metric("mlperf_llama_retries_total") == 1
