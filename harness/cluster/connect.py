@@ -14,6 +14,8 @@ from mlperf_llama_base.node import name_this_node
 from mlperf_llama_base.source import python_path
 
 REACH_S = 5.0
+SETTINGS_FRAME = 4
+NOT_RAY = "what listens there is not a Ray head"
 OTHERS = ("object_store_memory", "memory")
 
 
@@ -56,16 +58,30 @@ def connect(address: str, *, bind: str | None = None) -> str:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes. Raises ``EnvironmentFault`` if nothing listens at ``HOST:PORT``."""
+    """Ray itself tries for minutes. Raises ``EnvironmentFault`` if nothing listens at ``HOST:PORT``, or not Ray."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return  # "auto": Ray knows of the node on this machine, or says at once that there is none
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S) as link:
+            reason = None if os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(link) else NOT_RAY
     except OSError as error:
+        reason = error.strerror or str(error)
+    if reason is not None:
         raise EnvironmentFault(
-            f"no Ray cluster at {address!r}: {error.strerror or error}; 'ray status' on its head shows the address"
-        ) from error
+            f"no Ray cluster at {address!r}: {reason}; 'ray status' on its head shows the address"
+        ) from None
+
+
+def _speaks_http2(link: socket.socket) -> bool:
+    """Whether the other side answers as a gRPC server, which Ray's head is: with a frame of its settings first
+    (RFC 9113, sections 3.4 and 6.5)."""
+    link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, SETTINGS_FRAME, 0, 0, 0, 0, 0]))
+    try:
+        head = link.recv(4, socket.MSG_WAITALL)
+    except TimeoutError:
+        return False
+    return len(head) == 4 and head[3] == SETTINGS_FRAME
 
 
 def disconnect() -> None:
