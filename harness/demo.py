@@ -7,9 +7,11 @@ engine reads it like any other model. The data set is built from the articles in
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
+import io
 import logging
 import os
 import subprocess
@@ -206,8 +208,10 @@ def _convert(gguf: Path, folder: Path) -> None:
             f"preparing the demo model needs torch, transformers and gguf: pip install {error.name}"
         ) from error
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     source: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
-    loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.bfloat16, **source)
+    with contextlib.redirect_stderr(io.StringIO()):  # a bar of its own, which no setting turns off
+        loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.bfloat16, **source)
     tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **source)
     # What comes from a GGUF file cannot be saved by transformers; a fresh model with the same weights can.
     old = loaded.config
