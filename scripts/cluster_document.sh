@@ -16,10 +16,7 @@ set -euo pipefail
 source "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/common.sh"
 help_if_asked "$@"
 
-[[ $(id -u) -eq 0 ]] || die 3 "must run as root: it makes network namespaces"
-command -v ip >/dev/null || die 3 "the command ip is missing: install iproute2"
-cd -- "$ROOT"
-ensure_environment dev
+ready_for_two_nodes
 output=${1:-runs/cluster-document}
 variant=${2:-undisturbed}
 [[ ! -e "$output/execution.json" ]] || die 2 "$output holds a document already: remove it, or give another DIR"

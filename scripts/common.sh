@@ -173,6 +173,14 @@ install_project() {
     printf '%s\n%s\n' "$digest" "$extras" >"$stamp"
 }
 
+# ready_for_two_nodes: what a cluster of two network namespaces needs, and the checkout as the working directory
+ready_for_two_nodes() {
+    [[ $(id -u) -eq 0 ]] || die 3 "must run as root: it makes network namespaces"
+    command -v ip >/dev/null || die 3 "the command ip is missing: install iproute2"
+    cd -- "$ROOT"
+    ensure_environment dev
+}
+
 # mlperf_llama ARGUMENT...: the command of the environment
 mlperf_llama() {
     "$VENV/bin/mlperf-llama" "$@"

@@ -18,10 +18,7 @@ set -euo pipefail
 source "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/common.sh"
 help_if_asked "$@"
 
-[[ $(id -u) -eq 0 ]] || die 3 "must run as root: it makes network namespaces"
-command -v ip >/dev/null || die 3 "the command ip is missing: install iproute2"
-cd -- "$ROOT"
-ensure_environment dev
+ready_for_two_nodes
 export MLPERF_LLAMA_MOMENTS=${MLPERF_LLAMA_MOMENTS:-5} MLPERF_LLAMA_DOCUMENT=${MLPERF_LLAMA_DOCUMENT-1} OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 exec "$VENV/bin/python" -m pytest tests/integration/test_cluster.py tests/integration/test_cluster_document.py \
   tests/sut/test_curve.py "$@"

@@ -51,14 +51,13 @@ def document(scratch: Path, output: Path, variant: Variant, *, limit_s: float = 
         process = nodes.head.popen(
             *(sys.executable, "-m", *COMMAND, "--scenarios", ",".join(variant.scenarios), *rates),
             *("--cluster", nodes.address, "--output", str(output), *variant.more),
+            shown=True,
         )
         try:
-            assert process.stdout is not None
             variant.meanwhile(nodes, output)
-            text, _ = process.communicate(timeout=limit_s)
+            process.wait(timeout=limit_s)
         finally:
             process.kill()
-        sys.stdout.write(text)
         return process.returncode, time.monotonic() - began
 
 

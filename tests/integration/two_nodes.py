@@ -39,13 +39,14 @@ class Node:
         self.address = address
         self.env = os.environ | env | {"MLPERF_LLAMA_NODE": self.called}
 
-    def popen(self, *command: str) -> subprocess.Popen[str]:
+    def popen(self, *command: str, shown: bool = False) -> subprocess.Popen[str]:
+        """``shown``: what it says goes where ours goes, and is not kept."""
         return subprocess.Popen(
             ["ip", "netns", "exec", self.name, *command],
             env=self.env,
             cwd=ROOT,
             text=True,
-            stdout=subprocess.PIPE,
+            stdout=None if shown else subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
 
@@ -120,6 +121,7 @@ class TwoNodes:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "OMP_NUM_THREADS": "1",
+            "RAY_worker_niceness": "0",  # 15 by itself: beside anything else on the machine the workers would starve
             "PYTHONPATH": str(ROOT),
         }
         self.cpus = cpus
