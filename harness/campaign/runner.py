@@ -152,7 +152,7 @@ def _die_with_parent() -> None:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[int]:
-    """Hold the directory against a second campaign; yields the lock's descriptor.
+    """Hold the directory against a second command; yields the lock's descriptor.
 
     A run inherits it, so that one that outlives a killed campaign for some seconds is waited for.
     """
@@ -164,6 +164,8 @@ def locked(directory: Path) -> Iterator[int]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise UserError(f"another campaign is at work in {directory}: wait for it, or end it") from None
+                    raise UserError(
+                        f"another mlperf-llama command is at work in {directory}: wait for it, or end it"
+                    ) from None
                 time.sleep(0.2)
         yield file.fileno()

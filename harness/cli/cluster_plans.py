@@ -30,7 +30,9 @@ class ClusterSetup(o.Setup):
     samples: Annotated[
         int | None,
         typer.Option(
-            "--samples", min=1, help="Samples a node in every test, for minutes [default: by profile and rules]."
+            "--samples",
+            min=1,
+            help="Samples a node (alone: a worker) in every test, for minutes [default: by profile and rules].",
         ),
     ] = None
     scenarios: Annotated[
@@ -49,7 +51,8 @@ class ClusterSetup(o.Setup):
 def base_config(setup: ClusterSetup, output: Path, *, nodes: int = 1, share: int = 1) -> RunConfig:
     """One Offline test of the cluster, with the demo's files where none were given.
 
-    ``nodes``: how many times ``--samples`` it has; ``share``: how many LoadGens the rate is for.
+    ``nodes``: how many times ``--samples`` it has (alone, each worker's share of the machine counts as a node, so that
+    the distributed benchmark is as large as the coordinated one); ``share``: how many LoadGens the rate is for.
     """
     from harness.campaign.plan import parse_rates
     from harness.preflight.base import Context
@@ -82,7 +85,7 @@ def _datacenter(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
         skip_preflight=_checked(setup),
         no_smoke=setup.samples is not None,
         modes=SHORT if setup.samples is not None else None,
-        settings=_settings(setup, nodes.count),
+        settings=_settings(setup, nodes.loadgens),
     )
     steps = planned(Benchmark.DATACENTER, output, campaign)
     lengths = [step.seconds() for step in steps]
@@ -96,9 +99,9 @@ def _datacenter(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
 
 
 def _distributed(setup: ClusterSetup, nodes: Nodes, output: Path) -> PartPlan:
-    config = base_config(setup, output, nodes=nodes.count)
+    config = base_config(setup, output, nodes=nodes.loadgens)
     checked = ["--skip-preflight"] if _checked(setup) else []
-    options = [*_options(setup, config, nodes.count), *checked]
+    options = [*_options(setup, config, nodes.loadgens), *checked]
     return _offline("distributed", ["run", "--scenario", "offline", *options], config)
 
 

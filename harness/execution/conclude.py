@@ -60,7 +60,7 @@ def counts(record: ExecutionRecord, result: ClusterResult) -> bool:
 def conclusion(record: ExecutionRecord) -> str:
     """One or two sentences: what can be relied upon, and what cannot."""
     done = [part.name for part in record.parts if part.status == "done"]
-    bad = [f"{part.name} ({part.status})" for part in record.parts if part.status != "done"]
+    bad = [f"{part.name} ({part.verdict})" for part in record.parts if part.status != "done"]
     text = f"{len(done)} of {len(record.parts)} benchmarks ended with a valid result"
     text += f": {', '.join(done)}." if done else "."
     if bad:

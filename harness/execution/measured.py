@@ -27,8 +27,6 @@ from harness.rundir.scaling import MemberOutcome, Rate, ScalingRecord, TokenSumm
 from harness.scaling.figures import token_summary
 from mlperf_llama_base.errors import UserError
 
-BASELINE = "baseline-"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
@@ -49,7 +47,7 @@ def runs_of(folder: Path, *, coordinated: bool) -> list[Ran]:
     if not coordinated and is_run_dir(folder):
         return [Ran(node=None, directory=folder, record=RunRecord(folder))]
     try:
-        found = [run for run in find_runs([folder]) if not run.name.startswith(BASELINE)]
+        found = [run for run in find_runs([folder]) if not run.name.startswith(names.BASELINE)]
     except UserError:
         return []
     if coordinated:
@@ -95,6 +93,7 @@ def measured(source: Source) -> ClusterResult | None:
         scenario=next((str(run.record.scenario) for run in runs), None),
         directories=[run.directory.relative_to(source.root).as_posix() for run in runs],
         valid=_valid(runs, members),
+        too_short=_too_short(runs, members),
         invalid_reasons=list(_reasons(runs)),
         seconds=max((e.duration for e in events), default=None),
         start_spread_ms=_spread(nodes) if len(runs) > 1 else None,
@@ -161,6 +160,14 @@ def _valid(runs: Sequence[Ran], members: dict[str, MemberOutcome]) -> bool | Non
         return False
     verdicts = [run.record.result.valid if run.record.result else None for run in runs]
     return False if False in verdicts else None if None in verdicts else True
+
+
+def _too_short(runs: Sequence[Ran], members: dict[str, MemberOutcome]) -> bool:
+    """Whether nothing but their length is wrong with those that are not valid."""
+    if any(member.status not in ("ok", "invalid") for member in members.values()):
+        return False
+    results = [run.record.result for run in runs if run.record.result]
+    return any(r.too_short for r in results) and all(r.valid or r.too_short for r in results)
 
 
 def _total_rate(runs: Sequence[Ran], nodes: Sequence[NodeResult]) -> Rate | None:

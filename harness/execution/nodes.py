@@ -64,6 +64,7 @@ def _of_cluster(config: RunConfig) -> Nodes:
 
     found, ways = survey(config, describe_node)
     cluster.disconnect()
+    found = sorted(found, key=lambda node: by_number(node.name))
     probes = [
         NodeProbe(
             node=node.name,
@@ -85,6 +86,11 @@ def _of_cluster(config: RunConfig) -> Nodes:
         infrastructure=Infrastructure(probes=probes, links=links),
         names=[node.name for node in found],
     )
+
+
+def by_number(name: str) -> list[tuple[int, str]]:
+    """What to sort names by, so that ``node-10`` comes after ``node-9``."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def cluster_kind(env: Mapping[str, str] = os.environ) -> str:

@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.execution.shares import whole_rate
 from harness.rundir import names
 from harness.rundir.execution import Cause, PartName, PartStatus
 from harness.rundir.foreign import find_runs
 from harness.rundir.record import RunRecord
-from harness.rundir.scaling import ScalingStep
+from harness.rundir.scaling import MemberOutcome, ScalingStep
 from harness.rundir.session import LostWorker
 from harness.text import duration
 from mlperf_llama_base.child import exit_in_words
@@ -29,7 +30,8 @@ def status_of(code: int) -> PartStatus:
 def cause(lines: Sequence[str], *, code: int, root: Path, directory: Path, log: Path, nodes: Sequence[str]) -> Cause:
     """From the messages that a part printed (``lines``): the first that says what went wrong, where, in which log.
 
-    A node that one of its runs (below ``directory``) lost before that is told with it: what followed came of it.
+    A node that one of its runs (below ``directory``) lost before that is told with it: what followed came of it. Node
+    and log are those of the member of a coordinated benchmark that the message names.
     """
     said = [line.removeprefix(OURS) for line in lines if line.startswith(OURS)]
     final = said[-1] if said else next((line for line in reversed(lines) if line.strip()), "")
@@ -38,7 +40,10 @@ def cause(lines: Sequence[str], *, code: int, root: Path, directory: Path, log: 
     text = final or f"it ended without a message ({exit_in_words(code)})"
     named = LOG_NAMED.search(text)
     shown = LOG_NAMED.sub("", text).strip()
-    node = next((node for node in nodes if re.search(rf"(?<![\w-]){re.escape(node)}(?![\w-])", shown)), None)
+    members = _logs_of_members(directory)
+    named_in = (node for node in [*members, *nodes] if re.search(rf"(?<![\w-]){re.escape(node)}(?![\w-])", shown))
+    node = next(named_in, None)
+    log = members.get(node or "", log)
     if (lost := _lost_in(directory)) is not None and node in (None, lost[0].node):
         worker, run = lost
         node = worker.node
@@ -59,6 +64,21 @@ def _lost_in(directory: Path) -> tuple[LostWorker, str] | None:
                 if lost.node is not None:
                     return lost, run.relative_to(directory).as_posix() if run != directory else directory.name
     return None
+
+
+def _logs_of_members(directory: Path) -> dict[str, Path]:
+    """Of a coordinated benchmark, by the member's name, where they are here; those of its baselines are left out."""
+    logs = sorted(directory.glob(f"*/{names.SESSION_LOG}"))
+    return {log.parent.name: log for log in logs if not log.parent.name.startswith(names.BASELINE)}
+
+
+def _members_of(directory: Path) -> list[MemberOutcome]:
+    """Of the coordinated benchmark in ``directory``; empty where it left no record, or a damaged one."""
+    try:
+        record = RunRecord(directory).scaling
+    except UserError:
+        return []
+    return record.steps[-1].members if record and record.steps else []
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -97,8 +117,8 @@ def _one_run(directory: Path) -> str:
     counts = ran.samples
     nodes = {worker.node for worker in ran.workers if worker.samples}
     text = f"{counts.completed or 0} of {counts.issued or 0} samples on {len(nodes)} node(s)"
-    if result is not None and result.tokens_per_second is not None:
-        text += f" at {result.tokens_per_second:,.1f} tokens/s"
+    if (speed := whole_rate(run)) is not None and speed.value:
+        text += f" at {speed.value:,.1f} tokens/s"
     for lost in ran.lost_workers[:1]:
         again = f"; {lost.samples_returned} of its samples went to others" if lost.samples_returned else ""
         text += f"; worker {lost.worker} on {lost.node or 'no node'} was lost ({lost.reason}){again}"
@@ -126,11 +146,7 @@ def _members(directory: Path) -> str:
 
 def _told_members(directory: Path) -> str:
     """What the members of a coordinated test did of which one broke."""
-    try:
-        record = RunRecord(directory).scaling
-    except UserError:
-        return ""
-    members = record.steps[-1].members if record else []
+    members = _members_of(directory)
     fine = [member.name for member in members if member.status in ("ok", "invalid")]
     out = [member.told.rstrip(".") for member in members if member.status not in ("ok", "invalid")]
     if not members:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -38,6 +38,7 @@ from mlperf_llama_base.orphans import die_with_parent
 from mlperf_llama_base.source import python_path
 
 LOGS = "logs"
+NOTE_S = 15.0  # so much of the time that was spent a kill may leave untold
 ENDED = ("done", "not valid")
 
 
@@ -54,13 +55,17 @@ class Execution:
     fingerprints: Fingerprints = field(default_factory=Fingerprints)
     parts: dict[str, Part] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
-    spent_s: float = 0.0  # by what is continued here
+    first: str = ""  # when the first command began here, ISO 8601, UTC
+    spent_s: float = 0.0  # by the commands that are continued here
     latest: ExecutionRecord | None = None  # as it was last read from what the parts left
 
     def load(self) -> None:
         """Take over what an earlier command did here."""
         earlier = read_record(self.directory / names.EXECUTION, ExecutionRecord)
         self.latest = earlier
+        now = datetime.datetime.fromtimestamp(self.began, datetime.UTC).isoformat(timespec="seconds")
+        self.first = earlier.time if earlier else now
+        self.spent_s = (earlier.duration_s if earlier else None) or 0.0
         plans = {plan.name: plan for plan in self.plans}
         for name in NAMES:
             old = earlier.part(name) if earlier else None
@@ -68,12 +73,14 @@ class Execution:
                 old = None
             if plan := plans.get(name):
                 inputs = plan.inputs(self.fingerprints)
-                kept = old is not None and old.inputs == inputs and old.status in ENDED
-                old = old if kept else Part(name=name, status="not run", directory=name, inputs=inputs)
+                if old is None or old.inputs != inputs:
+                    old = Part(name=name, status="not run", directory=name, inputs=inputs)
+                elif old.status not in ENDED:
+                    before = old.earlier_s + (old.duration_s or 0.0)
+                    old = Part(name=name, status="not run", directory=name, inputs=inputs, earlier_s=before)
             if old is not None:  # what an earlier command ran and this one does not is still part of the whole
                 self.parts[name] = old
         self.asked.parts = [part.name for part in self.parts.values()]
-        self.spent_s = sum(part.duration_s or 0.0 for part in self.parts.values())
 
     def run(self) -> ExecutionRecord:
         """Every part that is not done. Raises ``RunError`` only where the user interrupts it."""
@@ -105,23 +112,30 @@ class Execution:
         part.analysis = "It had begun when the command was ended."
         self.save(brief=True)
         began = time.monotonic()
-        try:
-            code, lines = self._call(plan.command(directory), log, lock)
-        finally:
+
+        def note() -> None:
             part.duration_s = round(time.monotonic() - began, 1)
             self.save(brief=True)
+
+        try:
+            code, lines = self._call(plan.command(directory), log, lock, note)
+        finally:
+            note()
         part.exit_code, part.status = code, outcome.status_of(code)
         if part.status == "failed":
             part.cause = outcome.cause(
                 lines, code=code, root=self.directory, directory=directory, log=log, nodes=self.nodes.names
             )
         part.analysis = outcome.analysis(
-            plan.name, status=part.status, directory=directory, seconds=part.duration_s, cause=part.cause
+            plan.name, status=part.status, directory=directory, seconds=part.duration_s or 0.0, cause=part.cause
         )
         self.save()
 
-    def _call(self, command: list[str], log: Path, lock: int) -> tuple[int, list[str]]:
-        """Run a command to its end, with what it says on standard error shown and kept. It ends when we are killed."""
+    def _call(self, command: list[str], log: Path, lock: int, note: Callable[[], None]) -> tuple[int, list[str]]:
+        """Run a command to its end, with what it says on standard error shown and kept. It ends when we are killed.
+
+        ``note`` is called now and then meanwhile.
+        """
         log.parent.mkdir(exist_ok=True)
         env = os.environ | {"PYTHONPATH": python_path()}
         child = subprocess.Popen(
@@ -132,7 +146,7 @@ class Execution:
         reader = threading.Thread(target=_copy, args=(child.stderr, log, lines), daemon=True)
         reader.start()
         try:
-            code = child.wait()
+            code = _wait(child, note)
         except KeyboardInterrupt:
             interrupt.taken()
             child.send_signal(signal.SIGTERM)
@@ -148,9 +162,8 @@ class Execution:
 
     def save(self, *, brief: bool = False) -> ExecutionRecord:
         """Write execution.json. ``brief``: without reading what the parts left, which takes a moment."""
-        started = datetime.datetime.fromtimestamp(self.began, datetime.UTC).isoformat(timespec="seconds")
         gone = time.time() - self.began + self.spent_s
-        record = self._noted(started, gone) if brief else self._read(started, gone)
+        record = self._noted(self.first, gone) if brief else self._read(self.first, gone)
         write_record(self.directory / names.EXECUTION, record)
         return record
 
@@ -193,6 +206,14 @@ def _with_runs(part: Part, known: ExecutionRecord) -> Part:
     before = known.part(part.name)
     runs = before.runs if before is not None and part.status in ENDED else []
     return msgspec.structs.replace(part, runs=part.runs or runs)
+
+
+def _wait(child: subprocess.Popen[str], note: Callable[[], None]) -> int:
+    while True:
+        try:
+            return child.wait(NOTE_S)
+        except subprocess.TimeoutExpired:
+            note()
 
 
 def _copy(source: IO[str], log: Path, lines: list[str]) -> None:

@@ -67,7 +67,7 @@ def _columns(run: RunRecord, member: MemberOutcome | None) -> dict[str, Any]:
     workers = {int(worker.id): worker for worker in run.ran.workers}
     found = [workers.get(int(number)) for number in events.worker]
     return {
-        "node": [member.name if member else (worker.node if worker else None) for worker in found],
+        "node": [worker.node if worker else None for worker in found],
         "worker": events.worker,
         "gpu": [worker.gpu if worker else None for worker in found],
         "qsl_idx": events.qsl_idx,

@@ -41,6 +41,7 @@ def _point(step: ScalingStep, baselines: dict[str, ScalingStep]) -> ScalingPoint
         name=step.directory,
         workers=found.workers,
         valid=step.valid,
+        too_short=step.too_short,
         tokens_per_second=step.tokens_per_second,
         speed_up=found.speed_up,
         ideal=ideal,
@@ -60,6 +61,7 @@ def _as_step(result: ClusterResult) -> ScalingStep | None:
         samples_per_second=result.samples_per_second or 0.0,
         tokens_per_second=result.tokens_per_second,
         valid=result.valid,
+        too_short=result.too_short,
         seconds=result.seconds or 0.0,
         workers=[
             WorkerSpeed(

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from harness.rundir.execution_results import ClusterResult, Finding, Recommendation, Scaling
+from harness.rundir.result import TOO_SHORT
 
 SCHEMA_VERSION = 1
 PartName = Literal["datacenter", "distributed", "coordinated"]
@@ -47,7 +48,8 @@ class Part(msgspec.Struct, kw_only=True):
     """One benchmark of the three. ``exit_code``: null if it was not run or interrupted before it had one.
 
     ``started``: ISO 8601, UTC. ``analysis``: one sentence. ``directory``: of its runs, relative to this file.
-    ``inputs``: digest of what it was made from: command, configuration, model, data set, code.
+    ``inputs``: digest of what it was made from: command, configuration, model, data set, code. ``duration_s``: of the
+    last attempt; ``earlier_s``: of those before it, which were interrupted or failed.
     """
 
     name: PartName
@@ -55,11 +57,20 @@ class Part(msgspec.Struct, kw_only=True):
     exit_code: int | None = None
     started: str | None = None
     duration_s: float | None = None
+    earlier_s: float = 0.0
     analysis: str = ""
     cause: Cause | None = None
     directory: str | None = None
     inputs: str | None = None
     runs: list[PartRun] = []
+
+    @property
+    def verdict(self) -> str:
+        """In words: valid; too short for a verdict, where that alone is wrong with its runs; else the status."""
+        bad = [run for run in self.runs if run.valid is False]
+        if self.status == "not valid" and bad and all(run.state == TOO_SHORT for run in bad):
+            return TOO_SHORT
+        return "valid" if self.status == "done" else self.status
 
 
 class NodeGpu(msgspec.Struct, kw_only=True):
@@ -156,7 +167,8 @@ class Asked(msgspec.Struct, kw_only=True):
 
 
 class ExecutionRecord(msgspec.Struct, kw_only=True):
-    """Everything. ``time``: when it began, ISO 8601, UTC. ``duration_s``: of all parts together, with pre-flight.
+    """Everything. ``time``: when it first began, ISO 8601, UTC. ``duration_s``: of all parts and attempts, with
+    pre-flight.
 
     ``results``: of the parts that measured something, the coordinated one first. ``achievements``: what was shown,
     with its figure. ``conclusion``: one or two sentences.

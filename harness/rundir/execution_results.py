@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from harness.rundir.result import state_of
 from harness.rundir.scaling import Rate, TokenSummary
 from harness.rundir.session import LostWorker
 
@@ -156,13 +157,14 @@ class ClusterResult(msgspec.Struct, kw_only=True):
 
     ``directories``: the runs that it was computed from, relative to this file. ``samples_asked``: by the command;
     ``seconds``: of the longest LoadGen. Rates are sums over the nodes. ``start_spread_ms``: between the first and the
-    last LoadGen's start.
+    last LoadGen's start. ``too_short``: not valid, and for the length of its tests alone.
     """
 
     part: str
     scenario: str | None = None
     directories: list[str] = []
     valid: bool | None = None
+    too_short: bool = False
     invalid_reasons: list[str] = []
     nodes_asked: int | None = None
     nodes_active: int = 0
@@ -187,6 +189,11 @@ class ClusterResult(msgspec.Struct, kw_only=True):
     loadgen: list[LoadGenProcess] = []
 
     @property
+    def state(self) -> str | None:
+        """The verdict on its runs in words, None: not known."""
+        return None if self.valid is None else state_of(self.valid, too_short=self.too_short)
+
+    @property
     def places(self) -> int:
         """GPUs, or workers where there are none: what "per GPU" divides by."""
         return self.gpus or self.workers
@@ -203,7 +210,8 @@ class Baseline(msgspec.Struct, kw_only=True):
 
 
 class ScalingPoint(msgspec.Struct, kw_only=True):
-    """``name``: of the run. ``ideal``: what the workers do alone, added, over the fastest baseline.
+    """``name``: of the run. ``too_short``: as in a result. ``ideal``: what the workers do alone, added, over the
+    fastest baseline.
 
     ``efficiency_ci95``: half of the 95 % interval. ``valid``: null if LoadGen's word on it is missing.
     """
@@ -211,11 +219,17 @@ class ScalingPoint(msgspec.Struct, kw_only=True):
     name: str
     workers: int
     valid: bool | None = None
+    too_short: bool = False
     tokens_per_second: Rate
     speed_up: float | None = None
     ideal: float | None = None
     efficiency: float | None = None
     efficiency_ci95: float | None = None
+
+    @property
+    def state(self) -> str | None:
+        """The verdict in words, None: not known."""
+        return None if self.valid is None else state_of(self.valid, too_short=self.too_short)
 
 
 class Scaling(msgspec.Struct, kw_only=True):

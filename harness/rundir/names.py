@@ -23,6 +23,7 @@ SYSTEM = "system.json"
 RESULT = "result.json"
 SESSION_LOG = "session.log"
 WORKERS = "workers"
+BASELINE = "baseline-"  # begins the folder of one worker alone in a scaling or coordinated benchmark
 TUNE = "tune.json"
 SCALING = "scaling.json"
 CAMPAIGN = "campaign.json"

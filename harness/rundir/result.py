@@ -186,7 +186,12 @@ class Result(msgspec.Struct, kw_only=True):
     @property
     def state(self) -> State:
         """The verdict in words, the same everywhere."""
-        return "valid" if self.valid else TOO_SHORT if self.too_short else "not valid"
+        return state_of(self.valid, too_short=self.too_short)
+
+
+def state_of(valid: bool, *, too_short: bool) -> State:
+    """The verdict in words."""
+    return "valid" if valid else TOO_SHORT if too_short else "not valid"
 
 
 def read_result(path: Path) -> Result:

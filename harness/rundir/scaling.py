@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from harness.rundir.result import Reading
+from harness.rundir.result import Reading, state_of
 from harness.rundir.session import LostWorker
 
 SCHEMA_VERSION = 2
@@ -126,7 +126,8 @@ class MemberOutcome(msgspec.Struct, kw_only=True):
 
 
 class ScalingStep(Speed, kw_only=True):
-    """One run. ``imbalance``: fastest to slowest worker, against the mean. ``scaling``: null for a baseline.
+    """One run. ``too_short``: as in its result. ``imbalance``: fastest to slowest worker, against the mean.
+    ``scaling``: null for a baseline.
 
     ``members``: each LoadGen of a coordinated test; the figures are of those that were not broken.
     """
@@ -134,6 +135,7 @@ class ScalingStep(Speed, kw_only=True):
     directory: str
     samples: Counts
     valid: bool | None = None
+    too_short: bool = False
     invalid_reasons: list[str] = []
     loadgen_tokens_per_second: float | None = None
     seconds: float
@@ -156,7 +158,8 @@ class ScalingStep(Speed, kw_only=True):
         if self.valid:
             return ""
         bad = [m.name for m in self.members if m.status == "invalid"]
-        return f"NOT VALID: {', '.join(bad)}" if bad else "NOT VALID"
+        state = state_of(False, too_short=self.too_short).upper()
+        return f"{state}: {', '.join(bad)}" if bad else state
 
 
 class ScalingRecord(msgspec.Struct, kw_only=True):

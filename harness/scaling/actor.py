@@ -15,8 +15,8 @@ from harness.scaling.member import Member
 class MemberActor:
     """Takes no resources of Ray's: the benchmark is meant to have the node to itself, all of its GPUs."""
 
-    def __init__(self, tree: Tree, name: str) -> None:
-        self._member = Member(tree, name=name, folder=None, env={})
+    def __init__(self, tree: Tree, node: str) -> None:
+        self._member = Member(tree, node=node, folder=None, env={})
 
     def call(self, method: str, *arguments: Any) -> Any:
         return getattr(self._member, method)(*arguments)

@@ -72,7 +72,7 @@ def _baselines(
     for number, place in enumerate({p.kind: p for p in reversed(places)}.values()):
         console.print(f"baseline: one worker on {place.name} ({place.kind})", highlight=False)
         try:
-            part = together(config, [place], folders=[output / f"baseline-{number}"], workers=1)
+            part = together(config, [place], folders=[output / f"{names.BASELINE}{number}"], workers=1)
         except HarnessError as error:
             text = f"baseline-{number}: no baseline of a {place.kind} worker: {error}"
             console.print(text, highlight=False, markup=False)
@@ -167,6 +167,7 @@ def add_up(members: Sequence[ScalingStep], outcomes: Sequence[MemberOutcome] = (
             retried=sum(m.samples.retried for m in members),
         ),
         valid=not out and all(m.valid for m in members),
+        too_short=not out and any(m.too_short for m in members) and all(m.valid or m.too_short for m in members),
         invalid_reasons=sorted(
             {f"{m.directory}: {r}" for m in members for r in m.invalid_reasons} | {m.told for m in out}
         ),

@@ -73,6 +73,7 @@ def run_figures(run_dir: Path, *, member: str | None = None) -> ScalingStep:
         directory=run_dir.name,
         samples=_counts(session.samples),
         valid=result.valid if result else None,
+        too_short=result.too_short if result else False,
         invalid_reasons=result.invalid_reasons if result else [],
         loadgen_tokens_per_second=result.tokens_per_second if result else None,
         seconds=seconds,

@@ -66,7 +66,7 @@ def measure_scaling(
     baselines: dict[str, ScalingStep] = {}
     for number, (kind, change) in enumerate(kinds(config)):
         console.print(f"baseline: one worker ({kind})", highlight=False)
-        figures = _one(config, 1, output / f"baseline-{number}", samples=samples, change=change)
+        figures = _one(config, 1, output / f"{names.BASELINE}{number}", samples=samples, change=change)
         baselines[figures.workers[0].kind] = figures
     steps = []
     for count in counts:

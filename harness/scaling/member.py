@@ -40,10 +40,12 @@ class MemberState:
 
 
 class Member:
-    """``folder``: where its run goes; None: a new directory of this machine, to be fetched with ``files``."""
+    """``node``: name of the machine that it is on. ``folder``: where its run goes; None: a new directory of that
+    machine, to be fetched with ``files``.
+    """
 
-    def __init__(self, tree: Tree, *, name: str, folder: str | None, env: dict[str, str]) -> None:
-        self.name = name
+    def __init__(self, tree: Tree, *, node: str, folder: str | None, env: dict[str, str]) -> None:
+        self.node = node
         self._scratch = None if folder else ScratchFolder("member")
         self.folder = self._scratch.path / "run" if self._scratch else Path(folder or "")
         self._monitor: Monitor | None = None
@@ -55,7 +57,7 @@ class Member:
             "harness.session",
             self.folder,
             log=self.folder / names.SESSION_LOG,
-            env={NODE_VARIABLE: name} | env,
+            env={NODE_VARIABLE: node} | env,
         )
 
     def state(self) -> MemberState:
@@ -82,7 +84,7 @@ class Member:
             import harness.verdict.result  # noqa: F401  needed at the end, and heavy: not while others are measured
             from harness.monitor import Monitor
 
-            self._monitor = Monitor(self.folder, node=self.name).start()
+            self._monitor = Monitor(self.folder, node=self.node).start()
 
     def now(self) -> float:
         """Unix time here."""

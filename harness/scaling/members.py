@@ -43,8 +43,8 @@ class Place(ABC):
 
 
 class _Here(Handle):
-    def __init__(self, member: Member) -> None:
-        self.name = member.name
+    def __init__(self, name: str, member: Member) -> None:
+        self.name = name
         self._member = member
 
     def call(self, method: str, *arguments: Any) -> Any:
@@ -67,11 +67,13 @@ class LocalPlace(Place):
         tree = config.model_dump(mode="json")
         tree["workers"]["count"] = workers or self.workers
         env = {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
-        return _Here(Member(tree, name=self.name, folder=str(folder), env=env))
+        return _Here(self.name, Member(tree, node=node_name(), folder=str(folder), env=env))
 
 
 def local_places(config: RunConfig, *, groups: int | None) -> list[Place]:
-    """This machine in ``groups`` equal shares; without a number, one for each GPU (or worker)."""
+    """This machine in ``groups`` equal shares, named ``NODE-share-0`` and so on; without a number, one for each GPU (or
+    worker).
+    """
     gpus = [gpu.token for gpu in visible_gpus()] if wants_gpus(config) else []
     size = config.workers.tensor_parallel
     total = config.workers.count or max(1, len(gpus) // size)
@@ -80,10 +82,10 @@ def local_places(config: RunConfig, *, groups: int | None) -> list[Place]:
         raise EnvironmentFault(
             f"{total} worker(s) on {len(gpus)} GPU(s) cannot be shared among {count} LoadGens: choose another --groups"
         )
-    each = total // count
+    each, here = total // count, node_name()
     return [
         LocalPlace(
-            f"group-{i}" if count > 1 else node_name(),
+            f"{here}-share-{i}" if count > 1 else here,
             gpus=gpus[i * each * size : (i + 1) * each * size] if gpus else [],
             workers=each,
         )

@@ -14,6 +14,7 @@ FULL_PCT = 90.0
 BUSY_CORE_PCT = 98.0
 LOADGEN_CORES = 0.9  # of one core: LoadGen and the dispatcher each have one thread that cannot be in two places
 THROTTLED = 0.01  # of the readings
+ELSEWHERE = ("null", "openai")  # engines that wait, or ask a server
 NETWORK = 0.05  # of a request's time
 
 
@@ -70,20 +71,35 @@ def saturated_processors(record: ExecutionRecord) -> Iterator[Finding]:
         used = node.use.cpu_pct
         if used is None or used <= FULL_PCT:
             continue
-        on_cpu = not node.gpus
+        meaning, advice = _full(on_cpu=not node.gpus, engine=record.environment.engine)
         yield Finding(
             rule="processors-full",
-            severity="note" if on_cpu else "warning",
+            severity="warning" if node.gpus else "note",
             topic="performance",
-            text=f"{result.part}: the processors of {node.node} were {used:.0f} % busy"
-            + (": the engine computes on them, so they are the limit." if on_cpu else ": they may starve the GPUs."),
+            text=f"{result.part}: the processors of {node.node} were {used:.0f} % busy" + meaning,
             figures={"cpu_pct": used, "busiest_core_pct": node.use.busiest_core_pct},
-            advice="End other processes on this node; beyond that, only a faster engine or more processors help."
-            if on_cpu
-            else "End other processes, bind workers to their NUMA node, or put LoadGen on a machine of its own.",
+            advice=advice,
             part=result.part,
             node=node.node,
         )
+
+
+def _full(*, on_cpu: bool, engine: str | None) -> tuple[str, str]:
+    """What full processors mean, and what to do."""
+    if not on_cpu:
+        return (
+            ": they may starve the GPUs.",
+            "End other processes, bind workers to their NUMA node, or put LoadGen on a machine of its own.",
+        )
+    if engine in ELSEWHERE:
+        return (
+            f", though the engine {engine} computes nothing on them: other processes took them.",
+            "End other processes on this node.",
+        )
+    return (
+        ": the engine computes on them, so they are the limit.",
+        "End other processes on this node; beyond that, only a faster engine or more processors help.",
+    )
 
 
 def saturated_loadgen(record: ExecutionRecord) -> Iterator[Finding]:

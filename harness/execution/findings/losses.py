@@ -71,7 +71,7 @@ def parts_not_valid(record: ExecutionRecord) -> Iterator[Finding]:
             dict.fromkeys(reason for run in part.runs if run.valid is False for reason in run.invalid_reasons)
         )
         bad = sum(run.valid is False for run in part.runs)
-        short = all(run.state == TOO_SHORT for run in part.runs if run.valid is False) and bad > 0
+        short = part.verdict == TOO_SHORT
         said = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
         yield Finding(
             rule="not-valid",

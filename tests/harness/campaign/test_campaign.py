@@ -191,7 +191,7 @@ def test_a_damaged_state_is_named(stage: Stage) -> None:
 def test_two_campaigns_in_one_directory_are_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "LOCK_WAIT_S", 0.3)
     stage.directory.mkdir()
-    with locked(stage.directory), pytest.raises(UserError, match="another campaign is at work"):
+    with locked(stage.directory), pytest.raises(UserError, match="another mlperf-llama command is at work"):
         stage.run()
 
 

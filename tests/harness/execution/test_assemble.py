@@ -16,10 +16,11 @@ from harness.rundir.files import read_record, write_record
 from harness.rundir.record import RunRecord
 from harness.rundir.scaling import MemberOutcome
 from harness.text import number
+from mlperf_llama_base.node import node_name
 
 pytestmark = pytest.mark.timeout(240)
 PARTS: tuple[PartName, ...] = ("distributed", "coordinated")
-NODES = ["group-0", "group-1"]
+NODES = [f"{node_name()}-share-{at}" for at in range(2)]
 
 
 def assembled(root: Path, *, parts: tuple[PartName, ...] = PARTS) -> ExecutionRecord:
@@ -83,18 +84,18 @@ def test_what_a_broken_member_leaves_is_in_the_record(ran: Path, tmp_path: Path)
     folder = tmp_path / "coordinated"
     shutil.copytree(ran / "coordinated", folder)
     for name in ("session.json", "events.parquet", "result.json"):
-        (folder / "group-1" / name).unlink()
+        (folder / NODES[1] / name).unlink()
     scaling = RunRecord(folder).scaling
     assert scaling is not None
     scaling.steps[-1].members[1] = MemberOutcome(
-        name="group-1", status="broken", error="killed by SIGKILL", at_s=1.5, issued=72, completed=18, expected=72
+        name=NODES[1], status="broken", error="killed by SIGKILL", at_s=1.5, issued=72, completed=18, expected=72
     )
     write_record(folder / "scaling.json", scaling)
     record = assembled(tmp_path, parts=("coordinated",))
     (result,) = record.results
     assert (result.valid, result.samples_completed, result.samples_lost) == (False, 90, 54)
     (lost,) = [finding for finding in record.findings if finding.rule == "lost-samples"]
-    assert "group-1 answered 18 of the 72 samples" in lost.text and "killed by SIGKILL" in lost.text
+    assert f"{NODES[1]} answered 18 of the 72 samples" in lost.text and "killed by SIGKILL" in lost.text
     assert "It broke 1.5 s after the start" in lost.text
 
 

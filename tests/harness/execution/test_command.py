@@ -11,14 +11,18 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
+from harness.campaign.state import Fingerprints
 from harness.cli.benchmark import CampaignSetup
 from harness.cli.cluster_plans import ClusterSetup, plans
 from harness.execution.nodes import Nodes
 from harness.execution.outcome import cause
-from harness.rundir.execution import Cause, Infrastructure
+from harness.execution.runner import Execution
+from harness.rundir.execution import Asked, Cause, ExecutionRecord, Infrastructure, Part
 from harness.rundir.files import write_record
 from harness.rundir.session import LostWorker, SessionRecord
+from mlperf_llama_base.node import node_name
 from tests.harness.scaling.test_scaling import NULL, call
 from tests.helpers.waiting import until
 
@@ -64,13 +68,14 @@ def test_a_killed_command_continues_and_what_is_done_is_not_repeated(
         ("coordinated", "done", 0),
     ]
     assert found["distributed"]["started"] == started
-    assert "6 of 6 samples on 1 node(s)" in found["distributed"]["analysis"]
+    assert "12 of 12 samples on 1 node(s)" in found["distributed"]["analysis"]  # as many as the shares have together
     assert "2 LoadGen(s) at once: 12 of 12 samples" in found["coordinated"]["analysis"]
     assert "## Conclusion" in (out / "report.md").read_text() and (out / "report.html").is_file()
     rows = [row for row in pq.read_table(out / "samples.parquet").to_pylist() if "baseline" not in row["run"]]
-    assert len(rows) == 6 + 12 and all(row["complete_s"] > row["dispatch_s"] > 1e9 for row in rows)
-    members = {row["node"] for row in rows if row["part"] == "coordinated"}
-    assert members == {"group-0", "group-1"}
+    assert len(rows) == 12 + 12 and all(row["complete_s"] > row["dispatch_s"] > 1e9 for row in rows)
+    here = node_name()  # one name in every run, though the shares have names of their own
+    assert {row["node"] for row in rows} == {here}
+    assert {row["run"] for row in rows if row["part"] == "coordinated"} == {f"{here}-share-{at}" for at in range(2)}
 
 
 def test_a_part_that_fails_ends_no_other_and_its_cause_is_told(tmp_path: Path) -> None:
@@ -83,6 +88,10 @@ def test_a_part_that_fails_ends_no_other_and_its_cause_is_told(tmp_path: Path) -
     first = found["distributed"]["cause"]
     assert first["log"] == "distributed/session.log" and (out / first["log"]).is_file()
     assert first["first_error"] and first["first_error"] in found["distributed"]["analysis"]
+    share = f"{node_name()}-share-0"
+    second = found["coordinated"]["cause"]
+    assert second["node"] == share and second["log"] == f"coordinated/{share}/session.log"
+    assert (out / second["log"]).is_file()
     text = (out / "report.md").read_text()
     assert first["first_error"][:40] in text
 
@@ -115,13 +124,33 @@ def test_a_demo_of_full_length_says_how_to_have_it_in_minutes(
     assert "takes minutes" not in capsys.readouterr().out
 
 
-def test_loadgens_on_one_machine_share_the_rate() -> None:
-    setup = ClusterSetup(engine="null", workers=2, target_qps=["offline=100"])
-    nodes = Nodes(kind="one machine", nodes=[], infrastructure=Infrastructure(), names=[], shares=2)
-    (together,) = plans(["coordinated"], setup, nodes, Path("x"))
+ALONE = Nodes(kind="one machine", nodes=[], infrastructure=Infrastructure(), names=[], shares=2)
+
+
+def test_loadgens_on_one_machine_share_the_rate_and_each_has_the_samples() -> None:
+    setup = ClusterSetup(engine="null", workers=2, target_qps=["offline=100"], samples=6)
+    (together,) = plans(["coordinated"], setup, ALONE, Path("x"))
     assert together.config.loadgen.target_qps == 50 and "50" in together.arguments
-    (one,) = plans(["distributed"], setup, nodes, Path("x"))
+    (one,) = plans(["distributed"], setup, ALONE, Path("x"))
     assert one.config.loadgen.target_qps == 100
+    assert (together.config.loadgen.min_query_count, one.config.loadgen.min_query_count) == (6, 12)
+
+
+def test_the_time_of_earlier_attempts_is_kept(tmp_path: Path) -> None:
+    setup = ClusterSetup(engine="null", workers=2, samples=6)
+    (plan,) = plans(["distributed"], setup, ALONE, tmp_path)
+    (tmp_path / "distributed").mkdir()
+    part = Part(
+        name="distributed", status="interrupted", inputs=plan.inputs(Fingerprints()), duration_s=60, earlier_s=5
+    )
+    earlier = ExecutionRecord(time="2026-11-26T18:00:00+00:00", duration_s=100.0, parts=[part])
+    write_record(tmp_path / "execution.json", earlier)
+    asked, console = Asked(parts=["distributed"]), Console(quiet=True)
+    again = Execution(directory=tmp_path, plans=[plan], nodes=ALONE, asked=asked, command="x", console=console)
+    again.load()
+    assert (again.parts["distributed"].earlier_s, again.parts["distributed"].status) == (65, "not run")
+    record = again.save(brief=True)
+    assert record.time == earlier.time and record.duration_s is not None and record.duration_s >= 100
 
 
 def cause_of(lines: list[str], code: int, root: Path) -> Cause:

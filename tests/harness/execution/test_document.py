@@ -12,10 +12,11 @@ import pytest
 from harness.execution.assemble import concluded
 from harness.report import build_document, write_report
 from harness.report.document import Bar, Beside, Block, Cards, Charts, Folded, Items, Section, Table, Text
-from harness.rundir.execution import Cause, Infrastructure, Link, NodeProbe, Part
+from harness.rundir.execution import Cause, Infrastructure, Link, NodeProbe, Part, PartRun
 from harness.rundir.files import write_record
+from harness.rundir.result import TOO_SHORT
 from mlperf_llama_base.source import ROOT
-from tests.harness.execution.made_up import first_report
+from tests.harness.execution.made_up import first_report, healthy, result
 from tests.harness.execution.test_assemble import assembled
 
 pytestmark = pytest.mark.timeout(240)
@@ -34,12 +35,12 @@ def root(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         exit_code=3,
         duration_s=0.3,
         analysis="It ended at once.",
-        cause=Cause(first_error="no space left on <device>", node="group-1", log="logs/datacenter.log"),
+        cause=Cause(first_error="no space left on <device>", node="node-1", log="logs/datacenter.log"),
     )
     record.parts.insert(0, failed)
     record.infrastructure = Infrastructure(
-        probes=[NodeProbe(node=f"group-{i}", reachable=True, clock_offset_ms=0.1, clock_error_ms=0.02) for i in (0, 1)],
-        links=[Link(source="group-0", target="group-1", rtt_ms=0.11, bandwidth_mb_s=900.0)],
+        probes=[NodeProbe(node=f"node-{i}", reachable=True, clock_offset_ms=0.1, clock_error_ms=0.02) for i in (0, 1)],
+        links=[Link(source="node-0", target="node-1", rtt_ms=0.11, bandwidth_mb_s=900.0)],
     )
     record.results[0].nodes[0].use.gpu_pct = 41.0
     assert record.scaling is not None
@@ -119,12 +120,42 @@ def test_both_files_are_written_and_nothing_of_theirs_comes_through(root: Path) 
 
 def test_a_cause_is_told_with_its_node_and_log(root: Path) -> None:
     told = list(words(list(by_title(root)["Benchmarks"].blocks)))
-    assert "datacenter, first error on group-1: no space left on <device> (log: logs/datacenter.log)" in told
+    assert "datacenter, first error on node-1: no space left on <device> (log: logs/datacenter.log)" in told
 
 
 def test_pictures_are_left_out_where_the_runs_are_gone(root: Path, tmp_path: Path) -> None:
     shutil.copy(root / "execution.json", tmp_path)
     assert not any(isinstance(block, Charts) for block in by_title(tmp_path)["Each node"].blocks)
+
+
+def test_too_short_for_a_verdict_is_said_wherever_a_verdict_is(tmp_path: Path) -> None:
+    record = healthy()
+    for one in record.results:
+        one.valid, one.too_short = False, True
+    for part in record.parts:
+        part.status = "not valid"
+        part.runs = [PartRun(name="x", directory="x", valid=False, state=TOO_SHORT)]
+    assert record.scaling is not None
+    record.scaling.points[-1].valid, record.scaling.points[-1].too_short = False, True
+    write_record(tmp_path / "execution.json", concluded(record))
+    sections = by_title(tmp_path)
+    for title in ("Summary", "Benchmarks", "All nodes together", "Scaling", "Conclusion"):
+        told = list(words(list(sections[title].blocks)))
+        assert any(TOO_SHORT in text for text in told) and "not valid" not in told, title
+
+
+def test_the_verdict_of_a_benchmark_stands_beside_that_of_the_run_shown(tmp_path: Path) -> None:
+    """The datacenter benchmark's figures are of one run, which may be valid though another is not."""
+    record = healthy()
+    one = result("datacenter")
+    one.directories = ["datacenter/offline/performance"]
+    record.parts[0].status = "not valid"
+    record.results.append(one)
+    write_record(tmp_path / "execution.json", concluded(record))
+    (table,) = (b for b in by_title(tmp_path)["All nodes together"].blocks if isinstance(b, Table))
+    found = {str(row[0]): row[-1] for row in table.rows}
+    assert found["benchmark as a whole"] == "not valid" and found["verdict on that"] == "valid"
+    assert found["figures from"] == "offline/performance"
 
 
 def test_the_first_report_can_be_written_at_all(tmp_path: Path) -> None:

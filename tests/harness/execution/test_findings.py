@@ -311,6 +311,19 @@ def test_several_loadgens_on_one_machine_share_its_processors() -> None:
     assert only(record, "low-efficiency").figures["likely_cause"] == "shared-processors"
 
 
+@pytest.mark.parametrize(
+    ("engine", "says"), [("transformers", "the engine computes on them"), ("null", "null computes nothing")]
+)
+def test_full_processors_are_the_engine_s_only_where_it_computes(engine: str, says: str) -> None:
+    record = healthy()
+    processors_are_full(record)
+    record.environment.engine = engine
+    for one in record.results:
+        for node in one.nodes:
+            node.gpus = 0
+    assert says in only(record, "processors-full").text
+
+
 def test_containers_with_processors_of_their_own_share_nothing() -> None:
     record = healthy()
     both_are_one_machine(record)

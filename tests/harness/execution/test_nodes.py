@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.execution.nodes import Nodes, cluster_kind, note_preflight
+from harness.execution.nodes import Nodes, by_number, cluster_kind, note_preflight
 from harness.preflight.base import Finding, Status
 from harness.rundir.execution import Infrastructure, NodeProbe
 
@@ -11,6 +11,10 @@ def test_the_kind_of_cluster_as_found() -> None:
     assert cluster_kind({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "SLURM_JOB_ID": "7"}) == "Kubernetes"
     assert cluster_kind({"SLURM_JOB_ID": "7"}) == "Slurm"
     assert cluster_kind({}) == "bare metal"
+
+
+def test_nodes_are_told_in_the_order_of_their_numbers() -> None:
+    assert sorted(["node-10", "b", "node-9", "node-a", "7"], key=by_number) == ["7", "b", "node-9", "node-10", "node-a"]
 
 
 def test_each_node_has_the_worst_of_its_own_checks() -> None:

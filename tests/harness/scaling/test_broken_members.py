@@ -14,6 +14,7 @@ import pytest
 
 from harness.config import RunConfig
 from harness.scaling.members import Handle, LocalPlace, Place
+from mlperf_llama_base.node import node_name
 from tests.harness.scaling.test_scaling import NULL, call
 from tests.helpers.command import settings
 
@@ -85,5 +86,6 @@ def test_a_loadgen_that_says_invalid_is_not_a_success(tmp_path: Path) -> None:
     assert call("benchmark", "coordinated", *NULL, *size, "--workers", "2", "--output", str(out)) == 1
     step, members = record(out)
     assert step["valid"] is False and {m["status"] for m in members.values()} == {"invalid"}
-    assert "INVALID" in members["group-0"]["error"]
-    assert "**NOT VALID: group-0, group-1.**" in (out / "report.md").read_text()
+    names = [f"{node_name()}-share-{at}" for at in range(2)]
+    assert "INVALID" in members[names[0]]["error"]
+    assert f"**NOT VALID: {names[0]}, {names[1]}.**" in (out / "report.md").read_text()

@@ -20,6 +20,7 @@ from harness.scaling.analysis import analyse, issues
 from harness.scaling.coordinated import add_up
 from harness.scaling.figures import rate
 from harness.scaling.measure import default_counts
+from mlperf_llama_base.node import node_name
 from tests.helpers.command import settings
 
 pytestmark = pytest.mark.timeout(240)
@@ -167,10 +168,10 @@ def test_coordinated_starts_several_loadgens_at_once_and_adds_them_up(tmp_path: 
     assert call("benchmark", "coordinated", *NULL, *shortened, "--workers", "8", "--output", str(out)) == 0
     tree = json.loads((out / "scaling.json").read_text())
     assert build_document([out]).parts[0].sections[0].title == "Coordinated benchmark"
-    assert "Throughput of each node, coordinated: means: group-0" in (out / "report.md").read_text()
+    assert f"Throughput of each node, coordinated: means: {node_name()}-share-0" in (out / "report.md").read_text()
     total = tree["steps"][-1]
     assert total["samples"] == {"issued": 8 * 72, "completed": 8 * 72, "lost": 0, "retried": 0}
-    assert [n["node"] for n in total["nodes"]] == [f"group-{i}" for i in range(8)]
+    assert [n["node"] for n in total["nodes"]] == [f"{node_name()}-share-{i}" for i in range(8)]
     runs = [out / node["node"] for node in total["nodes"]]
     assert all((run / "mlperf_log_summary.txt").is_file() for run in runs)
     ordered = [float((run / "go").read_text()) for run in runs]

@@ -17,6 +17,7 @@ def section(record: ExecutionRecord) -> Section:
         ["precision", f"weights {text(found.precision)}, KV cache {text(found.kv_cache)}"],
         ["engine", text(found.engine)],
         ["data set", f"{text(found.dataset)}, {number(found.dataset_samples)} samples"],
+        ["samples of a test", _samples(record)],
         ["longest input", _tokens(found.max_input_tokens)],
         ["output limit", f"{number(found.min_new_tokens)} to {_tokens(found.max_new_tokens)}"],
         ["benchmark round", f"MLPerf Inference {text(found.round)}"],
@@ -34,6 +35,13 @@ def section(record: ExecutionRecord) -> Section:
             Folded(summary="All versions", blocks=[Table(caption="Versions", columns=["", "version"], rows=versions)]),
         ],
     )
+
+
+def _samples(record: ExecutionRecord) -> str:
+    each = record.asked.samples_per_node
+    if each is None:
+        return "as many as profile and rules say"
+    return f"{number(each)} of each {'node' if record.asked.nodes else 'worker, each a share of this machine'}"
 
 
 def _tokens(count: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.document import Block, Folded, Items, Section, Table, Text, Tone
-from harness.report.sections.execution.words import text, took
+from harness.report.sections.execution.words import lasted, text, took
 from harness.rundir.execution import ExecutionRecord, Part
 from harness.text import UNKNOWN, number
 
@@ -11,8 +11,7 @@ from harness.text import UNKNOWN, number
 def section(record: ExecutionRecord) -> Section:
     """A table of all, and of each its cause and its runs."""
     rows = [
-        [part.name, part.status, number(part.exit_code), took(part.duration_s), text(part.analysis)]
-        for part in record.parts
+        [part.name, part.verdict, number(part.exit_code), lasted(part), text(part.analysis)] for part in record.parts
     ]
     blocks: list[Block] = [
         Table(
@@ -39,7 +38,7 @@ def _cause(part: Part) -> list[Block]:
 
 def _runs(part: Part) -> Block:
     table = Table(
-        caption=f"Runs of {part.name}",
+        caption=f"Runs of {part.name}, with the rates that LoadGen states",
         columns=["run", "scenario", "mode", "verdict", "duration", "samples/s", "tokens/s"],
         numeric=frozenset({4, 5, 6}),
         rows=[

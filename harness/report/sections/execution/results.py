@@ -19,14 +19,22 @@ def request(found: RequestTime | None, which: str) -> str:
     return seconds(getattr(found, which, None))
 
 
+def _sources(result: ClusterResult) -> str:
+    """The runs that the figures were computed from, or their number."""
+    runs = [where.removeprefix(f"{result.part}/") for where in result.directories]
+    return ", ".join(runs) if 0 < len(runs) <= NAMED else f"{len(runs)} LoadGens"
+
+
 def value_of(found: Rate | None) -> float | None:
     return None if found is None else found.value
 
 
+NAMED = 3
 NOTHING = Text(text="No benchmark measured anything.")
 Row = tuple[str, Callable[[ClusterResult], str]]
 TOGETHER: tuple[Row, ...] = (
-    ("valid", lambda r: UNKNOWN if r.valid is None else "yes" if r.valid else "no"),
+    ("figures from", lambda r: _sources(r)),
+    ("verdict on that", lambda r: r.state or UNKNOWN),
     ("scenario", lambda r: text(r.scenario)),
     ("nodes active", lambda r: of(r.nodes_active, r.nodes_asked)),
     ("GPUs", lambda r: number(r.gpus) if r.gpus else f"none ({r.workers} workers on processors)"),
@@ -52,12 +60,15 @@ def together(record: ExecutionRecord) -> Section:
     """A column for each benchmark that measured something."""
     if not record.results:
         return Section(title="All nodes together", blocks=[NOTHING])
-    rows = [[name, *(value(result) for result in record.results)] for name, value in TOGETHER]
+    parts = [record.part(result.part) for result in record.results]
+    whole = ["benchmark as a whole", *(part.verdict if part else UNKNOWN for part in parts)]
+    rows = [whole, *([name, *(value(result) for result in record.results)] for name, value in TOGETHER)]
     return Section(
         title="All nodes together",
         blocks=[
             Table(
-                caption="Results; ± is half of the 95 % interval. Where there are no GPUs, per GPU is per worker",
+                caption="Results by the times of each sample (what LoadGen states is under Benchmarks); ± is half of "
+                "the 95 % interval. Where there are no GPUs, per GPU is per worker",
                 columns=["", *(result.part for result in record.results)],
                 numeric=frozenset(range(1, len(record.results) + 1)),
                 rows=rows,
@@ -75,7 +86,7 @@ def by_node(record: ExecutionRecord, directory: Path) -> Section:
     """A table for each benchmark, and who did how much at which time."""
     blocks: list[Block] = []
     for result in record.results:
-        blocks += [_nodes(result), *_problems(result)]
+        blocks += [_nodes(result), *_shares(record, result), *_problems(result)]
         if result.part == "datacenter":
             continue
         lanes = of_result(directory, result)
@@ -118,6 +129,14 @@ def _node(node: NodeResult) -> list[str]:
         gigabytes(node.use.gpu_memory_used_bytes),
         gigabytes(node.rss_bytes),
     ]
+
+
+def _shares(record: ExecutionRecord, result: ClusterResult) -> list[Block]:
+    """What the names mean where one machine runs several LoadGens."""
+    if record.asked.nodes or result.part != "coordinated" or len(result.nodes) < 2 or not record.environment.nodes:
+        return []
+    here = record.environment.nodes[0].name
+    return [Text(text=f"Each of these is a share of {here}: a LoadGen with workers of its own.")]
 
 
 def _problems(result: ClusterResult) -> list[Block]:

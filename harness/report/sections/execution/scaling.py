@@ -59,7 +59,7 @@ def _points(found: Scaling) -> Table:
     return Table(
         caption="Speed-up against the fastest baseline, efficiency against the sum of what the workers do alone; "
         "± is half of the 95 % interval",
-        columns=["benchmark", "workers", "tokens/s", "speed-up", "ideal", "efficiency", "counts"],
+        columns=["benchmark", "workers", "tokens/s", "speed-up", "ideal", "efficiency", "verdict"],
         numeric=frozenset({1, 2, 3, 4, 5}),
         rows=[
             [
@@ -69,7 +69,7 @@ def _points(found: Scaling) -> Table:
                 UNKNOWN if point.speed_up is None else f"{point.speed_up:.2f}",
                 UNKNOWN if point.ideal is None else f"{point.ideal:.2f}",
                 share(point.efficiency, point.efficiency_ci95),
-                UNKNOWN if point.valid is None else "yes" if point.valid else "no",
+                point.state or UNKNOWN,
             ]
             for point in found.points
         ],

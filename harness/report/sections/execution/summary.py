@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.document import Block, Card, Cards, Items, Section, Text, Tone
-from harness.report.sections.execution.words import STATUS, date, of, share, took
+from harness.report.sections.execution.words import VERDICT, date, lasted, of, share
 from harness.rundir.execution import ExecutionRecord, Part
 from harness.rundir.execution_results import ClusterResult, ScalingPoint
 from harness.text import UNKNOWN, duration
@@ -39,10 +39,10 @@ def _counts(record: ExecutionRecord, result: ClusterResult) -> bool:
 
 
 def _part(part: Part) -> Card:
-    lasted = "" if part.duration_s is None else took(part.duration_s)
+    time = "" if part.duration_s is None else lasted(part)
     code = "" if part.exit_code is None else f"exit code {part.exit_code}"
-    value = "valid" if part.status == "done" else part.status
-    return Card(label=part.name, value=value, note=", ".join(filter(None, (lasted, code))), tone=STATUS[part.status])
+    note = ", ".join(filter(None, (time, code)))
+    return Card(label=part.name, value=part.verdict, note=note, tone=VERDICT[part.verdict])
 
 
 def _figures(record: ExecutionRecord, result: ClusterResult) -> list[Card]:

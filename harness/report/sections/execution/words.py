@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from harness.report.document import Tone
+from harness.rundir.execution import Part
+from harness.rundir.result import TOO_SHORT
 from harness.rundir.scaling import Rate
 from harness.text import UNKNOWN, duration, number
 
 SEVERITY: dict[str, Tone] = {"critical": "bad", "warning": "warn", "note": ""}
-STATUS: dict[str, Tone] = {
-    "done": "good",
+VERDICT: dict[str, Tone] = {
+    "valid": "good",
+    TOO_SHORT: "warn",
     "not valid": "bad",
     "failed": "bad",
     "not run": "warn",
@@ -67,6 +70,12 @@ def date(value: str) -> str:
 def took(value: float | None) -> str:
     """Of a benchmark: tenths of a second below a minute."""
     return UNKNOWN if value is None else f"{value:.1f} s" if value < 60 else duration(value)
+
+
+def lasted(part: Part) -> str:
+    """The last attempt at a benchmark, and what was spent before it."""
+    before = f", after {took(part.earlier_s)} of earlier attempts" if part.earlier_s else ""
+    return took(part.duration_s) + before
 
 
 def percent(value: float | None) -> str:
