@@ -79,6 +79,11 @@ class ServedDispatcher(Dispatcher):
         sample.done = True
         return True
 
+    def refuse(self, worker: int, sample: ServedSample, reason: str) -> None:
+        """A sample that this worker was to have, and that no worker can be given: it ends alone."""
+        sample.attempts = self.max_attempts
+        self.fail(worker, Failure(sample.id, reason))
+
     def cancel(self, sample_id: int) -> int | None:
         """Nobody waits for it any more. Returns the worker that has to be told, if one works on it."""
         sample: Any = self.outstanding.get(sample_id)

@@ -66,10 +66,22 @@ class ServingHub(Hub):
             self._send(self.workers[worker], Cancel(theirs))
 
     def _dispatch(self) -> None:
-        dispatcher = self.dispatcher
-        for worker, samples in dispatcher.assignments(time.perf_counter_ns()):
-            self._send(self.workers[worker], Submit([dispatcher.request(s) for s in samples]))  # type: ignore[arg-type]
+        for worker, samples in self.dispatcher.assignments(time.perf_counter_ns()):
+            try:
+                self._submit(worker, samples)
+            except Exception:  # noqa: BLE001  one of them cannot be written as a message: the others shall not suffer
+                for sample in samples:
+                    self._submit_alone(worker, sample)
         self._report()
+
+    def _submit(self, worker: int, samples: list[Any]) -> None:
+        self._send(self.workers[worker], Submit([self.dispatcher.request(sample) for sample in samples]))
+
+    def _submit_alone(self, worker: int, sample: Any) -> None:
+        try:
+            self._submit(worker, [sample])
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this sample's
+            self.dispatcher.refuse(worker, sample, f"it cannot be sent: {type(error).__name__}: {error}")
 
     def _receive(self) -> bool:
         more = super()._receive()

@@ -54,7 +54,7 @@ def measure_serve(
     seconds: float,
     console: Console,
 ) -> list[Row]:
-    """Measure each number of open streams and each rate; writes ``serve.json``. Raises ``RunError`` where the server or
+    """Measure each number of open streams and each rate; writes ``endpoint.json``. Raises ``RunError`` where the server or
     the client does not come to its end."""
     output.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -69,7 +69,7 @@ def measure_serve(
         order.timeout_s = SPARE_S
         rows.append(_measure(f"{rate:g} requests/s", order, {"output_tokens": tokens}, output / f"rate-{rate:g}"))
         console.print(line(rows[-1]), highlight=False)
-    files.write_whole(output / "serve.json", msgspec.json.format(msgspec.json.encode(rows)))
+    files.write_whole(output / "endpoint.json", msgspec.json.format(msgspec.json.encode(rows)))
     return rows
 
 

@@ -93,7 +93,7 @@ def overhead(
 
 @app.command()
 def serve(
-    output: Annotated[Path, typer.Option("--output", help="Directory for logs and serve.json.")],
+    output: Annotated[Path, typer.Option("--output", help="Directory for logs and endpoint.json.")],
     streams: Annotated[list[int], typer.Option("--streams", min=1, help="Numbers of open streams.")] = STREAMS,
     tokens: Annotated[int, typer.Option("--tokens", min=2, help="Tokens of an answer.")] = 128,
     step_ms: Annotated[float, typer.Option(min=1, help="A step of the engine: a token for every stream.")] = 500.0,

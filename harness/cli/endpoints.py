@@ -153,9 +153,9 @@ def _verdict(built: Built, options: Options, console: Console) -> None:
 
 def _options(output: Path, setup: CurveSetup, *, say: Callable[[str], None]) -> Options:
     from harness.endpoints.benchmark import Options
-    from harness.endpoints.client_config import MODEL
     from harness.endpoints.plan import Offline
     from harness.endpoints.workspace import check_tokenizer
+    from harness.inventory.model import HUB_ID
 
     tokenizer = setup.tokenizer or setup.model
     if tokenizer is None and not setup.dry_run:
@@ -176,7 +176,7 @@ def _options(output: Path, setup: CurveSetup, *, say: Callable[[str], None]) -> 
         checker=setup.checker,
         system=setup.system,
         cohort=setup.cohort,
-        model=setup.served_model or MODEL,
+        model=setup.served_model or HUB_ID,
         c_max=setup.max_concurrency,
         c_min=setup.min_concurrency,
         offline=Offline(setup.offline),

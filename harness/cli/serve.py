@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import typer
 
 from harness.cli import options as o
 from harness.config import Scenario
-
-if TYPE_CHECKING:
-    from harness.serve.settings import ServeSettings
+from harness.serve.settings import USUAL_STREAMS, ServeSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,8 @@ class ServeSetup(o.Setup):
         ),
     ] = "auto"
     max_streams: Annotated[
-        int | None, typer.Option("--max-streams", min=1, help="Requests open at once (default: up to 16384).")
+        int | None,
+        typer.Option("--max-streams", min=1, help=f"Requests open at once (default: up to {USUAL_STREAMS})."),
     ] = None
     chunk_ms: Annotated[
         float, typer.Option("--chunk-ms", min=0, max=10_000, help="Least time between two chunks of a stream.")
@@ -48,8 +47,6 @@ class ServeSetup(o.Setup):
     ] = 60.0
 
     def endpoint(self) -> ServeSettings:
-        from harness.serve.settings import ServeSettings
-
         return ServeSettings(
             host=self.host,
             port=self.port,

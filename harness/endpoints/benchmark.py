@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.endpoints import limits, official, workspace
 from harness.endpoints.check import Severity, TreeFinding, check_tree
 from harness.endpoints.client import Client, find_client, require
-from harness.endpoints.client_config import MODEL, Target
+from harness.endpoints.client_config import Target
 from harness.endpoints.cohorts import next_cohort, seeds_of
 from harness.endpoints.description import Owner, read_owner
 from harness.endpoints.draft import draft, rehearsed, write_draft
@@ -20,6 +20,7 @@ from harness.endpoints.runner import SERVER_LOG, WORK, Curve
 from harness.endpoints.server import Endpoint, Served
 from harness.endpoints.tree import Order, build
 from harness.inventory.machine import Machine
+from harness.inventory.model import HUB_ID
 from harness.inventory.system import collect
 from harness.rounds import ENDPOINTS
 from harness.rundir.endpoints import PlannedPoint
@@ -50,7 +51,7 @@ class Options:
     checker: Path | None = None
     system: Path | None = None
     cohort: str | None = None
-    model: str = MODEL
+    model: str = HUB_ID
     c_max: int | None = None
     c_min: int = ENDPOINTS.low
     offline: Offline = Offline.ELECTED

@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from harness.inventory.model import HUB_ID
 from harness.rounds import ENDPOINTS, ROUND, SeedSet
 from harness.rundir.endpoints import PlannedPoint
 from mlperf_llama_base.files import write_whole
 
-MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 READY_S = 240  # the client's own 30 s are short on a machine that loads a model at the same time
 MAX_WORKERS = 8
 STREAMS_PER_WORKER = 512
@@ -102,7 +102,7 @@ class Target(msgspec.Struct, kw_only=True, frozen=True):
 
     url: str
     tokenizer: str
-    model: str = MODEL
+    model: str = HUB_ID
     api_key: str | None = None
 
 

@@ -29,6 +29,7 @@ SCALING = "scaling.json"
 CAMPAIGN = "campaign.json"
 EXECUTION = "execution.json"
 ENDPOINTS = "endpoints.json"
+SERVE = "serve.json"
 REPORT_HTML = "report.html"
 REPORT_MARKDOWN = "report.md"
 

@@ -123,6 +123,7 @@ MARKS: dict[str, Check] = {
     names.AUDIT_CONF: _begins("*.*.mode = 2"),
     names.STATUS: _json("phase", "scenario"),
     names.SESSION: _json("outcome", "scenario"),
+    names.SERVE: _json("outcome", "address", "names"),
     names.RESULT: _json("valid", "submittable"),
     names.PREFLIGHT: _json("findings", "facts"),
     names.SYSTEM: _json("cpu", "software"),

@@ -20,6 +20,7 @@ from harness.rundir.preflight import PreflightRecord
 from harness.rundir.result import Result
 from harness.rundir.scaling import ScalingRecord
 from harness.rundir.scores import Accuracy
+from harness.rundir.served import ServeRecord
 from harness.rundir.session import SessionRecord
 from harness.rundir.status import Status
 from harness.rundir.system import SystemRecord
@@ -39,6 +40,7 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     names.CAMPAIGN: CampaignRecord,
     names.EXECUTION: ExecutionRecord,
     names.ENDPOINTS: CurveRecord,
+    names.SERVE: ServeRecord,
 }
 
 

@@ -183,11 +183,10 @@ class Api:
         if fields.messages is not None:
             reading.refuse_special_tokens(fields.add_special_tokens)
             text = self.prompts.templates.prompt(fields.messages, fields.chat_template)
-            tokens = await self.prompts.encode(text, special_tokens=False)
+            tokens = await self.prompts.encode(text, "messages", special_tokens=False)
         else:
-            tokens = await self.prompts.encode(
-                fields.prompt or "", special_tokens=fields.add_special_tokens is not False
-            )
+            special = fields.add_special_tokens is not False
+            tokens = await self.prompts.encode(fields.prompt or "", "prompt", special_tokens=special)
         ids = ids_of(tokens)
         found = {"tokens": ids, "count": len(ids), "max_model_len": self.prompts.context}
         return web.Response(body=msgspec.json.encode(found), content_type=JSON)
@@ -215,6 +214,7 @@ class Api:
         prompts = await self.prompts.ids(asked)
         call = self._call(asked, prompts, came)
         self.answers.open[call.number] = call
+        self.metrics.most_open = max(self.metrics.most_open, len(self.answers.open))
         try:
             self.hub.ask([choice.sample for choice in call.choices])
             return await (self._stream(request, call) if asked.stream else self._whole(call))

@@ -13,9 +13,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from harness.serve.settings import USUAL_STREAMS
 from mlperf_llama_base.errors import EnvironmentFault, UserError, remedy
 
-BACKLOG = 16_384
+BACKLOG = USUAL_STREAMS
 KEEP_ALIVE_S = 90.0  # longer than any client's: who closes first must not be us, while a request is on its way
 HEADER_S = 60.0  # a connection that was opened in advance may be idle for so long before its first request
 SOMAXCONN = Path("/proc/sys/net/core/somaxconn")

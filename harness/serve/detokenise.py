@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _new_decoder = codecs.getincrementaldecoder("utf-8")
 
 
@@ -36,21 +37,29 @@ class ByteText(Text):
 
 
 class ForeignText(Text):
-    """Any tokenizer's. Nothing is given out while the whole text ends in what may be half a character, or while it does
-    not begin with what was given out (a decoder may change its mind about spaces)."""
+    """Any tokenizer's. New ids are decoded together with those of the piece before (a decoder may treat the beginning
+    of a text in its own way), so that a token costs the same wherever it stands. Nothing is given out while that text
+    ends in what may be half a character, or while it does not begin with what was given out."""
 
     def __init__(self, decode: Callable[[list[int]], str]) -> None:
         self._decode = decode
         self._ids: list[int] = []
-        self._given = ""
+        self._given: list[str] = []
+        self._before = 0  # where the ids of the last piece begin
+        self._after = 0  # and where those begin whose text has not been given out
 
     def feed(self, ids: bytes, *, last: bool) -> str:
         self._ids += memoryview(ids).cast("i")
-        text = self._decode(self._ids)
-        if not text.startswith(self._given) or (text.endswith("\N{REPLACEMENT CHARACTER}") and not last):
+        known = self._decode(self._ids[self._before : self._after])
+        text = self._decode(self._ids[self._before :])
+        if not last and (not text.startswith(known) or text.endswith(REPLACEMENT)):
             return ""
-        new = text[len(self._given) :]
-        self._given = text
+        new = text[len(known) :]
+        if last:
+            whole, given = self._decode(self._ids), "".join(self._given)
+            new = whole[len(given) :] if whole.startswith(given) else new
+        self._before, self._after = self._after, len(self._ids)
+        self._given.append(new)
         return new
 
 

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from harness.monitor import families as named
 from harness.monitor.prometheus import Snapshot, counter, histogram
+from harness.rundir.served import AnswerCounts
 from sut.served import ServedSample
 from sut.serving import ServingHub
 
@@ -24,11 +25,12 @@ class Metrics:
         self._ttft, self._tpot, self._latency = (
             histogram(family, registry) for family in (named.TTFT, named.TPOT, named.LATENCY)
         )
-        self._prompt, self._samples, self._responses = (
-            counter(family, registry) for family in (named.PROMPT, named.SAMPLES, named.RESPONSES)
+        self._prompt, self._samples, self._responses, self._cut, self._stalled = (
+            counter(f, registry) for f in (named.PROMPT, named.SAMPLES, named.RESPONSES, named.CUT, named.STALLED)
         )
-        self.cut: Counter = counter(named.CUT, registry).labels(*self._of)
-        self.stalled: Counter = counter(named.STALLED, registry).labels(*self._of)
+        self.cut: Counter = self._cut.labels(*self._of)
+        self.stalled: Counter = self._stalled.labels(*self._of)
+        self.most_open = 0
         registry.register(Pool(hub, open_streams, labels=self._of))
 
     def ended(self, sample: ServedSample, *, stopped: bool) -> None:
@@ -52,8 +54,34 @@ class Metrics:
     def responded(self, path: str, status: int) -> None:
         self._responses.labels(*self._of, path, str(status)).inc()
 
+    def counts(self) -> AnswerCounts:
+        """What has been answered so far; tokens that were generated and retries are the hub's to say."""
+        outcomes = _by_label(self._samples, "outcome")
+        found = AnswerCounts(
+            whole=outcomes.get("whole", 0),
+            left=outcomes.get("left", 0),
+            failed=outcomes.get("failed", 0),
+            prompt_tokens=sum(_by_label(self._prompt, "worker").values()),
+            streams_cut=sum(_by_label(self._cut, "run").values()),
+            stalled=sum(_by_label(self._stalled, "run").values()),
+            most_open=self.most_open,
+        )
+        for path in _by_label(self._responses, "path"):
+            found.responses[path] = _by_label(self._responses, "status", path=path)
+        return found
+
     def page(self) -> bytes:
         return bytes(generate_latest(self.registry))
+
+
+def _by_label(counter: Counter, label: str, **others: str) -> dict[str, int]:
+    """What a counter has come to, by the values of one label, where its other labels have these values."""
+    found: dict[str, int] = {}
+    for family in counter.collect():
+        for sample in family.samples:
+            if sample.name.endswith("_total") and all(sample.labels[k] == v for k, v in others.items()):
+                found[sample.labels[label]] = found.get(sample.labels[label], 0) + int(sample.value)
+    return found
 
 
 class Pool(Collector):  # type: ignore[misc]  # prometheus_client's base is not typed here

@@ -17,6 +17,7 @@ from sut.messages import EngineInfo, EngineSettings, Limits
 
 AT_ONCE_CHARACTERS = 400  # a shorter text is encoded sooner than a thread is woken
 MOST_PROMPTS = 1024
+MOST_CHARACTERS = 1 << 20  # of one prompt, or ids: more than any context of the model's, and half a second to encode
 
 
 class Prompts:
@@ -32,22 +33,33 @@ class Prompts:
 
     async def ids(self, asked: Asked) -> list[bytes]:
         """The prompts as int32 LE ids. Raises ``Problem``."""
+        param = "messages" if asked.chat else "prompt"
+        if (count := len(asked.ids) + len(asked.texts)) > MOST_PROMPTS:
+            raise Problem(f"{param}: {count:,} prompts, at most {MOST_PROMPTS:,} in one request", param=param)
         if asked.ids:
-            found = [self.pack(ids, "prompt") for ids in asked.ids]
+            for ids in asked.ids:
+                self._check_length(len(ids), param)
+            found = [self.pack(ids, param) for ids in asked.ids]
         elif asked.chat:
             text = self.templates.prompt(asked.messages, asked.template)
-            found = [await self.encode(text, special_tokens=False)]
+            found = [await self.encode(text, param, special_tokens=False)]
         else:
-            found = [await self.encode(text, special_tokens=asked.special_tokens) for text in asked.texts]
-        param = "messages" if asked.chat else "prompt"
-        if len(found) > MOST_PROMPTS:
-            raise Problem(f"{param}: {len(found)} prompts, at most {MOST_PROMPTS} in one request", param=param)
+            found = [await self.encode(text, param, special_tokens=asked.special_tokens) for text in asked.texts]
         for prompt in found:
             self._check_length(len(prompt) >> 2, param)
         return found
 
-    async def encode(self, text: str, *, special_tokens: bool) -> bytes:
-        """The ids of a text as int32 LE; a long one in a thread, so that nobody's stream waits for it."""
+    async def encode(self, text: str, param: str, *, special_tokens: bool) -> bytes:
+        """The ids of a text as int32 LE; a long one in a thread, so that nobody's stream waits for it.
+
+        Raises ``Problem`` for one that no context can hold, before any work is done for it.
+        """
+        if len(text) > MOST_CHARACTERS:
+            raise Problem(
+                f"{param}: {len(text):,} characters, and no more than {MOST_CHARACTERS:,} are read as one prompt",
+                param=param,
+                code="context_length_exceeded",
+            )
         if len(text) <= AT_ONCE_CHARACTERS:
             return self._packed(text, special_tokens)
         loop = asyncio.get_running_loop()
@@ -66,9 +78,10 @@ class Prompts:
     def _check_length(self, length: int, param: str) -> None:
         if not length:
             raise Problem(f"{param}: the prompt is empty", param=param)
-        if self.context is not None and length >= self.context:
+        context = MOST_CHARACTERS if self.context is None else self.context
+        if length >= context:
             raise Problem(
-                f"{param}: {length:,} tokens, and the context is {self.context:,}",
+                f"{param}: {length:,} tokens, and the context is {context:,}",
                 param=param,
                 code="context_length_exceeded",
             )

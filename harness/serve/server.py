@@ -19,18 +19,20 @@ from harness.inventory.model import HUB_ID
 from harness.rundir import names
 from harness.rundir.directory import claimed
 from harness.rundir.files import write_record
+from harness.rundir.served import ServeRecord
 from harness.rundir.system import this_system
 from harness.serve import pool
 from harness.serve.answers import Answers
 from harness.serve.app import Api
-from harness.serve.connections import KEEP_ALIVE_S, Connections, backlog_allowed
+from harness.serve.connections import BACKLOG, KEEP_ALIVE_S, Connections, backlog_allowed
 from harness.serve.detokenise import Detokeniser
+from harness.serve.journal import Journal, now
 from harness.serve.problems import Problem
 from harness.serve.prompts import Prompts
 from harness.serve.settings import ServeSettings, streams_within_handles
 from harness.serve.templates import Templates
 from harness.workers import check_engine, engine_settings
-from mlperf_llama_base.errors import UserError
+from mlperf_llama_base.errors import HarnessError, UserError
 from qsl.tokenizer import load_tokenizer
 from sut.serving import ServingHub
 
@@ -129,14 +131,40 @@ class Server:
             api.seen = connections.has_asked
             try:
                 await connections.listen(self.settings.host, self.settings.port)
-                self._say_hello(connections.port)
-                if await self._loaded(hub):
-                    self._open(api, hub, tokenizer, templates)
-                    await self._answer(api, connections)
-                return await self._end(api, connections)
+                address = self._address(connections.port)
+                self._say_hello(address)
+                journal = Journal(self._run_dir, self._record(api, address), hub=hub, metrics=api.metrics)
+                return await self._to_the_end(api, connections, journal, tokenizer, templates)
             finally:
                 connections.close()
                 await runner.cleanup()
+
+    async def _to_the_end(
+        self, api: Api, connections: Connections, journal: Journal, tokenizer: Any, templates: Templates
+    ) -> int:
+        journal.write()
+        try:
+            if await self._loaded(api.hub):
+                self._open(api, tokenizer, templates)
+                journal.ready(chat_template=templates.choice)
+                await self._answer(api, connections, journal)
+            left = await self._end(api, connections)
+        except HarnessError as error:
+            journal.ended(left_open=len(api.answers.open), reason=str(error))
+            raise
+        journal.ended(left_open=left, reason=None)
+        return 0
+
+    def _record(self, api: Api, address: str) -> ServeRecord:
+        return ServeRecord(
+            outcome="loading",
+            address=address,
+            model=api.names[0],
+            names=api.names,
+            started=now(),
+            chunk_ms=self.settings.chunk_ms,
+            max_streams=self._streams,
+        )
 
     def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -147,13 +175,16 @@ class Server:
             self._at_once.set()
         self._stop.set()
 
-    def _say_hello(self, port: int) -> None:
+    def _address(self, port: int) -> str:
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
-        self._say(f"listening on http://{host}:{port} (logs in {self._run_dir}); the workers are loading")
+        return f"http://{host}:{port}"
+
+    def _say_hello(self, address: str) -> None:
+        self._say(f"listening on {address} (logs in {self._run_dir}); the workers are loading")
         if self.settings.open_to_all:
             self._say("warning: whoever reaches this machine can ask; --api-key-env sets a key")
         if (backlog := backlog_allowed()) < min(4096, self._streams):
-            self._say(f"warning: the kernel keeps {backlog} new connections: sysctl -w net.core.somaxconn=16384")
+            self._say(f"warning: the kernel keeps {backlog} new connections: sysctl -w net.core.somaxconn={BACKLOG}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -165,8 +196,8 @@ class Server:
                 return False
         return True
 
-    def _open(self, api: Api, hub: ServingHub, tokenizer: Any, templates: Templates) -> None:
-        info = hub.engine
+    def _open(self, api: Api, tokenizer: Any, templates: Templates) -> None:
+        info = api.hub.engine
         assert info is not None
         api.prompts = Prompts(tokenizer, templates, settings=engine_settings(self.config), info=info)
         api.detokeniser = Detokeniser(tokenizer, vocab_size=info.vocab_size)
@@ -174,17 +205,18 @@ class Server:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         api.state = "ready"
-        count = len(hub.workers)
+        count = len(api.hub.workers)
         self._say(
             f"ready: {api.names[0]} on {count} worker{'s' * (count != 1)} ({info.name} {info.version}), "
             f"chat template {templates.choice}, up to {self._streams:,} open requests"
         )
 
-    async def _answer(self, api: Api, connections: Connections) -> None:
+    async def _answer(self, api: Api, connections: Connections, journal: Journal) -> None:
         """Until somebody asks to stop, or the workers are gone."""
         sweep_at = 0.0
         while not self._stop.is_set() and not api.answers.broken.is_set():
             await _waited(self._stop, LOOK_S)
+            await journal.keep()
             if time.monotonic() >= sweep_at:
                 sweep_at = time.monotonic() + SWEEP_S
                 self._sweep(api, connections)
@@ -196,7 +228,10 @@ class Server:
             api.metrics.stalled.inc(cut)
 
     async def _end(self, api: Api, connections: Connections) -> int:
-        """Let open requests come to their end; what is still open then is told so. Raises what broke the workers."""
+        """Let open requests come to their end; what is still open then is told so. Returns how many that were.
+
+        Raises what broke the workers.
+        """
         failure = api.hub.failure
         api.state = "broken" if failure else "draining"
         connections.close()
@@ -215,7 +250,7 @@ class Server:
         if failure:
             raise failure
         self._say(f"stopped; {left:,} requests were cut off" if left else "stopped; every request had its answer")
-        return 0
+        return left
 
 
 async def _waited(event: asyncio.Event, seconds: float) -> bool:

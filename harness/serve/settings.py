@@ -15,9 +15,9 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings:
-    """``max_streams``: requests open at once; None: as many as the file handles allow, at most 16,384. ``drain_s``:
-    how long open requests may go on after SIGTERM. ``chunk_ms``: least time between two chunks of a stream; 0: every
-    step of the engine is a chunk. ``name``: of the model, as clients call it.
+    """``max_streams``: requests open at once; None: as many as the file handles allow, at most ``USUAL_STREAMS``.
+    ``drain_s``: how long open requests may go on after SIGTERM. ``chunk_ms``: least time between two chunks of a
+    stream; 0: every step of the engine is a chunk. ``name``: of the model, as clients call it.
     """
 
     host: str = "127.0.0.1"

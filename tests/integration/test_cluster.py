@@ -3,11 +3,13 @@ moments. The numbers of a run that lost a node must be those of one that did not
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ import yaml
 
 from harness.config import build
 from qsl.synthetic import synthesize
+from tests.harness.serve import tokenizers
 from tests.helpers.command import settings
 from tests.integration.cluster_document import when_running
 from tests.integration.two_nodes import ROOT, TwoNodes, two_nodes
@@ -242,6 +245,37 @@ def test_a_node_that_comes_back_is_used(cluster: TwoNodes, folder: Path) -> None
     table = pq.read_table(run / "events.parquet").to_pydict()
     mine = [t for t, w in zip(table["complete_ns"], table["worker"], strict=True) if w == lost["worker"]]
     assert len(mine) > 20 + 8  # more than it can have done before it was lost
+
+
+def test_streams_over_ray_outlive_their_node(cluster: TwoNodes, folder: Path) -> None:
+    """``serve`` with a worker on each node: what the lost one had begun, the other ends, and no token twice."""
+    out, prompt = folder / "serve", list(range(10, 70))
+    tokenizers.make(folder / "tokenizer")
+    words = ("harness", "serve", "--cluster", cluster.address, "--workers", "2", "--port", "8000", "--output", str(out))
+    words += ("--tokenizer", str(folder / "tokenizer"))
+    sets = settings("engine.args.step_ms=50", "cluster.resources={CPU: 3}", "workers.warm_up_prompts=1")
+    body = {"prompt": prompt, "max_tokens": 60, "ignore_eos": True, "return_token_ids": True, "stream": True}
+    ask = ("curl", "-sN", "--max-time", "120", "-d", json.dumps(body), "http://127.0.0.1:8000/v1/completions")
+    server = cluster.head.popen(sys.executable, "-m", *words, "--engine", "null", *sets)
+    try:
+        assert server.stdout is not None
+        said = list(itertools.takewhile(lambda line: not line.startswith("ready:"), server.stdout))
+        assert server.poll() is None, said
+        asked = [cluster.head.popen(*ask) for _ in range(6)]
+        time.sleep(1.0)
+        cluster.strike("kill")
+        answers = [process.communicate(timeout=120)[0] for process in asked]
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+        cluster.mend()
+    for answer in answers:
+        events = [json.loads(e.removeprefix("data: ")) for e in answer.split("\n\n") if e.startswith("data: {")]
+        assert [i for event in events for c in event["choices"] for i in c["token_ids"]] == prompt
+        assert answer.endswith("data: [DONE]\n\n")
+    found = json.loads((out / "serve.json").read_text())
+    assert (found["outcome"], found["answers"]["whole"], found["answers"]["streams_cut"]) == ("stopped", 6, 0)
+    assert found["answers"]["retried"] > 0
 
 
 def test_a_cluster_without_room_says_what_its_nodes_have(cluster: TwoNodes, folder: Path) -> None:

@@ -88,3 +88,11 @@ def test_what_nobody_waits_for_leaves_and_is_not_tried_again() -> None:
     d.cancel(3)
     d.worker_lost(0)
     assert not d.queue and not d.ended and lost.id not in d.outstanding
+
+
+def test_what_cannot_be_sent_to_any_worker_ends_alone_and_is_not_tried_again() -> None:
+    d = dispatcher()
+    bad, good = asked(d), asked(d, 2)
+    d.refuse(0, bad, "no message")
+    assert d.ended == [bad] and bad.failure.endswith("no message") and not d.queue
+    assert list(d.outstanding.values()) == [good] and d.held(0, 2) is good

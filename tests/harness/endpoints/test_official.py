@@ -13,8 +13,9 @@ from harness.endpoints import client, run_client, workspace
 from harness.endpoints.check import Point, judge_point
 from harness.endpoints.check.files import Expected
 from harness.endpoints.client import Client, find_client, require
-from harness.endpoints.client_config import MODEL, Target, point_config
+from harness.endpoints.client_config import Target, point_config
 from harness.endpoints.server import Served
+from harness.inventory.model import HUB_ID
 from harness.rounds import ENDPOINTS
 from harness.rundir.endpoints import PlannedPoint
 from mlperf_llama_base.errors import EnvironmentFault
@@ -37,7 +38,7 @@ def served(official: Client, tmp_path: Path) -> Iterator[Served]:
     """The null engine, a token a step, so that answers stream."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    arguments = ["--engine", "null", "--tokenizer", str(demo_model()), "--served-model-name", MODEL]
+    arguments = ["--engine", "null", "--tokenizer", str(demo_model()), "--served-model-name", HUB_ID]
     arguments += ["--set", "engine.args.step_ms=1", "--set", "engine.args.output_tokens=16"]
     server = Served(
         [*arguments, "--output", str(tmp_path / "serve")], host="127.0.0.1", port=port, log=tmp_path / "log", wait_s=200

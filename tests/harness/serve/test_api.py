@@ -159,6 +159,8 @@ def test_what_is_not_served_is_refused_by_name(server: Endpoint, param: str) -> 
         (b'{"prompt": [1, -5]}', 400, "outside the vocabulary of 128256"),
         (b'{"prompt": [1, 99999999999999999999]}', 400, "prompt"),
         (b'{"prompt": [[1], "x"]}', 400, "prompt"),
+        (b'{"prompt": "' + b"x" * (15 << 20) + b'"}', 400, "15,728,640 characters"),
+        (b'{"prompt": [' + b"7," * (1 << 20) + b"7]}", 400, "1,048,577 tokens"),
         (b'{"prompt": "' + b"x" * (17 << 20) + b'"}', 413, "Too Large"),
     ],
 )
@@ -182,6 +184,7 @@ def test_a_body_that_is_not_packed_as_it_says(server: Endpoint) -> None:
     ("fields", "param"),
     [
         ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user", "content": "x" * (2 << 20)}]}, "messages"),
         ({"add_generation_prompt": False}, "add_generation_prompt"),
         ({"add_special_tokens": True}, "add_special_tokens"),
     ],

@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
+from harness.rundir import names
+from harness.rundir.files import read_record
+from harness.rundir.served import ServeRecord
 from harness.serve import connections, settings
 from harness.serve.connections import Connections
 from mlperf_llama_base.errors import EnvironmentFault
@@ -39,6 +42,12 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options(tokenizer: Path, *pairs: str) -> tuple[str, ...]:
     sets = (f"model.tokenizer={tokenizer}", "workers.heartbeat_s=0.2", "workers.warm_up_prompts=1", *pairs)
     return ("--engine", "null", *(word for pair in sets for word in ("--set", pair)))
+
+
+def record(server: Endpoint) -> ServeRecord:
+    found = read_record(server.folder / names.SERVE, ServeRecord)
+    assert found is not None
+    return found
 
 
 def workers(server: Endpoint) -> list[Any]:
@@ -93,6 +102,9 @@ def test_where_nobody_is_left_a_stream_says_so_and_is_not_whole(tmp_path: Path, 
         assert refused.status == 503 and refused.headers["Retry-After"] == "5"
         done = server.process.wait(60)
     assert done.code == 4 and "no worker is left" in done.err
+    found = record(server)
+    assert found.outcome == "broken" and "no worker is left" in (found.reason or "")
+    assert (found.answers.failed, found.answers.streams_cut) == (3, 2) and found.workers[0].fault
 
 
 def partial(error: Any) -> bytes:
@@ -109,6 +121,12 @@ def test_a_thousand_streams_are_served_to_their_end_after_sigterm(tmp_path: Path
         read_events(answer)
         assert answer.done and answer.ids == PROMPT
     assert done.code == 0 and "draining: 1,000 open requests" in done.out and "every request had its answer" in done.out
+    found = record(server)
+    assert found.outcome == "stopped" and found.ready and found.ended and found.engine and not found.left_open
+    counted = found.answers
+    assert (counted.whole, counted.most_open, counted.failed, counted.streams_cut) == (1000, 1000, 0, 0)
+    assert counted.generated_tokens == counted.prompt_tokens == 1000 * len(PROMPT) == found.workers[0].tokens
+    assert counted.responses["/v1/completions"] == {"200": 1000}
 
 
 async def _thousand(server: Endpoint) -> list[bytes]:
@@ -145,6 +163,7 @@ def test_while_it_loads_and_with_a_key(tmp_path: Path, tokenizer: Path) -> None:
         wrong = server.ask("/v1/models", headers={"Authorization": "Bearer s3cre"})
         assert (wrong.status, wrong.json["error"]["code"]) == (401, "invalid_api_key")
         assert server.ask("/v1/models", headers=key).status == 200
+        assert record(server).outcome == "serving"  # and so it says after a kill -9
         assert b"s3cret" not in b"".join(p.read_bytes() for p in server.folder.rglob("*") if p.is_file())
 
 

@@ -41,6 +41,35 @@ def test_the_pieces_are_the_whole_and_no_character_is_halved(tokenizer: Any, tex
         assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
 
 
+def test_a_token_costs_the_same_wherever_it_stands(tokenizer: Any) -> None:
+    """Tokenizers that are decoded by their own library are not given the whole answer again for each token."""
+    decoded = 0
+
+    def decode(ids: list[int]) -> str:
+        nonlocal decoded
+        decoded += len(ids)
+        return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    ids = tokenizer(TEXTS[0] * 50)["input_ids"]
+    text = ForeignText(decode)
+    pieces = [text.feed(packed([number]), last=at == len(ids)) for at, number in enumerate(ids, 1)]
+    assert "".join(pieces) == TEXTS[0] * 50 and len(ids) > 500
+    assert decoded < 20 * len(ids)
+
+
+def test_a_tokenizer_that_marks_words_keeps_its_spaces(tmp_path: Path) -> None:
+    """SentencePiece's kind, Llama 2's: a space belongs to the word after it, and the first one of a text is dropped."""
+    detokeniser = Detokeniser(tokenizers.of_words(tmp_path), vocab_size=None)
+    assert detokeniser.pieces is None
+    ids = detokeniser._tokenizer("the bank and 世 the road")["input_ids"]
+    whole = detokeniser._whole(ids)
+    assert whole == "the bank and 世 the road"
+    for step in (1, 2, 5):
+        text = detokeniser.new()
+        pieces = [text.feed(packed(ids[i : i + step]), last=i + step >= len(ids)) for i in range(0, len(ids), step)]
+        assert "".join(pieces) == whole and not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
+
+
 @given(st.data())
 def test_any_ids_decode_piece_by_piece_as_at_once(tokenizer: Any, data: st.DataObject) -> None:
     detokeniser = Detokeniser(tokenizer, vocab_size=None)

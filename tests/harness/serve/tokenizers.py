@@ -37,3 +37,24 @@ def make(folder: Path, *, template: str | None = CHAT) -> Any:
     tokenizer.chat_template = template
     tokenizer.save_pretrained(folder)
     return tokenizer
+
+
+def of_words(folder: Path) -> Any:
+    """A tokenizer as SentencePiece makes them: words with their space, bytes for what has no token."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", *"thebankdro"]
+    merges = []
+    for word in ("\u2581the", "\u2581bank", "\u2581and", "\u2581road"):
+        for end in range(2, len(word) + 1):
+            merges.append((word[: end - 1], word[end - 1]))
+            pieces.append(word[:end])
+    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    fast = Tokenizer(models.BPE(vocabulary, list(dict.fromkeys(merges)), byte_fallback=True, unk_token="<unk>"))
+    fast.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    steps = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    fast.decoder = decoders.Sequence(steps)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=fast, unk_token="<unk>")
+    tokenizer.save_pretrained(folder)
+    return tokenizer
