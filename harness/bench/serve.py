@@ -54,8 +54,10 @@ def measure_serve(
     seconds: float,
     console: Console,
 ) -> list[Row]:
-    """Measure each number of open streams and each rate; writes ``endpoint.json``. Raises ``RunError`` where the server or
-    the client does not come to its end."""
+    """Measure each number of open streams and each rate; writes ``endpoint.json``.
+
+    Raises ``RunError`` where the server or the client does not come to its end.
+    """
     output.mkdir(parents=True, exist_ok=True)
     rows = []
     for count in streams:

@@ -24,9 +24,9 @@ class ServedWorker(msgspec.Struct, kw_only=True):
 
 class AnswerCounts(msgspec.Struct, kw_only=True):
     """``whole``, ``left`` (its client went away) and ``failed``: answers, one for each prompt. ``prompt_tokens``: of
-    whole ones; ``generated_tokens``: of all, end of sequence included. ``streams_cut``: streams that ended with an error. ``stalled``: connections cut because their client
-    did not read. ``retried``: prompts given to another worker. ``most_open``: requests at once. ``responses``: by path
-    and HTTP status.
+    whole ones; ``generated_tokens``: of all, end of sequence included. ``streams_cut``: streams that ended with an
+    error. ``stalled``: connections cut because their client did not read. ``retried``: prompts given to another
+    worker. ``most_open``: requests at once. ``responses``: by path and HTTP status.
     """
 
     whole: int = 0
