@@ -251,12 +251,12 @@ def test_streams_over_ray_outlive_their_node(cluster: TwoNodes, folder: Path) ->
     """``serve`` with a worker on each node: what the lost one had begun, the other ends, and no token twice."""
     out, prompt = folder / "serve", list(range(10, 70))
     tokenizers.make(folder / "tokenizer")
-    words = ("harness", "serve", "--cluster", cluster.address, "--workers", "2", "--port", "8000", "--output", str(out))
-    words += ("--tokenizer", str(folder / "tokenizer"))
+    words = ("harness", "serve", "--cluster", cluster.address, "--workers", "2", "--port", "8000")
+    places = ("--output", str(out), "--tokenizer", str(folder / "tokenizer"))
     sets = settings("engine.args.step_ms=50", "cluster.resources={CPU: 3}", "workers.warm_up_prompts=1")
     body = {"prompt": prompt, "max_tokens": 60, "ignore_eos": True, "return_token_ids": True, "stream": True}
     ask = ("curl", "-sN", "--max-time", "120", "-d", json.dumps(body), "http://127.0.0.1:8000/v1/completions")
-    server = cluster.head.popen(sys.executable, "-m", *words, "--engine", "null", *sets)
+    server = cluster.head.popen(sys.executable, "-m", *words, *places, "--engine", "null", *sets)
     try:
         assert server.stdout is not None
         said = list(itertools.takewhile(lambda line: not line.startswith("ready:"), server.stdout))
