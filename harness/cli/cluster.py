@@ -94,12 +94,12 @@ def show_plan(execution: Execution, console: Console) -> None:
         table.add_column(name)
     total = 0.0
     for plan in execution.plans:
-        status = execution.parts[plan.name].status
-        done = status in ("done", "not valid")
+        part = execution.parts[plan.name]
+        done = part.status in ("done", "not valid")
         total += 0.0 if done else plan.seconds or 0.0
         runs = {"datacenter": len(plan.steps), "distributed": 1}.get(plan.name, 1 + execution.nodes.loadgens)
         estimate = "-" if done else duration(plan.seconds, rough=True)
-        table.add_row(plan.name, status if done else "to run", str(runs), estimate)
+        table.add_row(plan.name, part.verdict if done else "to run", str(runs), estimate)
     table.add_section()
     where = ", ".join(execution.nodes.names) or execution.nodes.nodes[0].name
     table.add_row(execution.nodes.kind, where, "plus loading the model, each time", duration(total, rough=True))

@@ -89,4 +89,6 @@ def _too_good(point: ScalingPoint) -> str:
 
 
 def _last(record: ExecutionRecord) -> ScalingPoint | None:
-    return record.scaling.points[-1] if record.scaling and record.scaling.points else None
+    """The point of most workers; None where there was but one, which says nothing of scaling."""
+    last = record.scaling.points[-1] if record.scaling and record.scaling.points else None
+    return last if last is not None and last.workers > 1 else None

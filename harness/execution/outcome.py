@@ -12,6 +12,7 @@ from harness.rundir import names
 from harness.rundir.execution import Cause, PartName, PartStatus
 from harness.rundir.foreign import find_runs
 from harness.rundir.record import RunRecord
+from harness.rundir.result import state_of
 from harness.rundir.scaling import MemberOutcome, ScalingStep
 from harness.rundir.session import LostWorker
 from harness.text import duration
@@ -105,10 +106,11 @@ def _campaign(directory: Path) -> str:
     text = f"{len(valid)} of {len(runs)} runs are valid"
     if not bad:
         return f"{text}: the plan is complete."
-    first = bad[0]
+    first = next((run for run in bad if run.result is None or not run.result.too_short), bad[0])
     reasons = first.result.invalid_reasons if first.result else [first.ran.error or "it has no result"]
+    state = first.result.state if first.result else "not valid"
     name = first.run_dir.relative_to(directory).as_posix()
-    return f"{text}; {name} is not: {(reasons or ['no reason given'])[0].rstrip('.')}."
+    return f"{text}; {name} is {state}: {(reasons or ['no reason given'])[0].rstrip('.')}."
 
 
 def _one_run(directory: Path) -> str:
@@ -123,7 +125,7 @@ def _one_run(directory: Path) -> str:
         again = f"; {lost.samples_returned} of its samples went to others" if lost.samples_returned else ""
         text += f"; worker {lost.worker} on {lost.node or 'no node'} was lost ({lost.reason}){again}"
     if result is not None and not result.valid:
-        text += f"; not valid: {(result.invalid_reasons or ['no reason given'])[0].rstrip('.')}"
+        text += f"; {result.state}: {(result.invalid_reasons or ['no reason given'])[0].rstrip('.')}"
     return f"{text}."
 
 
@@ -136,11 +138,12 @@ def _members(directory: Path) -> str:
         f"{len(step.members)} LoadGen(s) at once: {step.samples.completed} of {step.samples.issued} samples, "
         f"{step.tokens_per_second.value:,.1f} tokens/s"
     )
-    if step.scaling is not None and step.scaling.efficiency is not None:
+    if step.scaling is not None and step.scaling.efficiency is not None and len(step.workers) > 1:
         half = step.scaling.efficiency_ci95
         text += f", efficiency {step.scaling.efficiency:.1%}{'' if half is None else f' ± {half:.1%}'}"
     if not step.valid:
-        text += f"; not valid: {(step.invalid_reasons or ['no reason given'])[0].rstrip('.')}"
+        state, reasons = state_of(False, too_short=step.too_short), step.invalid_reasons or ["no reason given"]
+        text += f"; {state}: {reasons[0].rstrip('.')}"
     return f"{text}."
 
 

@@ -89,11 +89,12 @@ class Execution:
                 part = self.parts[plan.name]
                 title = f"benchmark {number}/{len(self.plans)}: {plan.name}"
                 if part.status in ENDED:
-                    self.console.print(f"{title}: {part.status}, from before", highlight=False)
+                    self.console.print(f"{title}: {part.verdict}, from before", highlight=False)
                     continue
                 self.console.rule(f"{title} ({self._progress(plan)})")
                 self._carry_out(plan, part, lock)
-                self.console.print(f"{plan.name}: {part.status}. {part.analysis}", highlight=False, markup=False)
+                shown = (self.latest and self.latest.part(plan.name)) or part
+                self.console.print(f"{plan.name}: {shown.verdict}. {part.analysis}", highlight=False, markup=False)
             return self.save()
 
     def _progress(self, plan: PartPlan) -> str:

@@ -46,7 +46,7 @@ def run_coordinated(config: RunConfig, places: Sequence[Place], *, output: Path,
     """
     output.mkdir(parents=True, exist_ok=True)
     baselines, missing = _baselines(config, places, output=output, console=console)
-    console.print(f"coordinated: {len(places)} LoadGens at once", highlight=False)
+    console.print(f"coordinated: {len(places)} LoadGen(s) at once", highlight=False)
     folders = [output / place.name for place in places]
     part = together(config, places, folders=folders, workers=None)
     total = add_up(part.figures, part.outcomes)

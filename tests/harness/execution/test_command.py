@@ -59,9 +59,9 @@ def test_a_killed_command_continues_and_what_is_done_is_not_repeated(
     assert [result["part"] for result in left["results"]] == ["distributed"] and left["environment"]["nodes"]
     assert "no-result" in {finding["rule"] for finding in left["findings"]} and "1 of 2" in left["conclusion"]
     assert call(*command, "distributed,coordinated") == 0
-    assert "distributed: done, from before" in capsys.readouterr().out
+    assert "distributed: valid, from before" in capsys.readouterr().out
     assert call(*command, "coordinated") == 0  # what is not asked for again stays in the document
-    assert "coordinated: done, from before" in capsys.readouterr().out
+    assert "coordinated: valid, from before" in capsys.readouterr().out
     found = parts(out)
     assert [(name, part["status"], part["exit_code"]) for name, part in found.items()] == [
         ("distributed", "done", 0),

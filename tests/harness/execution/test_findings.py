@@ -273,6 +273,13 @@ def test_the_conclusion_on_more_than_100_percent_claims_no_interval_that_is_not_
     assert said in concluded(record).conclusion
 
 
+def test_one_worker_says_nothing_of_scaling() -> None:
+    record = healthy()
+    assert record.scaling is not None
+    record.scaling.points[-1].workers = 1
+    assert concluded(record).conclusion.endswith("Nothing is known of scaling.")
+
+
 def test_a_test_of_seconds_achieves_no_speed() -> None:
     record = healthy()
     the_test_is_short(record)

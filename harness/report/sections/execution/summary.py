@@ -6,7 +6,7 @@ from harness.report.document import Block, Card, Cards, Items, Section, Text, To
 from harness.report.sections.execution.words import VERDICT, date, lasted, of, share
 from harness.rundir.execution import ExecutionRecord, Part
 from harness.rundir.execution_results import ClusterResult, ScalingPoint
-from harness.text import UNKNOWN, duration
+from harness.text import UNKNOWN, duration, number
 
 
 def section(record: ExecutionRecord) -> Section:
@@ -63,7 +63,7 @@ def _figures(record: ExecutionRecord, result: ClusterResult) -> list[Card]:
         ),
         Card(
             label=f"tokens/s, {result.part}",
-            value=UNKNOWN if speed_of is None else f"{speed_of.value:,.1f}",
+            value=number(speed_of.value if speed_of else None),
             note=", ".join(filter(None, (_half(speed_of.ci95 if speed_of else None), speed))),
             tone="warn" if speed else "",
         ),
@@ -86,7 +86,7 @@ def _efficiency(point: ScalingPoint) -> Card:
 
 
 def _half(value: float | None) -> str:
-    return "" if value is None else f"± {value:,.1f}"
+    return "" if value is None else f"± {number(value)}"
 
 
 def _beside(speed_up: float | None, ideal: float | None) -> str:

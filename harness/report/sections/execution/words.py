@@ -21,12 +21,12 @@ VERDICT: dict[str, Tone] = {
 }
 
 
-def rate(value: Rate | None, *, unit: str = "") -> str:
-    """With its interval: ``7,050.0 ± 40.0 tokens/s``."""
+def rate(value: Rate | None) -> str:
+    """With its interval: ``7,050 ± 40``."""
     if value is None:
         return UNKNOWN
-    half = f" ± {value.ci95:,.1f}" if value.ci95 is not None else ""
-    return f"{value.value:,.1f}{half}{f' {unit}' if unit else ''}"
+    half = f" ± {number(value.ci95)}" if value.ci95 is not None else ""
+    return f"{number(value.value)}{half}"
 
 
 def share(value: float | None, half: float | None = None) -> str:
