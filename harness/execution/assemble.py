@@ -127,12 +127,16 @@ def _part_run(run: RunRecord, *, root: Path, folder: Path) -> PartRun:
     if run.result is None:
         error = run.ran.error
         return msgspec.structs.replace(shown, valid=None, invalid_reasons=[error] if error else [])
+    result = run.result
     return msgspec.structs.replace(
         shown,
-        valid=run.result.valid,
-        state=run.result.state,
-        submittable=run.result.submittable,
-        samples_per_second=run.result.samples_per_second,
-        tokens_per_second=run.result.tokens_per_second,
-        invalid_reasons=run.result.invalid_reasons,
+        valid=result.valid,
+        state=result.state,
+        submittable=result.submittable,
+        samples_per_second=result.samples_per_second,
+        tokens_per_second=result.tokens_per_second,
+        ttft_p99_ms=result.ttft_ms.p99 if result.ttft_ms else None,
+        tpot_p99_ms=result.tpot_ms.p99 if result.tpot_ms else None,
+        rouge_l=result.accuracy.rougeL if result.accuracy else None,
+        invalid_reasons=result.invalid_reasons,
     )

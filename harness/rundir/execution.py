@@ -28,7 +28,8 @@ class Cause(msgspec.Struct, kw_only=True):
 class PartRun(msgspec.Struct, kw_only=True):
     """A run of a part. ``name``: as ``offline/performance``; ``directory``: relative to this file.
 
-    ``state``: the verdict in words, null without a result.
+    ``state``: the verdict in words, null without a result. ``ttft_p99_ms``, ``tpot_p99_ms``, rates: LoadGen's own.
+    ``rouge_l``: of an accuracy run that was scored.
     """
 
     name: str
@@ -41,6 +42,9 @@ class PartRun(msgspec.Struct, kw_only=True):
     seconds: float | None = None
     samples_per_second: float | None = None
     tokens_per_second: float | None = None
+    ttft_p99_ms: float | None = None
+    tpot_p99_ms: float | None = None
+    rouge_l: float | None = None
     invalid_reasons: list[str] = []
 
 

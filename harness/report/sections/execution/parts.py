@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.document import Block, Folded, Items, Section, Table, Text, Tone
-from harness.report.sections.execution.words import lasted, text, took
+from harness.report.sections.execution.words import lasted, seconds, text, took
 from harness.rundir.execution import ExecutionRecord, Part
 from harness.text import UNKNOWN, number
 
@@ -36,11 +36,26 @@ def _cause(part: Part) -> list[Block]:
     return [Text(text=f"{part.name}, first error{where}: {part.cause.first_error}{log}", tone="bad")]
 
 
+def _from_ms(value: float | None) -> float | None:
+    return None if value is None else value / 1e3
+
+
 def _runs(part: Part) -> Block:
     table = Table(
-        caption=f"Runs of {part.name}, with the rates that LoadGen states",
-        columns=["run", "scenario", "mode", "verdict", "duration", "samples/s", "tokens/s"],
-        numeric=frozenset({4, 5, 6}),
+        caption=f"Runs of {part.name}, with the rates and latencies that LoadGen states",
+        columns=[
+            "run",
+            "scenario",
+            "mode",
+            "verdict",
+            "duration",
+            "samples/s",
+            "tokens/s",
+            "TTFT p99",
+            "TPOT p99",
+            "ROUGE-L",
+        ],
+        numeric=frozenset(range(4, 10)),
         rows=[
             [
                 run.name,
@@ -50,6 +65,9 @@ def _runs(part: Part) -> Block:
                 took(run.seconds),
                 number(run.samples_per_second),
                 number(run.tokens_per_second),
+                seconds(_from_ms(run.ttft_p99_ms)),
+                seconds(_from_ms(run.tpot_p99_ms)),
+                number(run.rouge_l),
             ]
             for run in part.runs
         ],
