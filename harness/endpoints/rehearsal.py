@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from harness.rounds import ENDPOINTS, ROUND
+from harness.serve.fields import Message
+from harness.serve.templates import Templates
 from qsl.articles import open_source
 from qsl.demo import ARTICLES
 from qsl.prompt import render
@@ -33,9 +35,13 @@ def rehearsal_rows(tokenizer: str, *, count: int = ENDPOINTS.samples) -> dict[st
 
 
 def _answers(tokenizer: Any, articles: list[str]) -> list[str]:
-    """The first 127 tokens of each prompt as text."""
-    rows = tokenizer([render(article[:READ]) for article in articles])["input_ids"]
-    found: list[str] = tokenizer.batch_decode(
-        [ids[: ROUND.max_new_tokens - 1] for ids in rows], skip_special_tokens=True
-    )
+    """What the null engine says to each: the prompt as the server reads it, all but the last token of an answer.
+
+    To the letter, since the client scores answers that equal their summaries in a hundredth of the time.
+    """
+    plain = Templates(tokenizer, "plain")
+    texts = [plain.prompt([Message("user", render(article[:READ]))], None) for article in articles]
+    rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    heads = [ids[: ROUND.max_new_tokens - 1] for ids in rows]
+    found: list[str] = tokenizer.batch_decode(heads, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return found
