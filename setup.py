@@ -55,7 +55,8 @@ CORE = [
     "detect-secrets>=1.5",
 ]
 
-APART = ("vllm", "calibrate")  # their pins do not go together with the newest of the others
+# Their pins do not go together with the newest of the others, or they bring much that few need
+APART = ("vllm", "calibrate", "mlflow")
 EXTRAS = {
     "vllm": ["vllm>=0.26,<0.34"],
     "ray": ["ray[default]>=2.50"],
@@ -64,6 +65,7 @@ EXTRAS = {
     "tune": ["optuna>=4"],
     "metrics": ["prometheus-client>=0.21"],
     "profile": ["py-spy>=0.4"],  # bench overhead --profile
+    "mlflow": ["mlflow-skinny>=3", "alembic>=1.10", "sqlalchemy>=2"],  # the client, and a data base of one file
     "serve": ["aiohttp>=3.10", "jinja2>=3.1", "prometheus-client>=0.21"],
     # needs an older transformers than the newest: an environment of its own, constraints-calibrate.txt
     "calibrate": ["llmcompressor>=0.14.0.1,<0.15"],

@@ -3,7 +3,7 @@
 #
 # To be sourced. Environment variables that all scripts read (all optional):
 #   PYTHON                  interpreter for a new environment (default: the first of python3, 3.12, 3.11, 3.13 that fits)
-#   EXTRAS                  extras to install besides what the call needs: vllm, ray, report, openai, tune, metrics, all
+#   EXTRAS                  extras to install besides what the call needs: vllm, ray, report, openai, tune, metrics, mlflow, all
 #   TORCH                   cpu or cuda: build of PyTorch (default: cuda where there is an NVIDIA GPU, else cpu)
 #   CONSTRAINTS             file of the versions to install (default: constraints.txt, with vLLM constraints-vllm.txt, so
 #                           that a benchmark can be repeated; empty: the newest that fit)

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "Write the report of one or more runs as HTML and Markdown."),
     "compare": ("compare", "Show which settings and figures of two runs differ."),
     "summarize": ("summarize", "Print a table of scenario results from LoadGen's logs."),
+    "runs": ("runs", "List the runs below a folder: date, verdict, figures, settings."),
     "watch": ("watch", "Watch a run that was started elsewhere."),
     "submission": ("app", "Build and check a submission tree."),
     "data": ("app", "Prepare, inspect and make up data sets."),

@@ -28,6 +28,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "report": ("report runs/offline", "report runs/a runs/b --output both.html"),
     "compare": ("compare runs/a runs/b",),
     "summarize": ("summarize runs",),
+    "runs": (
+        "runs",
+        "runs runs/sweep --scenario server --verdict valid --since 7d",
+        "runs runs --csv",
+        "runs runs --mlflow sqlite:///runs/mlflow.db",
+    ),
     "watch": ("watch runs/offline",),
     "submission build": ("submission build runs/campaign --submitter ORG --system-id my_8xh100 --output tree",),
     "submission check": ("submission check tree --backup tree-accuracy-logs",),

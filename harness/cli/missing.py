@@ -24,6 +24,7 @@ EXTRA = {  # the name that is imported -> the extra that brings it; all else bel
     "aiohttp": "openai",
     "jinja2": "report",
     "llmcompressor": "calibrate",
+    "mlflow": "mlflow",
     "optuna": "tune",
     "prometheus_client": "metrics",
     "ray": "ray",

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.rundir.figures import FIGURES
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.rundir.record import Evidence
-    from harness.rundir.result import Result
 
 
 def summarize(
@@ -84,7 +84,7 @@ def _row(run: Evidence, name: str) -> _Row:
         (result.loadgen.validity or "") if foreign else "",
         {"valid": "yes", "not valid": "NO"}.get(result.state, "too short"),
         "not recorded" if foreign else _yes(result.submittable),
-        *(_cell(value(result)) for _, value in FIGURES),
+        *(_cell(figure.of(result)) for figure in FIGURES),
     )
     lines = [f"{name}: {result.state}: {text}" for text in result.invalid_reasons]
     against = [r.text for r in result.reasons if r.breaks == "submission" and r.rule != FOREIGN_RULE]
@@ -126,22 +126,7 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:,.2f}"
 
 
-def _part(section: str, key: str) -> Callable[[Result], float | None]:
-    return lambda result: getattr(getattr(result, section), key, None)
-
-
-FIGURES: tuple[tuple[str, Callable[[Result], float | None]], ...] = (
-    ("samples/s", lambda result: result.samples_per_second),
-    ("tokens/s", lambda result: result.tokens_per_second),
-    ("TTFT p99 ms", _part("ttft_ms", "p99")),
-    ("TPOT p99 ms", _part("tpot_ms", "p99")),
-    ("latency p90 ms", _part("latency_ms", "p90")),
-    ("ROUGE-1", _part("accuracy", "rouge1")),
-    ("ROUGE-2", _part("accuracy", "rouge2")),
-    ("ROUGE-L", _part("accuracy", "rougeL")),
-    ("ROUGE-Lsum", _part("accuracy", "rougeLsum")),
-)
-HEADS = ("run", "scenario", "mode", "LoadGen says", "valid", "submittable", *(head for head, _ in FIGURES))
+HEADS = ("run", "scenario", "mode", "LoadGen says", "valid", "submittable", *(figure.head for figure in FIGURES))
 FOREIGN_RULE = "record.foreign"
 NOT_RECORDED = (
     "not recorded: LoadGen's logs of another harness do not tell model, data set and engine; a whole submission "

@@ -20,7 +20,7 @@ def verdict(run: RunData) -> tuple[str, Tone]:
     """Return the verdict in a word or two."""
     if run.result is None and run.tune is not None:
         return _search(run.tune)
-    if _refused(run):
+    if refused(run):
         return "REFUSED BY PRE-FLIGHT", "bad"
     if run.result is None:
         phase = run.session.outcome or (run.status.phase if run.status else None) or "unknown"
@@ -44,11 +44,11 @@ def _search(tune: TuneRecord) -> tuple[str, Tone]:
 def sections(run: RunData) -> list[Section]:
     """Is it valid, how fast, with what; why it does not count, by cause; what limited it."""
     blocks: list[Block] = [Cards(cards=_cards(run)), Text(text=with_what(run))]
-    result, refused = run.result, _refused(run)
+    result, stopped = run.result, refused(run)
     if run.session.error:
         blocks.append(Text(text=f"The run failed: {run.session.error}", tone="bad"))
-    if refused:
-        blocks.append(Items(items=[(text, "bad") for text in refused]))
+    if stopped:
+        blocks.append(Items(items=[(text, "bad") for text in stopped]))
     if result is not None:
         blocks += _reasons(run, result)
     if result and result.remarks:
@@ -106,7 +106,7 @@ def _reasons(run: RunData, result: Result) -> list[Block]:
     return blocks
 
 
-def _refused(run: RunData) -> list[str]:
+def refused(run: RunData) -> list[str]:
     """What the pre-flight found that no run may begin with; nothing of a run that did begin."""
     found = run.record.preflight
     if found is None or found.status != "fail" or run.result is not None or run.record.session is not None:
