@@ -79,6 +79,7 @@ EXTRAS["dev"] = [
     "openai>=2",  # drives our own endpoint
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.9",
     "types-PyYAML",
     "types-psutil",

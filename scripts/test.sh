@@ -6,6 +6,7 @@
 # Environment variables (all optional):
 #   WITHOUT_VLLM=1        leave out the tests that need vLLM and their environment .venv-vllm (4 GB)
 #   WITHOUT_CALIBRATE=1   leave out those that need llm-compressor and their environment .venv-calibrate (0.2 GB)
+#   TEST_WORKERS=N        processes that share the tests (default: one more than there are processors, at most 8)
 # scripts/common.sh lists those that concern the installation.
 #
 # As root on Debian or Ubuntu, the packages chromium, iproute2 and shellcheck are installed if they are missing;
@@ -64,6 +65,7 @@ ensure_environment dev
 [[ -n ${WITHOUT_CALIBRATE:-} ]] || with_lock install ensure_calibrate_environment
 
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} HF_HUB_OFFLINE=1
+MAIN="not vllm and not calibrate"
 failed=()
 
 # check NAME COMMAND...: every check runs, whatever the ones before said
@@ -71,6 +73,13 @@ check() {
     say ""
     say "== $1"
     "${@:2}" || failed+=("$1")
+}
+
+# All tests, with several files at once: a test waits for processes, timers and sockets most of its time. A worker that
+# dies ends it all, as it does without workers; pytest-xdist would start the rest of that file again and again
+share_tests() {
+    local workers=${TEST_WORKERS:-$(($(nproc) < 8 ? $(nproc) + 1 : 8))}
+    "$VENV/bin/python" -m pytest -m "$MAIN" --numprocesses "$workers" --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 }
 
 # pytest's exit code 5 means that the options selected no test here
@@ -86,8 +95,10 @@ if [[ $# -eq 0 ]]; then
     check "ruff format" "$VENV/bin/ruff" format --check .
     check mypy "$VENV/bin/mypy"
     ! command -v shellcheck >/dev/null || check shellcheck shellcheck -x scripts/*.sh .ci/run
+    check pytest share_tests
+else
+    check pytest "$VENV/bin/python" -m pytest -m "$MAIN" "$@"
 fi
-check pytest "$VENV/bin/python" -m pytest -m "not vllm and not calibrate" "$@"
 [[ -n ${WITHOUT_VLLM:-} ]] || check "pytest with vLLM" select_tests vllm "$@"
 [[ -n ${WITHOUT_CALIBRATE:-} ]] || check "pytest with llm-compressor" select_tests calibrate "$@"
 

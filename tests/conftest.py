@@ -6,6 +6,8 @@ import faulthandler
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -27,16 +29,38 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if there := getattr(config, "workerinput", {}).get("stderr"):
+        config.stash[STDERR] = os.open(there, os.O_WRONLY | os.O_APPEND)
+        return
     with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         config.stash[STDERR] = os.dup(2)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where this process prints, because its own stderr is captured here."""
+    node.workerinput["stderr"] = f"/proc/{os.getpid()}/fd/{node.config.stash[STDERR]}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where workers share the files, those whose tests may take longest come first: nobody waits for one at the end."""
+    if hasattr(config, "workerinput"):
+        longest: dict[Path, float] = {}
+        for item in items:
+            longest[item.path] = max(longest.get(item.path, 0.0), limit_s(item))
+        items.sort(key=lambda item: -longest[item.path])
+
+
+def limit_s(item: pytest.Item) -> float:
+    """Seconds that a test may take."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark and mark.args else float(item.config.getini("timeout"))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Print every thread's stack and end the process if a test outlives its timeout by far."""
-    mark = item.get_closest_marker("timeout")
-    limit = float(mark.args[0]) if mark and mark.args else float(item.config.getini("timeout"))
-    faulthandler.dump_traceback_later(limit + GRACE_S, exit=True, file=item.config.stash[STDERR])
+    faulthandler.dump_traceback_later(limit_s(item) + GRACE_S, exit=True, file=item.config.stash[STDERR])
     try:
         return (yield)
     finally:
