@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-PERCENTILES = ("50.00", "90.00", "95.00", "97.00", "99.00", "99.90")
+from harness.loadgen.log import PERCENTILES as NAMED
+
+PERCENTILES = tuple(NAMED.values())
 FAMILIES = {  # what is measured -> keys of min, mean, max and of a percentile
     "latency": ("result_{}_latency_ns", "result_{}_percentile_latency_ns"),
     "TTFT": ("result_first_token_{}_latency_ns", "result_first_token_{}_percentile_latency_ns"),
     "TPOT": ("result_time_to_output_token_{}", "result_time_per_output_token_{}_percentile_ns"),
 }
-BOTH = (  # settings as they were asked for and as they took effect
-    "scenario",
-    "test_mode",
+IN_SUMMARY = (  # settings that mlperf_log_summary.txt has as well
     "min_duration_ms",
     "max_duration_ms",
     "min_query_count",
@@ -27,6 +27,11 @@ BOTH = (  # settings as they were asked for and as they took effect
     "accuracy_log_rng_seed",
     "accuracy_log_probability",
     "accuracy_log_sampling_target",
+)
+BOTH = (  # settings as they were asked for and as they took effect
+    "scenario",
+    "test_mode",
+    *IN_SUMMARY,
     "print_timestamps",
     "performance_issue_unique",
     "performance_issue_same",

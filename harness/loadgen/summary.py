@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.loadgen.log import PERCENTILES, DetailLog
+from harness.loadgen.keys import FAMILIES, IN_SUMMARY, PERCENTILES
+from harness.loadgen.log import DetailLog
 
 LAST_LINE = re.compile(r"^(No errors|(\d+) ERRORS?) encountered", re.MULTILINE)  # logging.cc
 
@@ -47,54 +48,47 @@ def parse_summary(path: Path) -> SummaryLog:
     return SummaryLog(dict(reversed(lines)), lines=tuple(lines), errors=errors, exists=bool(text))
 
 
+FIXED = {  # label -> key of the detail log
+    "Samples per second": "result_samples_per_second",
+    "Tokens per second": "result_tokens_per_second",
+    "Completed samples per second": "result_completed_samples_per_sec",
+    "Completed tokens per second": "result_completed_tokens_per_second",
+    "Scheduled samples per second": "result_scheduled_samples_per_sec",
+    "QPS w/ loadgen overhead": "result_qps_with_loadgen_overhead",
+    "QPS w/o loadgen overhead": "result_qps_without_loadgen_overhead",
+    "90.0th percentile latency (ns)": "result_90.00_percentile_latency_ns",
+    "90.0th first token percentile latency (ns)": "result_first_token_90.00_percentile_latency_ns",
+    "TPS w/ loadgen overhead": "result_token_throughput_with_loadgen_overhead",
+    "Result is": "result_validity",
+    "Performance constraints satisfied": "result_perf_constraints_met",
+    "Min duration satisfied": "result_min_duration_met",
+    "Min queries satisfied": "result_min_queries_met",
+    "Early stopping satisfied": "early_stopping_met",
+    "SUT name": "sut_name",
+    "Scenario": "effective_scenario",
+    "Mode": "effective_test_mode",
+    "ttft_latency (ns)": "requested_server_ttft_latency",
+    "tpot_latency (ns)": "requested_server_tpot_latency",
+}
+LATENCIES = {  # what is measured -> labels of min, max and mean, and of a percentile
+    "latency": ("{} latency (ns)", "{} percentile latency (ns)"),
+    "TTFT": ("{} First Token latency (ns)", "{} percentile first token latency (ns)"),
+    "TPOT": ("{} Time per Output Token (ns)", "{} percentile time to output token (ns)"),
+}
+SETTINGS = ("samples_per_query", "target_qps", "max_async_queries", *IN_SUMMARY, "performance_sample_count")
+
+
 def _pairs() -> Iterator[tuple[str, str]]:
     """Summary label -> detail key, for every figure that both logs hold."""
-    yield "Samples per second", "result_samples_per_second"
-    yield "Tokens per second", "result_tokens_per_second"
-    yield "Completed samples per second", "result_completed_samples_per_sec"
-    yield "Completed tokens per second", "result_completed_tokens_per_second"
-    yield "Scheduled samples per second", "result_scheduled_samples_per_sec"
-    yield "QPS w/ loadgen overhead", "result_qps_with_loadgen_overhead"
-    yield "QPS w/o loadgen overhead", "result_qps_without_loadgen_overhead"
-    yield "90.0th percentile latency (ns)", "result_90.00_percentile_latency_ns"
-    yield "90.0th first token percentile latency (ns)", "result_first_token_90.00_percentile_latency_ns"
-    yield "TPS w/ loadgen overhead", "result_token_throughput_with_loadgen_overhead"
-    yield "Result is", "result_validity"
-    yield "Performance constraints satisfied", "result_perf_constraints_met"
-    yield "Min duration satisfied", "result_min_duration_met"
-    yield "Min queries satisfied", "result_min_queries_met"
-    yield "Early stopping satisfied", "early_stopping_met"
-    yield "SUT name", "sut_name"
-    yield "Scenario", "effective_scenario"
-    yield "Mode", "effective_test_mode"
-    yield "ttft_latency (ns)", "requested_server_ttft_latency"
-    yield "tpot_latency (ns)", "requested_server_tpot_latency"
+    yield from FIXED.items()
     for stat in ("Min", "Max", "Mean"):
-        low = stat.lower()
-        yield f"{stat} latency (ns)", f"result_{low}_latency_ns"
-        yield f"{stat} First Token latency (ns)", f"result_first_token_{low}_latency_ns"
-        yield f"{stat} Time per Output Token (ns)", f"result_time_to_output_token_{low}"
-    for p in PERCENTILES.values():
-        yield f"{p} percentile latency (ns)", f"result_{p}_percentile_latency_ns"
-        yield f"{p} percentile first token latency (ns)", f"result_first_token_{p}_percentile_latency_ns"
-        yield f"{p} percentile time to output token (ns)", f"result_time_per_output_token_{p}_percentile_ns"
-    for setting in (
-        "samples_per_query",
-        "target_qps",
-        "max_async_queries",
-        "min_duration (ms)",
-        "max_duration (ms)",
-        "min_query_count",
-        "max_query_count",
-        "qsl_rng_seed",
-        "sample_index_rng_seed",
-        "schedule_rng_seed",
-        "accuracy_log_rng_seed",
-        "accuracy_log_probability",
-        "accuracy_log_sampling_target",
-        "performance_sample_count",
-    ):
-        yield setting, f"effective_{setting.replace(' (ms)', '_ms')}"
+        for what, (label, _) in LATENCIES.items():
+            yield label.format(stat), FAMILIES[what][0].format(stat.lower())
+    for p in PERCENTILES:
+        for what, (_, label) in LATENCIES.items():
+            yield label.format(p), FAMILIES[what][1].format(p)
+    for setting in SETTINGS:
+        yield setting.replace("_ms", " (ms)"), f"effective_{setting}"
 
 
 PAIRS = tuple(_pairs())

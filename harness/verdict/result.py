@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from harness.config import Mode, Scenario
+from harness.loadgen.keys import FAMILIES
 from harness.loadgen.log import PERCENTILES, DetailLog
 from harness.rounds import ROUND
 from harness.rundir.files import write_record
@@ -61,7 +62,6 @@ def write_result(run_dir: Path) -> Result:
 def _result(run: Evidence, verdict: Verdict) -> Result:
     session, log = run.ran, run.detail
     notes = _Notes(session.notes)
-    performance = run.mode is not Mode.ACCURACY
     offline = run.scenario is Scenario.OFFLINE
     return Result(
         scenario=run.scenario.value,
@@ -78,9 +78,9 @@ def _result(run: Evidence, verdict: Verdict) -> Result:
         samples_per_second=samples_per_second(log, run.scenario),
         tokens_per_second=log.number("result_tokens_per_second" if offline else "result_completed_tokens_per_second"),
         target_qps=None if run.scenario is Scenario.SINGLESTREAM else log.number("effective_target_qps"),
-        ttft_ms=_latency(log, "result_first_token_{}_latency_ns", "result_first_token_{}_percentile_latency_ns"),
-        tpot_ms=_latency(log, "result_time_to_output_token_{}", "result_time_per_output_token_{}_percentile_ns"),
-        latency_ms=_latency(log, "result_{}_latency_ns", "result_{}_percentile_latency_ns") if performance else None,
+        ttft_ms=_latency(log, "TTFT"),
+        tpot_ms=_latency(log, "TPOT"),
+        latency_ms=_latency(log, "latency") if run.mode is not Mode.ACCURACY else None,
         samples=session.samples,
         tokens=session.tokens or Tokens(),
         workers=session.workers,
@@ -152,10 +152,9 @@ def samples_per_second(log: DetailLog, scenario: Scenario) -> float | None:
     return log.number("result_completed_samples_per_sec")
 
 
-def _latency(log: DetailLog, simple: str, percentile: str) -> Latency | None:
-    """``simple`` and ``percentile`` are the detail log's keys with a hole; values there are ns. None if it has none
-    of them.
-    """
+def _latency(log: DetailLog, family: str) -> Latency | None:
+    """In ms what the detail log has in ns; None if it has none of it."""
+    simple, percentile = FAMILIES[family]
     keys = {stat: simple.format(stat) for stat in ("min", "max", "mean")}
     keys |= {name: percentile.format(text) for name, text in PERCENTILES.items()}
     found = {name: value / 1e6 for name, key in keys.items() if (value := log.number(key)) is not None}
