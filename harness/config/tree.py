@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from harness.config.kinds import Benchmark, Mode, Scenario
 from harness.rounds import ROUND
 from mlperf_llama_base.files import sealed, write_whole
+from sut.supervisor import SupervisorOptions
+
+SUPERVISION = SupervisorOptions()  # its defaults are the configuration's
 
 STRATEGIES = ("SPREAD", "STRICT_SPREAD", "PACK", "STRICT_PACK")
 
@@ -97,7 +100,7 @@ class WorkersConfig(Strict):
         1, ge=1, le=64, description="GPUs that one worker spreads the model over", json_schema_extra=unit("GPUs")
     )
     start_timeout_s: float = Field(
-        900.0,
+        SUPERVISION.start_timeout_s,
         gt=0,
         le=DAY_S,
         description="Deadline for a worker to load the model and warm up",
@@ -111,21 +114,21 @@ class WorkersConfig(Strict):
         json_schema_extra=unit("s"),
     )
     heartbeat_timeout_s: float = Field(
-        15.0,
+        SUPERVISION.heartbeat_timeout_s,
         gt=0,
         le=3600,
         description="A worker silent for this long is lost",
         json_schema_extra=unit("s"),
     )
     stall_timeout_s: float = Field(
-        180.0,
+        SUPERVISION.stall_timeout_s,
         gt=0,
         le=DAY_S,
         description="A worker with work that reports no event for this long is hung",
         json_schema_extra=unit("s"),
     )
     max_restarts: int = Field(
-        3,
+        SUPERVISION.max_restarts,
         ge=0,
         le=1000,
         description="How many times a worker is started again",
@@ -230,7 +233,7 @@ class ClusterConfig(Strict):
         json_schema_extra=unit("workers"),
     )
     placement_timeout_s: float = Field(
-        60.0,
+        SUPERVISION.placement_timeout_s,
         gt=0,
         le=DAY_S,
         description="The run ends if no worker finds a node for this long",
