@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.accuracy import score as scoring
 from harness.accuracy.decode import load_decoder
-from harness.loadgen.accuracy_log import read_accuracy_log
+from harness.loadgen.accuracy_log import AccuracyLog, read_accuracy_log
 from harness.loadgen.log import ACCURACY
 from harness.rundir.record import Evidence
 from harness.rundir.scores import Accuracy
@@ -44,28 +44,44 @@ def score_run(
     decode = load_decoder(tokenizer_path, revision)
     name = scorer or run.setting("scorer") or "fast"
     scored = scoring.score(entries, loaded, decode, scorer_name=name, on_step=on_step)
-    accuracy = Accuracy(
-        rouge1=scored.mean("rouge1"),
-        rouge2=scored.mean("rouge2"),
-        rougeL=scored.mean("rougeL"),
-        rougeLsum=scored.mean("rougeLsum"),
-        gen_len=int(scored.chars.sum()),
-        gen_num=len(scored.chars),
-        expected=loaded.count,
-        partial=_partial(run, scored=len(scored.chars), expected=loaded.count),
-        repeated=entries.repeated,
-        tokens_mean=float(scored.n_tokens.mean()),
-        scorer=name,
-        dataset=data_path,
-        dataset_sha256=loaded.sha256,
-        tokenizer=tokenizer_path,
-        log_sha256=sha256_of(log_path),
+    accuracy = _accuracy(
+        run, scored, loaded, scorer=name, dataset=data_path, tokenizer=tokenizer_path, log=log_path, seen=entries
     )
     where = output or (None if run.is_foreign else run_dir)
     if where is not None:
         where.mkdir(parents=True, exist_ok=True)
         scoring.save_scores(where, accuracy, scored)
     return accuracy
+
+
+def _accuracy(
+    run: Evidence,
+    scored: scoring.Scored,
+    data: Dataset,
+    *,
+    scorer: str,
+    dataset: str,
+    tokenizer: str,
+    log: Path,
+    seen: AccuracyLog,
+) -> Accuracy:
+    return Accuracy(
+        rouge1=scored.mean("rouge1"),
+        rouge2=scored.mean("rouge2"),
+        rougeL=scored.mean("rougeL"),
+        rougeLsum=scored.mean("rougeLsum"),
+        gen_len=int(scored.chars.sum()),
+        gen_num=len(scored.chars),
+        expected=data.count,
+        partial=_partial(run, scored=len(scored.chars), expected=data.count),
+        repeated=seen.repeated,
+        tokens_mean=float(scored.n_tokens.mean()),
+        scorer=scorer,
+        dataset=dataset,
+        dataset_sha256=data.sha256,
+        tokenizer=tokenizer,
+        log_sha256=sha256_of(log),
+    )
 
 
 def _dataset(run: Evidence, given: str | None) -> str:
