@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from aiohttp import web
+
+from tests.helpers.web import ServerInThread
 
 EOS = 2
 LENGTH = 6
@@ -124,8 +124,8 @@ REFUSED: dict[str, tuple[Stream, str]] = {
 }
 
 
-class DialectServer:
-    """Runs in a thread of its own. ``stream``: for the benchmark's requests, ``probe`` for the engine's; ``models``:
+class DialectServer(ServerInThread):
+    """``stream``: for the benchmark's requests, ``probe`` for the engine's; ``models``:
     status and body of /v1/models; ``loading``: so many requests for it are answered 503 first; ``busy``: so many of the
     others 429, with this Retry-After; ``whole``: an answer that is no stream.
     """
@@ -144,28 +144,13 @@ class DialectServer:
         self.busy, self.retry_after = busy
         self.whole = whole or (lambda ids: {"choices": [choice(ids, "stop")], "usage": {"completion_tokens": len(ids)}})
         self.requests: list[dict[str, Any]] = []
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        super().__init__()
 
-    def __enter__(self) -> DialectServer:
-        self._thread.start()
-        self.url = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _start(self) -> str:
+    def application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/completions", self._completions)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return app
 
     async def _models(self, _: web.Request) -> web.Response:
         if self.loading > 0:

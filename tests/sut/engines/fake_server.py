@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections import Counter
 from typing import Any
 
 from aiohttp import web
 
+from tests.helpers.web import ServerInThread
+
 LENGTH = 6
 
 
-class FakeServer:
-    """Runs in a thread of its own. ``faults`` maps a prompt's first id to the faults of its attempts, in order.
+class FakeServer(ServerInThread):
+    """``faults`` maps a prompt's first id to the faults of its attempts, in order.
 
     Faults: ``500``, ``429``, ``400``, ``hang-up`` (before the first byte); after the first token: ``cut``, ``stall``,
     ``error`` (told in the stream), ``other`` (another first token, then cut).
@@ -39,36 +40,14 @@ class FakeServer:
         self.bodies: list[dict[str, Any]] = []
         self.in_flight = self.most_in_flight = 0
         self.connections: set[Any] = set()
-        self._port = port
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        super().__init__(port)
 
-    def __enter__(self) -> FakeServer:
-        self._thread.start()
-        self.url = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
-            self._loop.close()
-
-    async def _start(self) -> str:
+    def application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/v1/completions", self._completions)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
-        return f"http://127.0.0.1:{self._port}"
+        return app
 
     async def _models(self, request: web.Request) -> web.Response:
         if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
