@@ -255,10 +255,12 @@ def write_events(run: Path) -> None:
     pq.write_table(pa.table({k: v.astype(np.int64) for k, v in columns.items()}), run / "events.parquet")
     if log.text("effective_scenario") != "Offline" and log.sample_count:  # the times per token are these now
         simple, percentile = FAMILIES["TPOT"]
-        after = np.sort((columns["complete_ns"] - columns["first_token_ns"]) / (columns["output_tokens"] - 1))
+        # at least 1 ns each: between two percentiles the made-up ranks of both times may cross
+        after = (columns["complete_ns"] - columns["first_token_ns"]) / (columns["output_tokens"] - 1)
+        after = np.sort(np.maximum(after, 1.0))
         stats = {simple.format(part): getattr(after, part)() for part in ("min", "mean", "max")}
         stats |= {percentile.format(p): after[int(count * float(p) / 100)] for p in PERCENTILES}
-        edit_log(run / DETAIL, {key: max(int(value), 1) for key, value in stats.items()})
+        edit_log(run / DETAIL, {key: int(value) for key, value in stats.items()})
         agree(run)
 
 
