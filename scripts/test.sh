@@ -79,7 +79,11 @@ check() {
 # dies ends it all, as it does without workers; pytest-xdist would start the rest of that file again and again
 share_tests() {
     local workers=${TEST_WORKERS:-$(($(nproc) < 8 ? $(nproc) + 1 : 8))}
-    "$VENV/bin/python" -m pytest -m "$MAIN" --numprocesses "$workers" --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+    # it takes a minute the first time, which no test has to spare
+    "$VENV/bin/python" -c 'from harness import demo; demo.demo_dataset()' >"$ROOT/.cache/demo.log" 2>&1 ||
+        say "no demo model ($(tail -n 1 "$ROOT/.cache/demo.log")); the tests that need it are skipped"
+    "$VENV/bin/python" -m pytest -m "$MAIN" --numprocesses "$workers" --dist loadfile --no-loadscope-reorder \
+        --max-worker-restart 0
 }
 
 # pytest's exit code 5 means that the options selected no test here
