@@ -19,6 +19,9 @@ from harness.text import harmless
 if TYPE_CHECKING:
     from rich.console import Console
 
+PIPED = (
+    1000  # columns where nobody looks: no line of a table or a help is to be broken for a terminal that is not there
+)
 GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # nobody reads any more
 
 
@@ -83,8 +86,16 @@ def protect() -> None:
             setattr(sys, name, Output(getattr(sys, name), name=name))
 
 
+def is_piped(stream: Any) -> bool:
+    """Whether ``stream`` leads to a file or a program, and nobody has said (``COLUMNS``) how wide it is."""
+    return not (os.environ.get("COLUMNS") or stream.isatty())
+
+
 def console(*, stderr: bool = False) -> Console:
-    """A console for tables, colours and displays that redraw; the text in them is cleaned."""
+    """A console for tables, colours and displays that redraw; the text in them is cleaned.
+
+    Into a file or a pipe every row is one line, however long, and a heading has no rule around it.
+    """
     from rich.console import Console
     from rich.segment import Segment
 
@@ -96,6 +107,12 @@ def console(*, stderr: bool = False) -> Console:
                 else:
                     yield Segment(harmless(segment.text), segment.style)
 
+        def rule(self, title: Any = "", **named: Any) -> None:
+            if self.width == PIPED:
+                self.print(title)
+            else:
+                super().rule(title, **named)
+
     stream = sys.stderr if stderr else sys.stdout
     file: Any = stream.trusted() if isinstance(stream, Output) else None
-    return Clean(file=file, stderr=stderr)
+    return Clean(file=file, stderr=stderr, width=PIPED if is_piped(stream) else None)

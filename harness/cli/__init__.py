@@ -10,7 +10,7 @@ import traceback
 from typing import Any, NoReturn
 
 from harness import __version__, terminal
-from harness.cli import examples, missing
+from harness.cli import completion, examples, missing
 from harness.text import harmless
 from mlperf_llama_base import interrupt
 from mlperf_llama_base.errors import HarnessError, UserError, nearest
@@ -43,6 +43,7 @@ PASSED_ON = {
     "help_option_names": ["-h", "--help"],
 }  # to the runs that it starts
 COMPLETE = "_MLPERF_LLAMA_COMPLETE"  # what a shell sets to ask for completions
+HELP_PIPED = 240  # columns of a help that is piped; its boxes are as wide as that, and each option is one line
 INTERNAL = "internal error"
 CLICKS_INTERRUPT = 130  # what typer makes of Ctrl-C
 USAGE = """Usage: mlperf-llama [--debug] COMMAND [OPTIONS]
@@ -86,6 +87,12 @@ def program(only: str | None = None) -> Any:
     """The command ``only`` as typer runs it; or all of them below one, with the options for completion."""
     import typer
 
+    if terminal.is_piped(sys.stdout):
+        from typer import rich_utils
+
+        rich_utils.MAX_WIDTH = HELP_PIPED
+    if only is None:
+        completion.complete_at_once()
     app = typer.Typer(
         add_completion=only is None,
         context_settings={"help_option_names": ["-h", "--help"]},

@@ -26,7 +26,7 @@ def accuracy(
     tokenizer: Annotated[str | None, typer.Option(help="Folder or hub id of the model's tokenizer")] = None,
     log: Annotated[Path | None, typer.Option(help="Accuracy log, if it is not in RUN_DIR")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write the scores there [default: RUN_DIR; nowhere for another harness's run]")
+        Path | None, typer.Option(help="Write the scores there (default: RUN_DIR; nowhere for another harness's run).")
     ] = None,
 ) -> None:
     """Score LoadGen's accuracy log with ROUGE as the reference does; writes accuracy.txt and updates result.json.

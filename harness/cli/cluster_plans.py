@@ -25,18 +25,18 @@ class ClusterSetup(o.Setup):
     """Which benchmarks, and how large."""
 
     only: Annotated[
-        str | None, typer.Option("--only", help="Comma-separated: datacenter, distributed, coordinated [default: all].")
+        str | None, typer.Option("--only", help="Comma-separated: datacenter, distributed, coordinated (default: all).")
     ] = None
     samples: Annotated[
         int | None,
         typer.Option(
             "--samples",
             min=1,
-            help="Samples a node (alone: a worker) in every test, for minutes [default: by profile and rules].",
+            help="Samples a node (alone: a worker) in every test, for minutes (default: by profile and rules).",
         ),
     ] = None
     scenarios: Annotated[
-        str | None, typer.Option("--scenarios", help="Of the datacenter benchmark, comma-separated [default: all].")
+        str | None, typer.Option("--scenarios", help="Of the datacenter benchmark, comma-separated (default: all).")
     ] = None
     target_qps: Annotated[
         list[str] | None, typer.Option("--target-qps", help="SCENARIO=RATE in samples/s, of the whole cluster.")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -33,6 +33,8 @@ class OfflineForm(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class CurveSetup(o.Setup):
     """Which points, whose client, which server."""
+
+    panel: ClassVar[str] = "Curve, client and server"
 
     url: Annotated[str | None, typer.Option("--url", help="Measure a server that runs already (http://HOST:PORT).")] = (
         None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
+
+WIDTH = 76  # a longer example is broken as a shell takes it, rather than by a terminal of 80 columns
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "quickstart": ("quickstart runs/first",),
@@ -11,6 +14,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run --scenario offline --profile h100-fp8 --model MODEL --dataset cnn_eval.json --target-qps 58",
     ),
     "preflight": ("preflight --profile h100-fp8 --model MODEL --dataset cnn_eval.json --smoke",),
+    "serve": ("serve", "serve --profile h100-fp8 --model MODEL --host 0.0.0.0 --api-key-env KEY"),
+    "benchmark cluster": (
+        "benchmark cluster --samples 10 --output runs/first",
+        "benchmark cluster --cluster auto --profile h100-fp8 --model MODEL --dataset cnn_eval.json "
+        "--target-qps offline=1056 --target-qps server=912 --target-qps interactive=736 --output runs/cluster",
+    ),
+    "benchmark endpoints": (
+        "benchmark endpoints --profile h100-fp8 --model MODEL --dataset cnn_eval.json --output runs/curve --dry-run",
+    ),
     "benchmark datacenter": (
         "benchmark datacenter --profile h100-fp8 --model MODEL --dataset cnn_eval.json --user-conf-dir runs "
         "--output runs/campaign --dry-run",
@@ -49,17 +61,24 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "bench engine": ("bench engine --profile h100-fp8 --model shape:llama-3.1-8b --output runs/bench",),
     "bench overhead": ("bench overhead --output runs/overhead",),
+    "bench serve": ("bench serve --streams 1024 --output runs/bench-serve",),
     "bench weights": ("bench weights --output models/random-fp8",),
     "bench simulate": ("bench simulate --nodes 1 --nodes 32",),
 }
 
 
 def epilog(path: str) -> str | None:
-    """The examples of a command as the end of its help: paragraphs, so that each stays a line of its own."""
+    """The examples of a command as the end of its help: paragraphs, so that each line stays one of its own."""
     examples = EXAMPLES.get(path)
     if examples is None:
         return None
-    return "\n\n".join(["Example:" if len(examples) == 1 else "Examples:", *(f"mlperf-llama {e}" for e in examples)])
+    lines = [line for example in examples for line in _lines(f"mlperf-llama {example}")]
+    return "\n\n".join(["Example:" if len(examples) == 1 else "Examples:", *lines])
+
+
+def _lines(command: str) -> list[str]:
+    *broken, last = textwrap.wrap(command, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+    return [*(f"{line} \\" for line in broken), last]
 
 
 def add(app: Any, name: str) -> None:

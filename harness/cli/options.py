@@ -52,10 +52,14 @@ class Setup:
 
     panel: ClassVar[str] = "Engine, model and data"
 
-    profile: Annotated[str | None, typer.Option("--profile", help=f"Profile: {PROFILES}; or a YAML file.")] = None
+    profile: Annotated[
+        str | None, typer.Option("--profile", help=f"Profile: {PROFILES}; or a YAML file (default: none).")
+    ] = None
     engine: Annotated[
         str | None,
-        typer.Option("--engine", help="Engine: null, transformers, vllm, openai, or package.module:Class."),
+        typer.Option(
+            "--engine", help="Engine: null, transformers (the default), vllm, openai, or package.module:Class."
+        ),
         Sets("engine.name"),
     ] = None
     model: Annotated[
@@ -78,7 +82,7 @@ class Setup:
     ] = None
     cluster: Annotated[
         str | None,
-        typer.Option("--cluster", help="local, auto, or a Ray cluster's address."),
+        typer.Option("--cluster", help="local (the default), auto, or a Ray cluster's address."),
         Sets("cluster.address"),
     ] = None
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any configuration key: key.path=value.")] = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -16,21 +17,20 @@ def preflight(
     output: Annotated[Path | None, typer.Option("--output", help="Directory that the run will write.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="The run may replace an earlier one.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Load the engine and send it four samples.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report there as JSON.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the findings and the machine's facts as JSON.")
+    ] = False,
 ) -> None:
     """Check machine, installation, model, data and configuration for a run. Exit code 2 or 3 if it would fail."""
     from harness import terminal
     from harness.preflight import run_preflight
-    from mlperf_llama_base.errors import UserError
 
     config = setup.config(output=output, overwrite=overwrite or None)
     report = run_preflight(config, smoke=smoke)
-    console = terminal.console()
-    console.print(report.table())
-    console.print(report.summary(), highlight=False)
-    if json_file:
-        try:
-            report.save(json_file)
-        except OSError as error:
-            raise UserError(f"cannot write {json_file}: {error.strerror}; choose another --json") from error
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), indent=1))
+    else:
+        console = terminal.console()
+        console.print(report.table())
+        console.print(report.summary(), highlight=False)
     report.raise_failure("correct what is listed above")

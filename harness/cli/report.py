@@ -14,7 +14,7 @@ def report(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(help="The HTML file [default: report.html in the first DIR, or here for another harness's logs]"),
+        typer.Option(help="The HTML file (default: report.html in the first DIR, or here for another harness's logs)."),
     ] = None,
 ) -> None:
     """Write a report of one run, or of several beside each other, as HTML and Markdown."""

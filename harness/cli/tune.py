@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class SearchSetup:
     """How to search."""
+
+    panel: ClassVar[str] = "Search"
 
     probe_seconds: Annotated[float, typer.Option(min=0.5, help="Seconds of a probe that are judged.")] = 20.0
     margin: Annotated[

@@ -82,17 +82,16 @@ def test_saved_and_shown(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path) -> None:
     data = dataset_file(tmp_path / "data.json", [("", [1, 2, 3], "")])
     preflight = ("preflight", "--engine", "null", "--dataset")
-    done = command(*preflight, data, "--smoke", "--json", tmp_path / "out.json")
-    saved = json.loads((tmp_path / "out.json").read_text())
+    done = command(*preflight, data, "--smoke", "--json")
+    saved = json.loads(done.out)
     # What it thinks of this machine is not asked here, only that it says the same with its exit code
     failed = {finding["check"] for finding in saved["findings"] if finding["status"] == "fail"}
     assert (done.code == 0) == (saved["status"] != "fail") == (not failed), done.out + done.err
     assert not failed & {"data set", "user.conf", "rules", "smoke test"}
     assert saved["facts"]["dataset"]["count"] == 1
-    assert "smoke test" in done.out
+    assert "smoke test" in {finding["check"] for finding in saved["findings"]}
     assert_refused(command(*preflight, tmp_path / "none.json"), "data set", codes=(2,))
     assert command(*preflight, data, "--set", "engine.nam=x").code == 2
-    assert command(*preflight, data, "--json", tmp_path / "no" / "x").code == 2
 
 
 NODE: dict[str, Any] = {
