@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ ENDED = frozenset({"finished", "failed"})
 POLL_S = 0.5
 PLAIN_EVERY_S = 10.0
 STALE_S = 10.0
+NARROW = 64  # a phone: one thing in a line
+WIDE = 110
 _SLACK_ROWS = 12  # what a frame needs besides its worker rows
 
 Status = dict[str, Any]
@@ -97,10 +99,12 @@ class Progress:
         self.status = status
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        rows = max((options.height or console.size.height) - _SLACK_ROWS, 4)
-        body: list[Any] = [self._bar(), self._figures()]
+        narrow = options.max_width < NARROW
+        rows = max((options.height or console.size.height) - _SLACK_ROWS - 4 * narrow, 4)
+        body: list[Any] = [self._bar(narrow=narrow), self._figures(narrow=narrow)]
         if self.status.get("workers"):
-            body.append(_workers(self.status["workers"], rows=rows, wide=options.max_width >= 90))
+            wide = options.max_width >= WIDE
+            body.append(_workers(self.status["workers"], rows=rows, wide=wide, narrow=narrow))
         stale = _stale_s(self.status)
         if stale:
             body.append(Text(f"no news for {duration(stale)}", style="yellow"))
@@ -110,51 +114,53 @@ class Progress:
         title.append(str(self.status.get("phase", "?")), style="bold")
         yield Panel(Group(*body), title=title, title_align="left")
 
-    def _bar(self) -> Table:
+    def _bar(self, *, narrow: bool) -> Table:
+        """How far it is, the words beside the bar or below it."""
         total, done = _expected(self.status), self.status.get("completed") or 0
+        bar = ProgressBar(total=float(total), completed=done) if total else Text("")
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(ratio=1)
-        grid.add_column(no_wrap=True)
-        bar = ProgressBar(total=float(total), completed=done) if total else Text("")
-        grid.add_row(bar, Text(_done(self.status)))
+        if narrow:
+            grid.add_row(bar)
+            grid.add_row(Text(_done(self.status)))
+        else:
+            grid.add_column(no_wrap=True)
+            grid.add_row(bar, Text(_done(self.status)))
         return grid
 
-    def _figures(self) -> Table:
+    def _figures(self, *, narrow: bool) -> Table:
+        grid = Table.grid(padding=(0, 1 if narrow else 2))
+        for name, parts, style in self._rows():
+            for at, part in enumerate(parts if narrow else [", ".join(parts)]):
+                grid.add_row(Text("" if at else name, style="dim"), Text(part, style=style))
+        return grid
+
+    def _rows(self) -> Iterator[tuple[str, list[str], str]]:
+        """Name, parts and style of each figure; a narrow terminal gets a line for each part."""
         status = self.status
-        grid = Table.grid(padding=(0, 2))
-        grid.add_row(
-            Text("throughput", style="dim"),
-            Text(
-                f"{number(status.get('tokens_per_s'))} tokens/s now, "
-                f"{number(status.get('tokens_per_s_mean'))} mean, "
-                f"{number(status.get('samples_per_s'))} samples/s"
-            ),
-        )
+        now, mean, samples = (number(status.get(key)) for key in ("tokens_per_s", "tokens_per_s_mean", "samples_per_s"))
+        yield "throughput", [f"{now} tokens/s now", f"{mean} mean", f"{samples} samples/s"], ""
         for name, text, over in _latencies(status):
-            grid.add_row(Text(f"{name} p99", style="dim"), Text(text, style="bold red" if over else "green"))
-        grid.add_row(
-            Text("retried", style="dim"),
-            Text(
-                f"{status.get('retried') or 0} samples, {status.get('restarts') or 0} restarts",
-                style="yellow" if status.get("retried") or status.get("restarts") else "",
-            ),
-        )
-        grid.add_row(
-            Text("time", style="dim"),
-            Text(f"{duration(status.get('elapsed_s'))} elapsed, {duration(status.get('eta_s'))} left"),
-        )
-        return grid
+            yield f"{name} p99", [text], "bold red" if over else "green"
+        retried, restarts = status.get("retried") or 0, status.get("restarts") or 0
+        said = [f"{retried} samples", f"{restarts} restarts"]
+        yield "retried", said, "yellow" if retried or restarts else ""
+        elapsed, left = (duration(status.get(key)) for key in ("elapsed_s", "eta_s"))
+        yield "time", [f"{elapsed} elapsed", f"{left} left"], ""
 
 
-def _workers(workers: list[Status], *, rows: int, wide: bool) -> Table:
+def _workers(workers: list[Status], *, rows: int, wide: bool, narrow: bool) -> Table:
     """One row per worker with its rate as a bar; of too many, the slowest, which are what one looks for."""
     shown = workers if len(workers) <= rows else sorted(workers, key=lambda w: w.get("tokens_per_s") or 0)[: rows - 1]
     top = max((w.get("tokens_per_s") or 0 for w in workers), default=0)
-    figures = ("tokens_per_s", "running", "waiting", "samples", "restarts") if wide else ("tokens_per_s", "running")
-    table = Table(box=None, padding=(0, 1), header_style="dim", expand=True)
+    figures: tuple[str, ...] = (
+        ("tokens_per_s", "running", "waiting", "samples", "restarts") if wide else ("tokens_per_s", "running")
+    )
+    figures = figures[:1] if narrow else figures
+    table = Table(box=None, padding=(0, 1, 0, 0) if narrow else (0, 1), header_style="dim", expand=True)
     for name in ("worker", "where", "state") if wide else ("worker", "state"):
         table.add_column(name, no_wrap=True, max_width=28)
-    table.add_column("rate", ratio=1, min_width=8)
+    table.add_column("rate", ratio=1, min_width=4 if narrow else 8)
     for name in figures:
         table.add_column("tokens/s" if name == "tokens_per_s" else name, justify="right", no_wrap=True)
     for worker in shown:

@@ -15,8 +15,9 @@ def judge(run_dir: Annotated[Path, typer.Argument(help="Directory of a finished 
     """
     from rich.console import Console
 
-    from harness.run import print_result, writing
+    from harness.run import writing
     from harness.rundir.lock import refuse_while_written
+    from harness.verdict.printed import print_result
     from harness.verdict.result import write_result
 
     refuse_while_written(run_dir)

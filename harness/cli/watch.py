@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.rundir.names import STATUS
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SILENT_S = 120.0
 
@@ -17,7 +20,7 @@ def watch(
     run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="The run's --output directory")],
     wait: Annotated[float, typer.Option(help="Seconds to wait for the run to begin", min=0)] = 60.0,
 ) -> None:
-    """Show a running test live, until it ends. Ctrl-C leaves the run alone."""
+    """Show a running test live, as the run itself does, until its verdict. Ctrl-C leaves the run alone."""
     from harness import progress, terminal
     from mlperf_llama_base.errors import UserError
 
@@ -29,6 +32,7 @@ def watch(
     console = terminal.console()
     try:
         progress.show(run_dir, is_alive=lambda: gone(run_dir) is None, console=console)
+        show_verdict(run_dir, console)
     except KeyboardInterrupt:
         console.print("\nNo longer watching; the run continues.")
         return
@@ -38,6 +42,22 @@ def watch(
         raise typer.Exit(1)
     if (progress.read_status(run_dir) or {}).get("phase") == "failed":
         raise typer.Exit(1)
+
+
+def show_verdict(run_dir: Path, console: Console) -> None:
+    """What the run prints at its end, once it has judged (and scored) what it measured."""
+    from harness import progress
+    from harness.rundir.lock import holder
+    from harness.rundir.names import RESULT
+    from harness.rundir.result import read_result
+    from harness.verdict.printed import print_result
+
+    if (progress.read_status(run_dir) or {}).get("phase") != "finished":
+        return
+    while holder(run_dir) is not None:
+        time.sleep(progress.POLL_S)
+    if (run_dir / RESULT).is_file():
+        print_result(read_result(run_dir), run_dir, console)
 
 
 def gone(run_dir: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,24 @@ def test_says_when_there_is_no_news() -> None:
     out = io.StringIO()
     Console(file=out, width=100).print(progress.Progress(status(time=time.time() - 100)))
     assert "no news for 1 min 4" in out.getvalue()
+
+
+def test_a_phone_wide_terminal_shows_all_of_it(tmp_path: Path) -> None:
+    text = shown(tmp_path, status(message=None), terminal=True, width=40)
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.replace("\r", "\n")).splitlines()
+    assert max(map(len, lines)) == 40
+    for expected in (
+        "10,026 of 40,104 samples (25.0 %)",
+        "5,777 tokens/s now",
+        "5,650 mean",
+        "45.1 samples/s",
+        "2,100 ms of 2,000 ms OVER",
+        "25.1 ms of 100 ms",
+        "3 samples",
+        "1 restarts",
+        "9 min 15 s left",
+    ):
+        assert any(expected in line for line in lines), expected  # in one piece
+    worker = next(line for line in lines if line.startswith("│ 1 "))
+    assert "701" in worker and "━" in worker
+    assert "━" in lines[1]

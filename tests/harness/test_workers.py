@@ -12,9 +12,10 @@ from rich.console import Console
 
 from harness import config
 from harness.config import RunConfig
-from harness.run import print_result, with_defaults
+from harness.run import with_defaults
 from harness.rundir.result import Result
 from harness.rundir.session import Engine
+from harness.verdict.printed import print_result
 from harness.workers import check_engine, plan_workers, wants_gpus
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 

@@ -90,6 +90,13 @@ def test_watch_a_run_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "10 of 10 samples (100.0 %)" in capsys.readouterr().out
 
 
+def test_watch_ends_with_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir = write_run(tmp_path / "run", samples=300, result={"valid": False, "invalid_reasons": ["too slow"]})
+    assert not dispatch(["watch", str(run_dir)])
+    out = capsys.readouterr().out
+    assert "NOT VALID  server performance" in out and "- too slow" in out and "tokens/s" in out
+
+
 @pytest.mark.parametrize("changes", [{"phase": "failed"}, {"time": 1000.0}])
 def test_watch_a_run_that_broke(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert exit_code("watch", status(tmp_path, **changes)) == 1
