@@ -89,7 +89,7 @@ def _relative(path: Path, root: Path) -> str:
 def analysis(name: PartName, *, status: PartStatus, directory: Path, seconds: float, cause: Cause | None) -> str:
     """One sentence, from what the part left."""
     if status == "failed" and cause is not None:
-        where = f" on {cause.node}" if cause.node else ""
+        where = f" on {cause.node}" if cause.node and cause.node not in cause.first_error else ""
         begin = f"Without result after {duration(seconds)}: {cause.first_error.rstrip('.')}{where}."
         lost = _told_members(directory) if name == "coordinated" else ""
         return f"{begin}{lost}"

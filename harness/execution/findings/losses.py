@@ -53,7 +53,7 @@ def _why(part: Part) -> str:
     cause = part.cause
     if cause is None:
         return part.analysis or "No cause was recorded."
-    where = f" on {cause.node}" if cause.node else ""
+    where = f" on {cause.node}" if cause.node and cause.node not in cause.first_error else ""
     return f"Its first error{where}: {brief(cause.first_error)}"
 
 
