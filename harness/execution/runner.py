@@ -101,7 +101,7 @@ class Execution:
         waiting = ("not run", "interrupted", "failed")
         left = [other.seconds for other in self.plans if self.parts[other.name].status in waiting]
         known = None if None in left else sum(second or 0.0 for second in left)
-        estimate = f"; the tests that are left take {duration(known, rough=True)}" if known is not None else ""
+        estimate = f"; about {duration(known, rough=True)} of tests left" if known is not None else ""
         return f"{duration(time.time() - self.began)} gone{estimate}"
 
     def _carry_out(self, plan: PartPlan, part: Part, lock: int) -> None:

@@ -42,10 +42,14 @@ class Variant:
     allowed: tuple[int, ...] = (0, 1)
 
 
-def document(scratch: Path, output: Path, variant: Variant, *, limit_s: float = 1500) -> tuple[int, float]:
+def document(output: Path, variant: Variant, *, limit_s: float = 1500) -> tuple[int, float]:
     """Make two nodes, run the command into ``output``; returns its exit code and the seconds that it took."""
-    env = skewed_clock(scratch.parent, variant.skew_ms) if variant.skew_ms else {}
-    with two_nodes(scratch, cpus=1, called=CALLED, env_of_other=env) as nodes, variant.around(nodes):
+    with contextlib.ExitStack() as stack:
+        # Ray's sockets lie in it, whose paths may have no more than 107 characters
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlc")))
+        env = skewed_clock(scratch, variant.skew_ms) if variant.skew_ms else {}
+        nodes = stack.enter_context(two_nodes(scratch / "ray", cpus=1, called=CALLED, env_of_other=env))
+        stack.enter_context(variant.around(nodes))
         rates = [part for name in variant.scenarios for part in ("--target-qps", f"{name}=1")]
         began = time.monotonic()
         process = nodes.head.popen(
@@ -160,8 +164,7 @@ VARIANTS = {
 
 def main(output: Path, name: str = "undisturbed") -> int:
     variant = VARIANTS[name]
-    with tempfile.TemporaryDirectory(prefix="mlc") as scratch:
-        code, seconds = document(Path(scratch) / "ray", output, variant)
+    code, seconds = document(output, variant)
     sys.stdout.write(f"{name}: exit code {code} after {seconds:.0f} s\n")
     return 0 if code in variant.allowed else 1
 

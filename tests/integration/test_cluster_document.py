@@ -43,7 +43,7 @@ def test_what_the_document_says(tmp_path: Path, name: str) -> None:
     if name in NEEDS and not NEEDS[name].exists():
         pytest.skip(f"{NEEDS[name]} is not there")
     variant, output = VARIANTS[name], tmp_path / "out"
-    code, _ = document(tmp_path / "ray", output, variant)
+    code, _ = document(output, variant)
     assert code in variant.allowed
     record: dict[str, Any] = json.loads((output / "execution.json").read_text())
     found = {(finding["rule"], finding["node"]): finding["text"] for finding in record["findings"]}
