@@ -32,7 +32,8 @@ def _complete(record: ExecutionRecord) -> Iterator[str]:
     for result in record.results:
         if result.samples_asked and result.samples_completed >= result.samples_asked and not result.samples_lost:
             nodes = f" on {result.nodes_active} node(s)" if result.nodes_active else ""
-            yield f"{result.part}: all {number(result.samples_completed)} samples were answered{nodes}."
+            what = f"{result.part}, {result.scenario}" if result.part == "datacenter" else result.part
+            yield f"{what}: all {number(result.samples_completed)} samples were answered{nodes}."
 
 
 def _rates(record: ExecutionRecord) -> Iterator[str]:

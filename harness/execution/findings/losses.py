@@ -67,10 +67,8 @@ def parts_not_valid(record: ExecutionRecord) -> Iterator[Finding]:
     for part in record.parts:
         if part.status != "not valid":
             continue
-        reasons = list(
-            dict.fromkeys(reason for run in part.runs if run.valid is False for reason in run.invalid_reasons)
-        )
-        bad = sum(run.valid is False for run in part.runs)
+        bad = [run for run in part.runs if run.valid is False]
+        reasons = [f"{run.name}: {brief(reason)}" for run in bad for reason in run.invalid_reasons[:1]]
         short = part.verdict == TOO_SHORT
         said = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
         yield Finding(
@@ -79,8 +77,10 @@ def parts_not_valid(record: ExecutionRecord) -> Iterator[Finding]:
             topic="measurement" if short else "correctness",
             text=f"The {part.name} benchmark ran, but {'is too short for a verdict' if short else 'does not count'}: "
             f"{(said or part.analysis or 'LoadGen says INVALID').rstrip('.')}.",
-            figures={"exit_code": part.exit_code, "runs_not_valid": bad, "runs": len(part.runs)},
-            advice=LONGER if short else "Do not quote its figures. Remove the reasons and run it again.",
+            figures={"exit_code": part.exit_code, "runs_not_valid": len(bad), "runs": len(part.runs)},
+            advice=LONGER
+            if short
+            else f"Do not quote the figures of the {part.name} benchmark. Remove the reasons and run it again.",
             part=part.name,
         )
 
