@@ -21,6 +21,7 @@ OLD_HUB_ID = "cnn_dailymail"  # the reference's; today's hub client refuses it
 HUB_CONFIG = "3.0.0"
 HUB_SPLIT = "validation"
 SUFFIXES = (".parquet", ".jsonl", ".csv")
+Row = dict[str, object]  # column -> what stands there, which need not be a text
 
 
 class Article(NamedTuple):
@@ -124,20 +125,20 @@ def _foreign(file: Path) -> str | None:
     return None if foreign and file.suffix == ".csv" and "byte-order" in foreign else foreign
 
 
-def _json_lines(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+def _json_lines(path: Path, columns: list[str]) -> Iterator[Row]:
     with path.open("rb") as file:
         for line in file:
             if line.strip():
-                yield msgspec.json.decode(line, type=dict[str, Any])
+                yield msgspec.json.decode(line, type=Row)
 
 
-def _csv(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+def _csv(path: Path, columns: list[str]) -> Iterator[Row]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # articles are longer than the default 128 KB may allow
     with path.open(newline="", encoding="utf-8-sig") as file:
         yield from csv.DictReader(file)
 
 
-def _parquet(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+def _parquet(path: Path, columns: list[str]) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from mlperf_llama_base.errors import UserError
 
@@ -32,6 +32,17 @@ class KvCache(StrEnum):
 
     FP8 = "fp8"
     NONE = "none"
+
+
+class Numbers(TypedDict):
+    """How weights or activations are rounded, as compressed-tensors' QuantizationArgs has it."""
+
+    num_bits: int
+    type: str
+    strategy: str
+    symmetric: bool
+    dynamic: bool
+    group_size: NotRequired[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +74,14 @@ class Plan:
             arguments["kv_cache_scheme"] = _numbers(8, "float", "tensor", dynamic=False)
         return arguments
 
-    def _weights(self) -> dict[str, Any]:
+    def _weights(self) -> Numbers:
         if self.scheme is Scheme.FP8:
             return _numbers(8, "float", "tensor", dynamic=False)
         if self.scheme is Scheme.W8A8:
             return _numbers(8, "int", "channel", dynamic=False)
-        return _numbers(4, "int", "group", dynamic=False) | {"group_size": self.group_size or GROUP_SIZES[0]}
+        return {**_numbers(4, "int", "group", dynamic=False), "group_size": self.group_size or GROUP_SIZES[0]}
 
-    def _inputs(self) -> dict[str, Any]:
+    def _inputs(self) -> Numbers:
         kind = "float" if self.scheme is Scheme.FP8 else "int"
         if self.activations is Activations.STATIC:
             return _numbers(8, kind, "tensor", dynamic=False)
@@ -96,7 +107,7 @@ class Plan:
         }
 
 
-def _numbers(bits: int, kind: str, strategy: str, *, dynamic: bool) -> dict[str, Any]:
+def _numbers(bits: int, kind: str, strategy: str, *, dynamic: bool) -> Numbers:
     return {"num_bits": bits, "type": kind, "strategy": strategy, "symmetric": True, "dynamic": dynamic}
 
 

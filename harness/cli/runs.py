@@ -7,7 +7,7 @@ import datetime
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from harness.config import Scenario
 from harness.rundir.figures import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
@@ -79,7 +79,7 @@ def _print_csv(found: Sequence[Entry], keys: list[str]) -> None:
     writer.writerows(flat)
 
 
-def _show(found: Sequence[Entry], usual: dict[str, Any], *, of: int) -> None:
+def _show(found: Sequence[Entry], usual: Mapping[str, object], *, of: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -102,7 +102,7 @@ def _show(found: Sequence[Entry], usual: dict[str, Any], *, of: int) -> None:
     console.print(f"{count}; mlperf-llama report and compare take any of them", highlight=False, style="dim")
 
 
-def _fill(table: Table, found: Sequence[Entry], usual: dict[str, Any]) -> None:
+def _fill(table: Table, found: Sequence[Entry], usual: Mapping[str, object]) -> None:
     from rich.text import Text
 
     for column in table.columns:
@@ -123,7 +123,7 @@ def _style(one: Entry) -> str:
     return _STYLES.get(one.verdict, "red")
 
 
-def _cells(one: Entry, usual: dict[str, Any]) -> tuple[str, ...]:
+def _cells(one: Entry, usual: Mapping[str, object]) -> tuple[str, ...]:
     """An entry as texts; of the settings those that are not what most runs have."""
     from harness.report.catalog import ALL_FIGURES
     from harness.report.flat import value_text

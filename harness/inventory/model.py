@@ -22,7 +22,7 @@ HUB_ID = "meta-llama/Llama-3.1-8B-Instruct"
 HUB_REVISION = "be673f326cab4cd22ccfef76109faf68e41aa5f1"  # mlcommons/inference language/llama3.1-8b/README.md
 
 # What makes a config that of Llama 3.1 8B (its config.json on the hub)
-SHAPE: dict[str, Any] = {
+SHAPE: dict[str, str | int] = {
     "model_type": "llama",
     "hidden_size": 4096,
     "intermediate_size": 14336,

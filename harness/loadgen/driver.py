@@ -10,6 +10,7 @@ import mlperf_loadgen as lg
 
 from harness.config import Mode, RunConfig, Scenario
 from harness.config.tree import HOUR_MS, MAX_DURATION_MS, MAX_QPS, MAX_QUERIES, MIN_LATENCY_MS
+from harness.loadgen.keys import Setting
 from mlperf_llama_base.errors import RunError, UserError
 from mlperf_llama_base.files import WRITTEN_BY
 
@@ -43,7 +44,7 @@ def write_user_conf(config: RunConfig, path: Path) -> None:
     path.write_text("\n".join([WRITTEN_BY, *(lines or ["# nothing set: LoadGen's defaults"])]) + "\n")
 
 
-def make_settings(config: RunConfig, user_conf: Path) -> tuple[Any, int, dict[str, Any]]:
+def make_settings(config: RunConfig, user_conf: Path) -> tuple[Any, int, dict[str, int | float]]:
     """Build TestSettings. Returns them, FromConfig's return code and the smoke overrides that were applied.
 
     Raises ``UserError`` if LoadGen refuses the file (it then ignores all of it), or for a value in it that LoadGen
@@ -110,9 +111,9 @@ def _check(settings: Any, scenario: Scenario, source: str | Path) -> None:
         )
 
 
-def dump_settings(settings: Any) -> dict[str, Any]:
+def dump_settings(settings: Any) -> dict[str, Setting]:
     """Every public field of TestSettings, enums as their names."""
-    values: dict[str, Any] = {}
+    values: dict[str, Setting] = {}
     for name in dir(settings):
         value = getattr(settings, name)
         if name.startswith("_") or (callable(value) and not hasattr(value, "name")):

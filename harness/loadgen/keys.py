@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from harness.loadgen.log import PERCENTILES as NAMED
 
+Setting = bool | int | float | str
+"""What a field of TestSettings holds, an enum by its name."""
 PERCENTILES = tuple(NAMED.values())
 FAMILIES = {  # what is measured -> keys of min, mean, max and of a percentile
     "latency": ("result_{}_latency_ns", "result_{}_percentile_latency_ns"),

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from harness.loadgen.accuracy_log import Entry, read_entries
 from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY, DetailLog, parse_detail
@@ -68,18 +67,6 @@ class ComplianceResult:
     @property
     def passed(self) -> bool:
         return not self.reasons
-
-    def as_dict(self) -> dict[str, Any]:
-        """The ``compliance`` block of result.json."""
-        return {
-            "test": "TEST06",
-            "first_token": self.first_token,
-            "eos": self.eos,
-            "sample_length": self.sample_length,
-            "samples": self.samples,
-            "passed": self.passed,
-            "reasons": list(self.reasons),
-        }
 
     def as_text(self) -> str:
         """verify_accuracy.txt, in the words that the submission checker looks for (checks/compliance_check.py)."""

@@ -12,6 +12,7 @@ from mlperf_llama_base.errors import EnvironmentFault
 from sut.nvml import Unavailable, handle_of, nvml, read_variable
 
 Readings = dict[str, float]
+Facts = dict[str, str | float | None]  # what does not change; null: not told
 
 
 class GpuProbe:
@@ -27,7 +28,7 @@ class GpuProbe:
                 index = number if gpu.index is None else gpu.index
                 self._handles[index] = handle_of(library, gpu.token)
 
-    def describe(self) -> dict[str, dict[str, Any]]:
+    def describe(self) -> dict[str, Facts]:
         """Return what does not change, by source: ``{"gpu0": {"name", "power_limit_w", "memory_bytes"}}``."""
         return {
             f"gpu{i}": {name: _try(read, handle) for name, read in _FACTS.items()}

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from harness.monitor.gpu import Facts
 from harness.monitor.node import NodeProbe, NodeSample
 from harness.rundir.status import Status, WorkerStatus, read_status
 from mlperf_llama_base.errors import EnvironmentFault
@@ -64,7 +65,7 @@ class Monitor:
         self._stem = stem
         self._probes: list[Probe] = list(probes)
         self._here: str | None = None
-        self._facts: dict[str, Any] = {}
+        self._facts: dict[str, dict[str, Facts]] = {}
         if local:
             here = NodeProbe(node)
             self._facts[here.node] = here.describe()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import psutil
 
-from harness.monitor.gpu import GpuProbe
+from harness.monitor.gpu import Facts, GpuProbe
 from mlperf_llama_base.node import node_name
 
 
@@ -32,12 +32,13 @@ class NodeProbe:
         self._gpus = GpuProbe()
         psutil.cpu_percent(percpu=True)  # the first answer has no interval to speak of
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Facts]:
         """Return what does not change during a run."""
-        return self._gpus.describe() | {
+        own: dict[str, Facts] = {
             "cpu": {"cores": psutil.cpu_count(), "physical_cores": psutil.cpu_count(logical=False)},
             "mem": {"total_bytes": psutil.virtual_memory().total},
         }
+        return self._gpus.describe() | own
 
     def sample(self) -> NodeSample:
         """Read everything once. Counters (``*_bytes`` of ``net``, ``energy_j``) grow; the rest are momentary."""

@@ -8,12 +8,13 @@ A Parquet file is worthless until its footer is written, so readings are first a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.monitor.gpu import Facts
 from harness.monitor.node import NodeSample
 from harness.rundir.metrics import COLUMNS, read_stream
 from mlperf_llama_base.files import replacing
@@ -25,7 +26,9 @@ class MetricsWriter:
     ``facts``: what does not change (GPU names, power limits) by node, kept in the file's metadata.
     """
 
-    def __init__(self, run_dir: Path, *, facts: dict[str, Any] | None = None, stem: str = "metrics") -> None:
+    def __init__(
+        self, run_dir: Path, *, facts: Mapping[str, Mapping[str, Facts]] | None = None, stem: str = "metrics"
+    ) -> None:
         self._parquet = run_dir / f"{stem}.parquet"
         self._stream = self._parquet.with_suffix(".arrows")
         self._schema = COLUMNS.with_metadata({"facts": json.dumps(facts or {})})

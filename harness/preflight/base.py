@@ -12,9 +12,12 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
+
 from harness.config import RunConfig
 from harness.inventory.gpu import GpuInventory, read_gpus
 from harness.preflight.model_files import ModelFolder, read_folder
+from harness.rundir.preflight import PreflightFinding
 from mlperf_llama_base.errors import HarnessError
 from sut import engines
 from sut.engines.facts import EngineFacts, ModelUse
@@ -52,8 +55,14 @@ class Finding:
     of_input: bool = False
     seconds: float = 0.0
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "status": str(self.status), "details": list(self.details)}
+    def record(self) -> PreflightFinding:
+        return PreflightFinding(**{**asdict(self), "status": str(self.status), "details": list(self.details)})
+
+    @classmethod
+    def of(cls, saved: PreflightFinding) -> Finding:
+        """From its record."""
+        tree = msgspec.structs.asdict(saved)
+        return cls(**tree | {"status": Status(str(saved.status)), "details": tuple(saved.details)})
 
 
 def passed(found: str) -> Finding:

@@ -6,13 +6,13 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from typing import Any
 
 from harness.cluster.connect import connect, describe_nodes, worker_resources
 from harness.config import RunConfig, Tree, build
 from harness.preflight.base import Finding, Status, fail
 from harness.preflight.nodes import compare_nodes
 from harness.preflight.report import Report, now
+from harness.rundir.preflight import PreflightRecord
 from mlperf_llama_base.errors import EnvironmentFault
 
 # What only the machine with LoadGen has to have; a worker gets tokens and gives tokens.
@@ -49,16 +49,18 @@ def cluster_preflight(config: RunConfig, *, smoke: bool = False) -> Report:
         return Report(findings=findings, facts=here.facts, seconds=time.monotonic() - begun, time=now())
     findings = list(here.findings)
     for node, report in reports.items():
-        findings += [_named(node, f) for f in report["findings"] if f["status"] != Status.PASS]
+        findings += [_named(node, Finding.of(f)) for f in report.findings if f.status != Status.PASS]
     for node, why in silent.items():
         findings.append(replace(fail(f"no pre-flight from {node}: {why}", "look at Ray's log there"), check=node))
     if reports:
         findings += compare_nodes(reports)
-    facts = here.facts | {"nodes": {node: report["facts"] for node, report in reports.items()}}
+    facts = here.facts | {"nodes": {node: report.facts for node, report in reports.items()}}
     return Report(findings=findings, facts=facts, seconds=time.monotonic() - begun, time=now())
 
 
-def _ask_nodes(config: RunConfig, names: list[str], *, smoke: bool) -> tuple[dict[str, Any], dict[str, str]]:
+def _ask_nodes(
+    config: RunConfig, names: list[str], *, smoke: bool
+) -> tuple[dict[str, PreflightRecord], dict[str, str]]:
     """Reports and reasons for silence, by the nodes' names."""
     connect(config.cluster.address, bind=config.cluster.bind)
     from harness.cluster.node import actors, ask, clock_offsets, names_of
@@ -76,22 +78,17 @@ def _ask_nodes(config: RunConfig, names: list[str], *, smoke: bool) -> tuple[dic
     asked = {i: actor.call.remote(_node_report, tree, names, smoke) for i, actor in by_id.items()}
     reports, silent = ask(asked, TIMEOUT_S)
     for i, offset in clock_offsets({i: by_id[i] for i in reports}).items():
-        reports[i]["facts"].setdefault("clock", {})["offset_s"] = offset
+        reports[i].facts.setdefault("clock", {})["offset_s"] = offset
     return {shown[i]: r for i, r in reports.items()}, {shown[i]: why for i, why in silent.items()}
 
 
-def _node_report(tree: Tree, names: list[str], smoke: bool) -> dict[str, Any]:
+def _node_report(tree: Tree, names: list[str], smoke: bool) -> PreflightRecord:
     """On a node: the report of the checks called ``names`` for the configuration ``tree``."""
     from harness.preflight.runner import default_checks, run_preflight
 
     checks = [check for check in default_checks(smoke=smoke) if check.name in names]
-    return run_preflight(build(tree), checks=checks).as_dict()
+    return run_preflight(build(tree), checks=checks).record()
 
 
-def _named(node: str, finding: dict[str, Any]) -> Finding:
-    tree = finding | {
-        "status": Status(finding["status"]),
-        "details": tuple(finding["details"]),
-        "check": f"{node}: {finding['check']}",
-    }
-    return Finding(**tree)
+def _named(node: str, finding: Finding) -> Finding:
+    return replace(finding, check=f"{node}: {finding.check}")

@@ -1,6 +1,6 @@
 """Are all nodes alike? One node with another driver, wheel or copy of the model spoils a run of the whole cluster.
 
-Works on the saved form of the reports (``Report.as_dict``), so that they can come from anywhere.
+Works on the saved form of the reports, so that they can come from anywhere.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.preflight.base import Finding, combine, fail, passed, warn
+from harness.rundir.preflight import PreflightRecord
 
 CLOCK_WARN_S, CLOCK_FAIL_S = 0.05, 1.0
 
@@ -30,7 +31,7 @@ COMPARED: dict[str, tuple[str, bool]] = {
 }
 
 
-def compare_nodes(reports: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+def compare_nodes(reports: Mapping[str, PreflightRecord]) -> list[Finding]:
     """Compare the reports (node name -> report) and name who differs from the majority.
 
     One finding for each node whose own pre-flight failed, one for each fact, one for the clocks.
@@ -39,8 +40,8 @@ def compare_nodes(reports: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     """
     findings = []
     for node, report in reports.items():
-        if report["status"] == "fail":
-            failed = [f["check"] for f in report["findings"] if f["status"] == "fail"]
+        if report.status == "fail":
+            failed = [str(f.check) for f in report.findings if f.status == "fail"]
             findings.append(
                 _named(
                     fail(
@@ -51,7 +52,7 @@ def compare_nodes(reports: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
                 )
             )
     for path, (title, strict) in COMPARED.items():
-        values = {node: _get(report["facts"], path) for node, report in reports.items()}
+        values = {node: _get(report.facts, path) for node, report in reports.items()}
         if path == "packages":
             findings.append(_named(_packages(values), "nodes: packages"))
         else:
@@ -98,8 +99,8 @@ def _packages(values: Mapping[str, Any]) -> Finding:
     return combine([finding for finding in findings if finding.status != "pass"], f"{len(names)} packages equal")
 
 
-def _clocks(reports: Mapping[str, Mapping[str, Any]]) -> Finding:
-    offsets = {node: _get(report["facts"], "clock.offset_s") for node, report in reports.items()}
+def _clocks(reports: Mapping[str, PreflightRecord]) -> Finding:
+    offsets = {node: _get(report.facts, "clock.offset_s") for node, report in reports.items()}
     unknown = [node for node, offset in offsets.items() if offset is None]
     known = {node: float(offset) for node, offset in offsets.items() if offset is not None}
     findings = []

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.preflight.base import Finding, Status
+from harness.rundir.files import write_record
+from harness.rundir.preflight import PreflightRecord
 from mlperf_llama_base.errors import EnvironmentFault, UserError
-from mlperf_llama_base.files import write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-SCHEMA_VERSION = 1
 STYLES = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 
 
@@ -53,20 +53,19 @@ class Report:
         kind = UserError if first.of_input else EnvironmentFault
         raise kind(f"pre-flight{f' of {of}' if of else ''} failed: {what} ({more}{then})")
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "status": str(self.status),
-            "submittable": self.submittable,
-            "time": self.time,
-            "seconds": round(self.seconds, 3),
-            "findings": [f.as_dict() for f in self.findings],
-            "facts": self.facts,
-        }
+    def record(self) -> PreflightRecord:
+        return PreflightRecord(
+            status=str(self.status),
+            submittable=self.submittable,
+            time=self.time,
+            seconds=round(self.seconds, 3),
+            findings=[f.record() for f in self.findings],
+            facts=self.facts,
+        )
 
     def save(self, path: Path) -> None:
         """Write ``preflight.json``. Raises ``OSError``."""
-        write_json(path, self.as_dict())
+        write_record(path, self.record())
 
     def table(self, *, title: str = "Pre-flight") -> Table:
         """A rich table: a row a finding, its advice under what was found."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 SCHEMA_VERSION = 1
@@ -50,6 +48,6 @@ class Accuracy(RougeScores, kw_only=True):
         """accuracy.txt: one line that the submission checker's patterns accept, and a second one that says what is
         partial.
         """
-        figures: dict[str, Any] = {name: str(getattr(self, name)) for name in METRICS}
+        figures: dict[str, str | int] = {name: str(getattr(self, name)) for name in METRICS}
         figures |= {"gen_len": self.gen_len, "gen_num": self.gen_num}
         return f"{figures}\n" + (f"partial: {self.partial}\n" if self.partial else "")

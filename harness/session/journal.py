@@ -8,9 +8,9 @@ from __future__ import annotations
 import datetime
 import time
 from pathlib import Path
-from typing import Any
 
 from harness.config import RunConfig
+from harness.loadgen.keys import Setting
 from harness.rundir.names import SIGNED
 from harness.rundir.session import Dataset, Model
 from harness.session.outcome import Outcome, children_cpu_seconds, cpu_seconds
@@ -61,8 +61,8 @@ class Journal:
         config: RunConfig,
         *,
         from_config_rc: int,
-        settings: dict[str, Any],
-        smoke_overrides: dict[str, Any],
+        settings: dict[str, Setting],
+        smoke_overrides: dict[str, int | float],
         expected: int | None,
         scheduled_s: float | None,
     ) -> None:

@@ -7,13 +7,13 @@ import logging
 import resource
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import psutil
 
 from harness.config import RunConfig
+from harness.loadgen.keys import Setting
 from harness.rundir.files import write_record
 from harness.rundir.names import EVENTS, SESSION
 from harness.rundir.session import (
@@ -44,8 +44,8 @@ class Outcome:
     outcome: str = "failed"
     error: str | None = None
     from_config_rc: int | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    smoke_overrides: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Setting] = field(default_factory=dict)
+    smoke_overrides: dict[str, int | float] = field(default_factory=dict)
     dataset: Dataset | None = None
     model: Model | None = None
     test_started: str | None = None

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.config import RunConfig, Scenario
+from harness.monitor.gpu import Facts
 from harness.monitor.store import MetricsWriter
 from harness.rounds import ROUND
 
@@ -205,7 +206,7 @@ def _session(
 def _metrics(directory: Path, *, seconds: float, workers: int, gpu: str | None, seed: int) -> None:
     rng = np.random.default_rng(seed)
     nodes = sorted({f"node{i // 8}" for i in range(workers)})
-    facts = {
+    facts: dict[str, dict[str, Facts]] = {
         node: {f"gpu{i % 8}": {"name": gpu, "power_limit_w": 700.0} for i in range(workers) if f"node{i // 8}" == node}
         if gpu
         else {}

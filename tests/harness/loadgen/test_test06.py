@@ -53,13 +53,6 @@ def test_a_real_test06_run_passes(run: Path) -> None:
     assert text[1:] == ["EOS check pass: True", "Sample length check pass: True", "TEST06 verification complete"]
 
 
-def test_the_block_of_result_json(run: Path) -> None:
-    block = verify(run, [128009]).as_dict()
-    assert set(block) == {"test", "first_token", "eos", "sample_length", "samples", "passed", "reasons"}
-    assert block["test"] == "TEST06" and block["passed"] is True
-    json.dumps(block)
-
-
 def test_files_land_where_the_checker_wants_them(run: Path, tmp_path: Path) -> None:
     test = write_test06(run, tmp_path / "Offline", verify(run))
     found = {p.relative_to(tmp_path / "Offline").as_posix() for p in test.rglob("*") if p.is_file()}

@@ -103,12 +103,13 @@ def test_swap(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("limit", "workers", "status"), [(128, 1, "fail"), (1024, 1, "warn"), (1024, 16, "fail")])
 def test_open_files(limit: int, workers: int, status: str) -> None:
     code = f"""
-import json, resource
+import msgspec, resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))
 from harness.preflight.host import OpenFiles
 from harness.preflight.base import Context
 from harness import config
-print(json.dumps(OpenFiles().run(Context(config.build({{"workers": {{"count": {workers}}}}}))).as_dict()))
+finding = OpenFiles().run(Context(config.build({{"workers": {{"count": {workers}}}}})))
+print(msgspec.json.encode(finding.record()).decode())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     finding = json.loads(done.stdout)

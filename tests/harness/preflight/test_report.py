@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from harness import config
 from harness.preflight import Check, Context, Finding, Report, Status, compare_nodes, default_checks, run_preflight
 from harness.preflight.base import combine, fail, passed, warn
+from harness.rundir.files import read_record
+from harness.rundir.preflight import PreflightRecord
 from mlperf_llama_base.errors import UserError
 from tests.harness.preflight.fakes import dataset_file, make
 from tests.helpers.command import assert_refused, command
@@ -110,8 +113,8 @@ NODE: dict[str, Any] = {
 }
 
 
-def nodes(path: str = "", value: Any = None) -> dict[str, dict[str, Any]]:
-    """Three equal reports, one fact of node b changed."""
+def nodes(path: str = "", value: Any = None, **more: Any) -> dict[str, PreflightRecord]:
+    """Three equal reports, one fact of node b changed; ``more``: of node b's record."""
     reports = {name: copy.deepcopy(NODE) for name in ("a", "b", "c")}
     if path:
         *parents, last = path.split(".")
@@ -119,12 +122,13 @@ def nodes(path: str = "", value: Any = None) -> dict[str, dict[str, Any]]:
         for part in parents:
             place = place[part]
         place[last] = value
-    return reports
+    reports["b"] |= more
+    return msgspec.convert(reports, dict[str, PreflightRecord])
 
 
 def test_equal_nodes_pass() -> None:
     assert {f.status for f in compare_nodes(nodes())} == {Status.PASS}
-    assert {f.status for f in compare_nodes({"only": NODE})} == {Status.PASS}
+    assert {f.status for f in compare_nodes({"only": nodes()["a"]})} == {Status.PASS}
 
 
 @pytest.mark.parametrize(
@@ -157,8 +161,7 @@ def test_the_node_that_differs_is_named(path: str, value: Any, status: str) -> N
 
 
 def test_a_node_that_failed_is_named() -> None:
-    reports = nodes("status", "fail")
-    reports["b"]["findings"] = [{"check": "gpu", "status": "fail"}, {"check": "cpu", "status": "pass"}]
+    reports = nodes("status", "fail", findings=[{"check": "gpu", "status": "fail"}, {"check": "cpu", "status": "pass"}])
     [finding] = [f for f in compare_nodes(reports) if f.status is Status.FAIL]
     assert finding.found == "b failed its own pre-flight: gpu"
 
@@ -167,6 +170,9 @@ def test_real_reports_can_be_compared(tmp_path: Path) -> None:
     data = dataset_file(tmp_path / "data.json", [("", [1, 2, 3], "")])
     tree = {"engine": {"name": "null"}, "dataset": {"path": str(data)}}
     report: Report = run_preflight(config.build(tree))
-    saved = json.loads(json.dumps(report.as_dict())) | {"status": "pass"}  # whatever this machine lacks
+    report.save(tmp_path / "preflight.json")
+    saved = read_record(tmp_path / "preflight.json", PreflightRecord)
+    assert saved
+    saved.status = "pass"  # whatever this machine lacks
     found = compare_nodes({"a": saved, "b": copy.deepcopy(saved)})
     assert not [f for f in found if f.status is Status.FAIL]

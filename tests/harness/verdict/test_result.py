@@ -67,6 +67,9 @@ def test_every_kind_of_run_keeps_the_contract(
     assert (result["latency_ms"] is not None) == (result["tokens_per_second"] is not None) == measured
     assert (result["accuracy"] is not None) == (mode is Mode.ACCURACY)
     assert (result["compliance"] is not None) == (mode is Mode.COMPLIANCE)
+    if block := result["compliance"]:
+        assert set(block) == {"test", "first_token", "eos", "sample_length", "samples", "passed", "reasons"}
+        assert (block["test"], block["passed"], block["reasons"]) == ("TEST06", True, [])
     limited = scenario in (Scenario.SERVER, Scenario.INTERACTIVE)
     assert (result["rules"]["ttft_limit_ms"] is not None) == limited
     assert (result["target_qps"] is None) == (scenario is Scenario.SINGLESTREAM)
