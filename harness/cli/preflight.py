@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -24,11 +23,12 @@ def preflight(
     """Check machine, installation, model, data and configuration for a run. Exit code 2 or 3 if it would fail."""
     from harness import terminal
     from harness.preflight import run_preflight
+    from harness.rundir.files import as_json_text
 
     config = setup.config(output=output, overwrite=overwrite or None)
     report = run_preflight(config, smoke=smoke)
     if as_json:
-        typer.echo(json.dumps(report.as_dict(), indent=1))
+        typer.echo(as_json_text(report.record()))
     else:
         console = terminal.console()
         console.print(report.table())

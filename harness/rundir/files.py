@@ -20,7 +20,11 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 def write_record(path: Path, record: msgspec.Struct) -> None:
     """Write a record as JSON, in one step. Numbers that JSON lacks (NaN, infinity) become null. Raises ``OSError``."""
-    write_whole(path, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    write_whole(path, f"{as_json_text(record)}\n".encode())
+
+
+def as_json_text(record: msgspec.Struct) -> str:
+    return msgspec.json.format(msgspec.json.encode(record), indent=1).decode()
 
 
 def read_record(path: Path, kind: type[T]) -> T | None:
