@@ -7,15 +7,12 @@ can do the same with a thousand workers in one process.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-
-import numpy as np
+from collections.abc import Iterable, Iterator, Sequence
 
 from mlperf_llama_base.errors import RunError
+from sut import checks
 from sut.messages import Completion, Failure, FirstToken
 from sut.policies import Order, Policy, Sample, WorkerLoad
-
-UNSIGNED = np.dtype("<u4")
 
 SPEED_WINDOW_NS = 2_000_000_000
 SPEED_SAMPLES = 16
@@ -60,7 +57,9 @@ class Dispatcher:
     def issue(self, samples: list[Sample]) -> None:
         """Queue what LoadGen issued, in the policy's order inside each block."""
         self.issued += len(samples)
-        self.outstanding.update((s.id, s) for s in samples)
+        outstanding = self.outstanding
+        for sample in samples:
+            outstanding[sample.id] = sample
         self.queue.extend(self.order(samples, self.block) if len(samples) > 1 else samples)
 
     def worker_ready(self, worker: int, *, capacity: int, now_ns: int) -> None:
@@ -100,16 +99,29 @@ class Dispatcher:
         self.policy.touch(self.workers[worker])
         return sample
 
-    def complete(self, worker: int, event: Completion, now_ns: int) -> tuple[Sample | None, bool]:
+    def examine(self, answers: Sequence[bytes]) -> list[str] | None:
+        """What is wrong with each of these outputs (:func:`sut.checks.examine`), for :meth:`complete`."""
+        return checks.examine(
+            answers,
+            vocab_size=self.vocab_size,
+            max_new_tokens=self.max_new_tokens,
+            eos_token_ids=self.eos_token_ids,
+        )
+
+    def complete(
+        self, worker: int, event: Completion, now_ns: int, problem: str | None = None
+    ) -> tuple[Sample | None, bool]:
         """Book a completion: ``(sample, first)``; ``first``: its first token has to be reported with it.
 
+        ``problem``: what :meth:`examine` found, where the caller had many examined at once; None: not examined yet.
         ``(None, False)``: nothing to report: it was done already, or the output is unusable and it was queued again.
         """
         sample = self._held(worker, event.id)
         if sample is None:
             return None, False
-        problem = self._unusable(event.tokens)
-        if problem:
+        if problem is None:
+            problem = (self.examine([event.tokens]) or [checks.CLEAN])[0]
+        if problem in checks.UNUSABLE:
             self.violations[problem] += 1
             self.fail(worker, Failure(event.id, f"output is {problem.replace('_', ' ')}"))
             return None, False
@@ -122,7 +134,7 @@ class Dispatcher:
             load.prefilling -= 1
         elif sample.first_token != event.tokens[:4]:
             self._violation("first_token_mismatch", sample)
-        self._check(sample, event)
+        self._note(sample, event, problem)
         del load.outstanding[sample.id], self.outstanding[sample.id]
         self.completed += 1
         self._measure(load, sample, now_ns)
@@ -183,32 +195,12 @@ class Dispatcher:
         sample.first_ns = now_ns
         load.prefilling -= 1
 
-    def _unusable(self, tokens: bytes) -> str | None:
-        if not tokens or len(tokens) % 4:
-            return "empty"
-        # Read without a sign, a negative id is beyond any vocabulary. A third of the time of min and max in Python
-        if self.vocab_size is not None and np.maximum.reduce(np.frombuffer(tokens, UNSIGNED)) >= self.vocab_size:
-            return "out_of_vocabulary"
-        return None
-
-    def _check(self, sample: Sample, event: Completion) -> None:
-        """TEST06's properties (mlcommons/inference compliance/TEST06) on every completion, not on a hundred; and that
-        an answer ends for a reason."""
-        tokens = event.tokens
-        n = len(tokens) // 4
-        if event.counted not in (-1, n):
+    def _note(self, sample: Sample, event: Completion, problem: str) -> None:
+        """Count what is wrong with an answer that LoadGen gets."""
+        if event.counted not in (-1, len(event.tokens) >> 2):
             self._violation("count_differs", sample)
-        if n < 2:
-            self._violation("too_short", sample)
-        elif n > self.max_new_tokens:
-            self._violation("too_long", sample)
-        elif self.eos_token_ids:
-            view = memoryview(tokens).cast("i")
-            if view[-1] not in self.eos_token_ids:
-                if n < self.max_new_tokens:
-                    self._violation("cut_short", sample)
-            elif view[-2] in self.eos_token_ids:
-                self._violation("extra_eos", sample)
+        if problem:
+            self._violation(problem, sample)
 
     def _violation(self, kind: str, sample: Sample) -> None:
         self.violations[kind] += 1

@@ -7,12 +7,11 @@ happens to workers to the supervisor; the decisions are those two's.
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
+from typing import Any
 
 import msgspec
 import zmq
@@ -20,8 +19,9 @@ import zmq
 from mlperf_llama_base.errors import HarnessError, RunError
 from sut.arrivals import Arrivals
 from sut.awake import AwakeClock
-from sut.curve import Gate
+from sut.checks import CLEAN
 from sut.dispatcher import Dispatcher
+from sut.mailbox import Mailbox
 from sut.messages import (
     Completion,
     EngineInfo,
@@ -35,20 +35,19 @@ from sut.messages import (
     StepEvents,
     Stop,
     Submit,
-    ToWorker,
     WorkerSpec,
     decode_from_worker,
-    encode,
 )
 from sut.policies import Sample
 from sut.record import ANSWERS, SampleRecord
+from sut.router import Router, identity
 from sut.supervisor import Action, Do, State, Supervisor, SupervisorOptions, WorkerView
 from sut.workers.base import WorkerPool
 
-MAX_MESSAGE_BYTES = 64 << 20
 POLL_MS = 100
 LOOK_EVERY_S = 0.2
 MESSAGES_A_TURN = 64
+SAMPLES_A_PARCEL = 512  # handed out before the first of them leave: nobody waits until all others are full
 Batch = list[tuple[int, bytes]]
 Reports = Callable[[Batch, Batch], None]
 
@@ -66,7 +65,8 @@ class LostWorker(msgspec.Struct, frozen=True):
 class Hub(threading.Thread):
     """Runs until :meth:`stop`. ``failure`` is set when the run cannot go on; ``changed`` fires on it and on each ready.
 
-    ``prompts(index)`` gives a sample's ids as int32 LE bytes; ``deliver(first, done)`` takes what is for LoadGen.
+    ``prompts(index)`` gives a sample's ids as int32 LE bytes, ``lengths`` their numbers where known already;
+    ``deliver(first, done)`` takes what is for LoadGen.
     ``events`` grows with everything that happens, so that a watchdog sees when nothing does.
     """
 
@@ -77,6 +77,7 @@ class Hub(threading.Thread):
         pool: WorkerPool,
         specs: list[WorkerSpec],
         prompts: Callable[[int], bytes],
+        lengths: Sequence[int] = (),
         deliver: Reports,
         options: SupervisorOptions,
         bind: str,
@@ -97,15 +98,12 @@ class Hub(threading.Thread):
         self._deliver = deliver
         self._arrivals = Arrivals()
         self._peers: dict[bytes, WorkerView] = {}  # by the identity of the incarnation that may speak now
-        self._inbox: deque[tuple[list[tuple[int, int]], int]] = deque()
-        self._lengths: Callable[[int], int] = lambda index: len(prompts(index)) >> 2
+        self._steps: list[tuple[WorkerView, StepEvents]] = []  # heard in this turn, not yet booked
+        self._inbox: Mailbox[Any] = Mailbox()
+        self._length = lengths.__getitem__ if lengths else lambda index: len(prompts(index)) >> 2
         self._stopping = threading.Event()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = router(self._context)
-        self._gate = Gate(self._context, self._socket, keys=curve_keys) if curve_keys else None
-        self._socket.bind(bind)
-        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._router = Router(bind, curve_keys)
+        self.endpoint = self._router.endpoint
         self._clock = AwakeClock(longest_step_s=5 * POLL_MS / 1e3)
         self._now = self._clock.now()
         for spec in specs:
@@ -117,8 +115,7 @@ class Hub(threading.Thread):
         """Take ``(sample id, data-set index)`` pairs, issued at ``at_ns`` (now). Only enqueues: it runs on LoadGen's
         thread.
         """
-        self._inbox.append((samples, time.perf_counter_ns() if at_ns is None else at_ns))
-        os.eventfd_write(self._wake, 1)
+        self._inbox.put((samples, time.perf_counter_ns() if at_ns is None else at_ns))
 
     def new_test(self, arrivals: Arrivals | None = None) -> None:
         """Count from zero; only between tests, when nothing is outstanding. ``arrivals``: when samples will be due."""
@@ -175,7 +172,7 @@ class Hub(threading.Thread):
 
     def stop(self) -> None:
         self._stopping.set()
-        os.eventfd_write(self._wake, 1)
+        self._inbox.wake()
         self.join(10)
 
     # -- the hub's thread ----------------------------------------------------------------------------------------
@@ -189,25 +186,21 @@ class Hub(threading.Thread):
             self._fail(RunError(f"the dispatcher broke: {type(error).__name__}: {error}"))
         finally:
             for view in self.workers.values():
-                self._send(view, Stop())
-            if self._gate:
-                self._gate.close()
-            self._socket.close()
-            self._context.term()
+                self._router.send(view.spec.identity, Stop())
+            self._router.close()
 
     def _loop(self) -> None:
         poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._wake, zmq.POLLIN)
+        poller.register(self._router.socket, zmq.POLLIN)
+        poller.register(self._inbox.fd, zmq.POLLIN)
         look_at = 0.0
         while not self._stopping.is_set():
-            ready = dict(poller.poll(POLL_MS))
+            ready = dict(poller.poll(POLL_MS if self._inbox.may_sleep() else 0))
+            self._inbox.awake(self._inbox.fd in ready)
             away_s = self._clock.away_s
             self._now = self._clock.now()
-            if self._wake in ready:
-                os.eventfd_read(self._wake)
-                self._take_issued()
-            if self._socket in ready:
+            self._take_issued()
+            if self._router.socket in ready:
                 while self._receive() and self._clock.away_s > away_s:
                     pass  # we were not running: hear first what everybody has said meanwhile
             self._dispatch()
@@ -216,47 +209,53 @@ class Hub(threading.Thread):
                 self._supervise()
 
     def _take_issued(self) -> None:
-        while self._inbox:
-            batch, at_ns = self._inbox.popleft()
+        length = self._length
+        for batch, at_ns in self._inbox.take():
             due = self._arrivals.take(len(batch), at_ns)
-            lengths = self._lengths
             self.dispatcher.issue(
-                [Sample(i, index, lengths(index), at) for (i, index), at in zip(batch, due, strict=True)]
+                [Sample(i, index, length(index), at) for (i, index), at in zip(batch, due, strict=True)]
             )
             self.events += 1
 
     def _dispatch(self) -> None:
-        now = time.perf_counter_ns()
-        for worker, samples in self.dispatcher.assignments(now):
-            prompts = self.prompts
-            self._send(self.workers[worker], Submit([Request(s.id, prompts(s.index)) for s in samples]))
+        """Send each worker what it is given in one message."""
+        parcels: dict[int, list[Sample]] = {}
+        count = 0
+        for worker, samples in self.dispatcher.assignments(time.perf_counter_ns()):
+            parcels.setdefault(worker, []).extend(samples)
+            count += len(samples)
+            if count >= SAMPLES_A_PARCEL:
+                self._submit_all(parcels)
+                count = 0
+        self._submit_all(parcels)
+
+    def _submit_all(self, parcels: dict[int, list[Sample]]) -> None:
+        for worker, samples in parcels.items():
+            self._submit(worker, samples)
+        parcels.clear()
+
+    def _submit(self, worker: int, samples: list[Sample]) -> None:
+        self._router.send(self.workers[worker].spec.identity, Submit([self._request(s) for s in samples]))
+
+    def _request(self, sample: Sample) -> Request:
+        return Request(sample.id, self.prompts(sample.index))
 
     def _receive(self) -> bool:
         """Take in what has come. Returns whether there may be more."""
-        first: Batch = []
-        done: Batch = []
         more = True
         try:
             for _ in range(MESSAGES_A_TURN):
-                self._one(self._next(), first, done)
+                self._one(self._router.receive(self._worker_of))
         except zmq.Again:
             more = False
-        if first or done:
-            self.events += 1
-            self._deliver(first, done)
+        self._settle()
         return more
 
-    def _next(self) -> list[bytes]:
-        """The next message: who sent it, and what. Raises ``zmq.Again`` when there is none."""
-        if self._gate is None:
-            return self._socket.recv_multipart(zmq.NOBLOCK)
-        frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        view = self._peers.get(frames[0].bytes)
-        if view is not None and self._gate.worker_of(frames[-1]) != view.spec.id:
-            return []  # one worker in the name of another
-        return [frame.bytes for frame in frames]
+    def _worker_of(self, peer: bytes) -> int | None:
+        view = self._peers.get(peer)
+        return view.spec.id if view else None
 
-    def _one(self, frames: list[bytes], first: Batch, done: Batch) -> None:
+    def _one(self, frames: list[bytes]) -> None:
         view = self._peers.get(frames[0]) if len(frames) == 2 else None
         if view is None:  # a stranger, an earlier incarnation, or one that was given up
             self.refused += 1
@@ -265,12 +264,13 @@ class Hub(threading.Thread):
             message = decode_from_worker(frames[1])
         except msgspec.DecodeError:
             self.refused += 1
+            self._settle()
             self.supervisor.nonsense(view, self._now)
             self._act()
             return
         view.heard = self._now
         if type(message) is StepEvents:
-            self._events(view, message, first, done)
+            self._steps.append((view, message))
         elif type(message) is Heartbeat:
             self.supervisor.heartbeat(view, message)
         elif type(message) is Hello:
@@ -278,30 +278,52 @@ class Hub(threading.Thread):
         elif type(message) is Ready:
             self._ready(view, message)
         elif type(message) is Fault:
+            self._settle()
             self.supervisor.fault(view, message, self._now)
             self._act()
 
-    def _events(self, view: WorkerView, message: StepEvents, first: Batch, done: Batch) -> None:
+    def _settle(self) -> None:
+        """Book what workers have sent in this turn."""
+        if self._steps:
+            steps, self._steps = self._steps, []
+            self._book(steps)
+            self.events += 1
+
+    def _book(self, steps: list[tuple[WorkerView, StepEvents]]) -> None:
+        """All answers are examined as one; what is for LoadGen goes to it together."""
         now = time.perf_counter_ns()
-        worker = view.spec.id
         dispatcher = self.dispatcher
-        for event in message.events:
-            if type(event) is FirstToken:
-                if dispatcher.first_token(worker, event, now):
-                    first.append((event.id, event.tokens))
-            elif type(event) is Completion:
-                sample, with_first = dispatcher.complete(worker, event, now)
-                if sample is not None:
-                    if with_first:
-                        first.append((event.id, event.tokens[:4]))
-                    done.append((event.id, event.tokens))
-                    view.samples += 1
-                    view.tokens += len(event.tokens) >> 2
-                    self.record.add(sample, len(event.tokens) >> 2, now)
-                    if len(self.record) <= ANSWERS:
-                        self.record.answers.append((sample.index, worker, event.tokens))
-            elif type(event) is Failure:
-                dispatcher.fail(worker, event)
+        first: Batch = []
+        done: Batch = []
+        rows: list[Sample] = []
+        answers = [event.tokens for _, message in steps for event in message.events if type(event) is Completion]
+        problems = iter((answers and dispatcher.examine(answers)) or repeat(CLEAN))
+        for view, message in steps:
+            worker = view.spec.id
+            for event in message.events:
+                if type(event) is FirstToken:
+                    if dispatcher.first_token(worker, event, now):
+                        first.append((event.id, event.tokens))
+                elif type(event) is Completion:
+                    sample, with_first = dispatcher.complete(worker, event, now, next(problems))
+                    if sample is not None:
+                        if with_first:
+                            first.append((event.id, event.tokens[:4]))
+                        done.append((event.id, event.tokens))
+                        rows.append(sample)
+                        view.samples += 1
+                        view.tokens += len(event.tokens) >> 2
+                elif type(event) is Failure:
+                    dispatcher.fail(worker, event)
+        if first or done:
+            self._deliver(first, done)
+        self.record.add(rows, [len(tokens) >> 2 for _, tokens in done], now)
+        self._keep_answers(rows, done)
+
+    def _keep_answers(self, samples: list[Sample], done: Batch) -> None:
+        answers = self.record.answers
+        for sample, (_, tokens) in zip(samples[: ANSWERS - len(answers)], done, strict=False):
+            answers.append((sample.index, sample.worker, tokens))
 
     def _ready(self, view: WorkerView, message: Ready) -> None:
         self.supervisor.ready(view, message, self._now)
@@ -314,17 +336,11 @@ class Hub(threading.Thread):
         dispatcher.worker_ready(view.spec.id, capacity=message.info.capacity, now_ns=time.perf_counter_ns())
         self.changed.set()
 
-    def _send(self, view: WorkerView, message: ToWorker) -> None:
-        # a worker that is gone cannot be reached: supervision finds out and gives its samples to others
-        with contextlib.suppress(zmq.ZMQError):
-            self._socket.send_multipart([view.spec.identity, encode(message)])
-
     # -- workers come and go -----------------------------------------------------------------------------------------
 
     def _supervise(self) -> None:
         now, supervisor = self._now, self.supervisor
-        if self._gate:
-            self.refused_peers += self._gate.refused()
+        self.refused_peers += self._router.refused()
         for spec in self.pool.added():
             self._admit(spec)
         for gone in self.pool.exits():
@@ -343,8 +359,7 @@ class Hub(threading.Thread):
             self.changed.set()
 
     def _admit(self, spec: WorkerSpec) -> None:
-        if self._gate and spec.curve_public_key:
-            self._gate.admit(spec.curve_public_key, worker=spec.id)
+        self._router.admit(spec)
         spec.endpoint = spec.endpoint or self.endpoint
         self.supervisor.admit(spec, self._now)
 
@@ -378,22 +393,3 @@ class Hub(threading.Thread):
     def _fail(self, error: HarnessError) -> None:
         self.failure = error
         self.changed.set()
-
-
-def router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
-    """A socket that queues without a limit, says at once when a worker cannot be reached, and takes no giant in."""
-    socket = context.socket(zmq.ROUTER)
-    for option, value in (
-        (zmq.SNDHWM, 0),
-        (zmq.RCVHWM, 0),
-        (zmq.LINGER, 500),
-        (zmq.ROUTER_MANDATORY, 1),
-        (zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES),
-    ):
-        socket.setsockopt(option, value)
-    return socket
-
-
-def identity(spec: WorkerSpec) -> bytes:
-    """The name of an incarnation of a worker on the wire: one that nobody can guess and take before it does."""
-    return b"%d:%d:%s" % (spec.id, spec.incarnation, secrets.token_hex(8).encode())

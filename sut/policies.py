@@ -15,12 +15,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from mlperf_llama_base.errors import UserError, nearest
 
 
-@dataclass(slots=True, eq=False)
-class Sample:
-    """One sample between issue and completion. Times in ns of one monotonic clock; 0: not yet."""
+class Sample(msgspec.Struct, gc=False, eq=False):
+    """One sample between issue and completion. Times in ns of one monotonic clock; 0: not yet.
+
+    Not looked at by the garbage collector: there are hundreds of thousands of them, and none refers to another.
+    """
 
     id: int
     index: int
@@ -132,12 +136,17 @@ class Credit(Policy):
 
 
 class ByScore(Policy):
-    """Each sample at once to the worker with the lowest score; a heap with lazy deletion keeps that O(log workers)."""
+    """Each sample at once to the worker with the lowest score; a heap with lazy deletion keeps that O(log workers).
+
+    A worker holds at most its capacity and the backlog: what it could not begin anyway waits here, where it is a few
+    bytes instead of a prompt on the way, and goes to whoever has room first.
+    """
 
     def __init__(self, *, backlog: int = 128, prefill_weight: float = 8.0) -> None:
         super().__init__(backlog=backlog, prefill_weight=prefill_weight)
         self._heap: list[tuple[float, int, int, WorkerLoad]] = []
         self._order = itertools.count()
+        self._changed: dict[int, WorkerLoad] = {}
         self.usual_speed = 0.0
 
     @abstractmethod
@@ -145,21 +154,32 @@ class ByScore(Policy):
 
     def touch(self, worker: WorkerLoad) -> None:
         super().touch(worker)
-        if worker.speed > 0:
-            self.usual_speed += (worker.speed - self.usual_speed) / (64 if self.usual_speed else 1)
-        heapq.heappush(self._heap, (self.score(worker), next(self._order), worker.version, worker))
+        self._changed[worker.id] = worker
 
     def assign(self, queue: deque[Sample], workers: dict[int, WorkerLoad]) -> Iterator[tuple[WorkerLoad, list[Sample]]]:
         while queue and workers:
-            if len(self._heap) > 64 + 16 * len(workers):
-                self._heap = [e for e in self._heap if e[2] == e[3].version and workers.get(e[3].id) is e[3]]
-                heapq.heapify(self._heap)
+            if self._changed or not self._heap:
+                self._score_again(workers)
             if not self._heap:
-                for worker in workers.values():
-                    self.touch(worker)
+                return
             _, _, version, worker = heapq.heappop(self._heap)
-            if version == worker.version and workers.get(worker.id) is worker:
+            if version == worker.version and workers.get(worker.id) is worker and self._has_room(worker):
                 yield worker, [queue.popleft()]
+
+    def _has_room(self, worker: WorkerLoad) -> bool:
+        return len(worker.outstanding) < worker.capacity + self.backlog
+
+    def _score_again(self, workers: dict[int, WorkerLoad]) -> None:
+        """Put the workers whose load changed into the heap, or all that have room into an empty one."""
+        if len(self._heap) > 64 + 16 * len(workers):
+            self._heap = [e for e in self._heap if e[2] == e[3].version and workers.get(e[3].id) is e[3]]
+            heapq.heapify(self._heap)
+        for worker in (self._changed or workers).values():
+            if worker.speed > 0:
+                self.usual_speed += (worker.speed - self.usual_speed) / (64 if self.usual_speed else 1)
+            if self._has_room(worker):
+                heapq.heappush(self._heap, (self.score(worker), next(self._order), worker.version, worker))
+        self._changed.clear()
 
 
 class PrefillAware(ByScore):

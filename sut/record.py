@@ -36,31 +36,31 @@ class SampleRecord:
     def __init__(self) -> None:
         self.columns = {name: array(kind) for name, kind in self.COLUMNS.items()}
         self.answers: list[tuple[int, int, bytes]] = []
-        self._append = tuple(column.append for column in self.columns.values())
 
     def __len__(self) -> int:
-        return len(self.columns["complete_ns"])
+        return len(self.columns["attempts"])  # the last column that a row fills
 
-    def add(self, sample: Sample, output_tokens: int, now_ns: int) -> None:
-        row = (
-            sample.id,
-            sample.index,
-            sample.issue_ns,
-            sample.dispatch_ns,
-            sample.first_ns,
-            now_ns,
-            sample.length,
+    def add(self, samples: Sequence[Sample], output_tokens: Sequence[int], now_ns: int) -> None:
+        """Append a row for each of ``samples``, which were completed at ``now_ns``."""
+        rows = (
+            [s.id for s in samples],
+            [s.index for s in samples],
+            [s.issue_ns for s in samples],
+            [s.dispatch_ns for s in samples],
+            [s.first_ns for s in samples],
+            [now_ns] * len(samples),
+            [s.length for s in samples],
             output_tokens,
-            sample.worker,
-            min(sample.attempts, 127),
+            [s.worker for s in samples],
+            [min(s.attempts, 127) for s in samples],
         )
-        for append, value in zip(self._append, row, strict=True):
-            append(value)
+        for column, values in zip(self.columns.values(), rows, strict=True):
+            column.extend(values)
 
     def column(self, name: str, *, last: int | None = None) -> np.ndarray[Any, Any]:
-        """A copy of a column (of its last rows)."""
-        column = self.columns[name]
-        return np.array(column[-last:] if last else column)
+        """A copy of a column (of its last rows), of rows that are complete: another thread may be adding some."""
+        end = len(self)
+        return np.array(self.columns[name][end - min(last or end, end) : end])
 
     def rows(self, names: Sequence[str], *, first: int = 0) -> list[np.ndarray[Any, Any]]:
         """Copies of these columns from row ``first`` on, as far as every row is whole."""
@@ -69,17 +69,15 @@ class SampleRecord:
 
     def percentiles(self) -> tuple[float | None, float | None]:
         """p99 of TTFT and of TPOT in ms over the last samples, ``None`` without first tokens."""
-        n = min(len(self), RECENT)
-        if not n:
+        end = len(self)
+        if not end:
             return None, None
-        issue, first, end, tokens = (
-            self.column(name, last=n)[:n] for name in ("issue_ns", "first_token_ns", "complete_ns", "output_tokens")
-        )
-        n = min(map(len, (issue, first, end, tokens)))
-        issue, first, end, tokens = issue[:n], first[:n], end[:n], tokens[:n]
+        rows = slice(max(0, end - RECENT), end)
+        names = ("issue_ns", "first_token_ns", "complete_ns", "output_tokens")
+        issue, first, end_ns, tokens = (np.array(self.columns[name][rows]) for name in names)
         seen = first > 0
         if not seen.any():
             return None, None
         ttft = (first - issue)[seen] / 1e6
-        tpot = ((end - first) / np.maximum(tokens - 1, 1))[seen] / 1e6
+        tpot = ((end_ns - first) / np.maximum(tokens - 1, 1))[seen] / 1e6
         return float(np.percentile(ttft, 99)), float(np.percentile(tpot, 99))

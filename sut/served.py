@@ -6,11 +6,12 @@ it goes on after the tokens that have left already, so that no token can come tw
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from sut.checks import CLEAN, UNUSABLE
 from sut.dispatcher import Dispatcher
 from sut.messages import Completion, Failure, Limits, Request
 from sut.policies import Sample
@@ -18,15 +19,14 @@ from sut.policies import Sample
 CANCELLED = "cancelled"
 
 
-@dataclass(slots=True, eq=False)
-class ServedSample(Sample):
+class ServedSample(Sample, gc=True, eq=False):
     """``prompt``: int32 LE ids. ``answer`` grows while it is streamed, and is whole once ``done``; ``failure``: there
     is no whole answer, and why. ``abandoned``: nobody waits for it. ``listener``: of whoever asked, not ours.
     """
 
     prompt: bytes = b""
-    limits: Limits = field(default_factory=lambda: Limits(128))
-    answer: bytearray = field(default_factory=bytearray)
+    limits: Limits = Limits(128)
+    answer: bytearray = msgspec.field(default_factory=bytearray)
     done: bool = False
     failure: str = ""
     abandoned: bool = False
@@ -119,7 +119,12 @@ class ServedDispatcher(Dispatcher):
         sample.failure = f"failed {sample.attempts} times, last on worker {sample.worker}: {reason}"
         self.ended.append(sample)
 
-    def _check(self, sample: Any, event: Completion) -> None:
+    def examine(self, answers: Sequence[bytes]) -> list[str] | None:
+        """Only whether there is an answer at all."""
+        found = super().examine(answers)
+        return found and [problem if problem in UNUSABLE else CLEAN for problem in found]
+
+    def _note(self, sample: Any, event: Completion, problem: str) -> None:
         """What an answer may look like is its client's affair; only that it keeps to its limits is ours."""
         n, limits = len(event.tokens) >> 2, sample.limits
         last = int.from_bytes(event.tokens[-4:], "little")

@@ -6,14 +6,13 @@ prompts and limits, tokens are handed on as they come, a sample may be cancelled
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 from mlperf_llama_base.errors import HarnessError
 from sut.hub import Batch, Hub
-from sut.messages import Cancel, Completion, Failure, FirstToken, StepEvents, Submit, Tokens
+from sut.messages import Cancel, Completion, Failure, FirstToken, Request, StepEvents, Tokens
 from sut.served import ServedDispatcher, ServedSample
 from sut.supervisor import WorkerView
 
@@ -35,21 +34,16 @@ class ServingHub(Hub):
 
     def ask(self, samples: list[ServedSample]) -> None:
         """Take samples in; any thread may call."""
-        self._put(samples)
+        self._inbox.put(samples)
 
     def cancel(self, ids: list[int]) -> None:
         """Nobody waits for these samples any more; any thread may call."""
-        self._put(Cancel(ids))
-
-    def _put(self, item: Any) -> None:
-        self._inbox.append(item)
-        os.eventfd_write(self._wake, 1)
+        self._inbox.put(Cancel(ids))
 
     # -- the hub's thread ----------------------------------------------------------------------------------------
 
     def _take_issued(self) -> None:
-        while self._inbox:
-            item: Any = self._inbox.popleft()
+        for item in self._inbox.take():
             if isinstance(item, Cancel):
                 self._cancel(item.ids)
             else:
@@ -63,23 +57,25 @@ class ServingHub(Hub):
             if worker is not None:
                 by_worker.setdefault(worker, []).append(sample_id)
         for worker, theirs in by_worker.items():
-            self._send(self.workers[worker], Cancel(theirs))
+            self._router.send(self.workers[worker].spec.identity, Cancel(theirs))
 
     def _dispatch(self) -> None:
-        for worker, samples in self.dispatcher.assignments(time.perf_counter_ns()):
-            try:
-                self._submit(worker, samples)
-            except Exception:  # noqa: BLE001  one of them cannot be written as a message: the others shall not suffer
-                for sample in samples:
-                    self._submit_alone(worker, sample)
+        super()._dispatch()
         self._report()
 
+    def _request(self, sample: Any) -> Request:
+        return self.dispatcher.request(sample)
+
     def _submit(self, worker: int, samples: list[Any]) -> None:
-        self._send(self.workers[worker], Submit([self.dispatcher.request(sample) for sample in samples]))
+        try:
+            super()._submit(worker, samples)
+        except Exception:  # noqa: BLE001  one of them cannot be written as a message: the others shall not suffer
+            for sample in samples:
+                self._submit_alone(worker, sample)
 
     def _submit_alone(self, worker: int, sample: Any) -> None:
         try:
-            self._submit(worker, [sample])
+            super()._submit(worker, [sample])
         except Exception as error:  # noqa: BLE001  whatever it is, it is this sample's
             self.dispatcher.refuse(worker, sample, f"it cannot be sent: {type(error).__name__}: {error}")
 
@@ -88,8 +84,12 @@ class ServingHub(Hub):
         self._report()
         return more
 
-    def _events(self, view: WorkerView, message: StepEvents, first: Batch, done: Batch) -> None:
+    def _book(self, steps: list[tuple[WorkerView, StepEvents]]) -> None:
         now = time.perf_counter_ns()
+        for view, message in steps:
+            self._events(view, message, now)
+
+    def _events(self, view: WorkerView, message: StepEvents, now: int) -> None:
         worker = view.spec.id
         dispatcher, changed = self.dispatcher, self._changed
         for event in message.events:

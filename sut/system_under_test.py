@@ -4,23 +4,22 @@ scheduled time. A sample's way: ``issue`` → hub → worker → hub → complet
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from sut.hub import Hub
 
 
 class SystemUnderTest:
-    """``issue`` and ``flush`` for ``ConstructSUT``. An exception must never reach LoadGen: it would end in a crash."""
+    """``issue`` and ``flush`` for ``ConstructFastSUT``. An exception must never reach LoadGen: it would crash."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    def issue(self, samples: list[Any]) -> None:
-        """``samples``: LoadGen's QuerySample objects (``id``, ``index``). Time counts from here, as near as we come to
-        LoadGen's clock: it started before it made the objects.
+    def issue(self, ids: list[int], indices: list[int]) -> None:
+        """LoadGen's sample ids and the samples' indices in the data set. Time counts from here, as near as we come to
+        LoadGen's clock: it started before it made the lists.
         """
         at_ns = time.perf_counter_ns()
-        self._hub.issue([(s.id, s.index) for s in samples], at_ns)
+        self._hub.issue(list(zip(ids, indices, strict=True)), at_ns)
 
     def flush(self) -> None:
         """Nothing is held back, so there is nothing to flush."""

@@ -57,12 +57,12 @@ def measure(run_config: RunConfig, directory: Path) -> Alone:
 def answer_at_once(*, first_tokens: bool) -> Any:
     """LoadGen's ``issue``: every sample's answer, first token first, before it returns."""
 
-    def issue(samples: list[Any]) -> None:
-        for start in range(0, len(samples), AT_ONCE):
-            ids = [sample.id for sample in samples[start : start + AT_ONCE]]
+    def issue(ids: list[int], indices: list[int]) -> None:
+        for start in range(0, len(ids), AT_ONCE):
+            some = ids[start : start + AT_ONCE]
             if first_tokens:
-                report_first([(number, ANSWER[:4]) for number in ids])
-            report_done([(number, ANSWER) for number in ids])
+                report_first([(number, ANSWER[:4]) for number in some])
+            report_done([(number, ANSWER) for number in some])
 
     return issue
 

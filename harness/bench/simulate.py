@@ -25,6 +25,7 @@ from harness.rundir.names import RESULT
 from harness.rundir.result import read_result
 from mlperf_llama_base.errors import UserError
 from qsl.synthetic import lengths
+from sut.checks import CLEAN
 from sut.dispatcher import Dispatcher
 from sut.messages import Completion
 from sut.policies import Sample, make_order, make_policy
@@ -151,7 +152,7 @@ class Simulation:
         self.hub_busy_s += cost
         ns = int(self._hub_free * 1e9)
         for sample in done:
-            self.dispatcher.complete(number, Completion(sample, TOKENS), ns)
+            self.dispatcher.complete(number, Completion(sample, TOKENS), ns, CLEAN)
         self._hand_out(self._hub_free)
 
     def _arrive(self, now: float, number: int, samples: Iterable[tuple[int, int]]) -> None:

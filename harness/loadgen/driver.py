@@ -128,15 +128,16 @@ def run_test(
     out_dir: Path,
     audit_conf: Path,
     counts: tuple[int, int],
-    issue: Callable[[list[Any]], None],
+    issue: Callable[[list[int], list[int]], None],
     flush: Callable[[], None],
     load: Callable[[list[int]], None],
     unload: Callable[[list[int]], None],
 ) -> None:
     """Run one test; blocks until LoadGen has every completion.
 
-    ``counts``: total and performance sample count of the QSL. ``audit_conf``: explicit, because LoadGen silently picks
-    up an ``audit.config`` from the working directory otherwise; a path that does not exist means a normal run.
+    ``issue``: takes sample ids and data-set indices. ``counts``: total and performance sample count of the QSL.
+    ``audit_conf``: explicit, because LoadGen silently picks up an ``audit.config`` from the working directory
+    otherwise; a path that does not exist means a normal run.
     Raises ``RunError`` if LoadGen could not start: it does not say so itself.
     """
     outputs = lg.LogOutputSettings()
@@ -145,13 +146,13 @@ def run_test(
     logs = lg.LogSettings()
     logs.log_output = outputs
     logs.enable_trace = False
-    sut = lg.ConstructSUT(issue, flush)
+    sut = lg.ConstructFastSUT(issue, flush)
     qsl = lg.ConstructQSL(*counts, load, unload)
     try:
         lg.StartTestWithLogSettings(sut, qsl, settings, logs, str(audit_conf))
     finally:
         lg.DestroyQSL(qsl)
-        lg.DestroySUT(sut)
+        lg.DestroyFastSUT(sut)
     detail = out_dir / "mlperf_log_detail.txt"
     if not detail.is_file() or not detail.stat().st_size:
         raise RunError(f"LoadGen wrote no {detail.name} in {out_dir}: is the directory writable and the disk not full?")

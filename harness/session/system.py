@@ -74,6 +74,7 @@ class System:
             pool=wire.pool,
             specs=wire.specs,
             prompts=self.library.__getitem__,
+            lengths=self.dataset.lengths.tolist(),
             deliver=self.completions.put,
             options=supervisor_options(config),
             bind=wire.bind,

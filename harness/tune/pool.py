@@ -7,6 +7,7 @@ import heapq
 import numpy as np
 
 from harness.tune.playback import Engine, Floats, Ints, Played, Player
+from sut.checks import CLEAN
 from sut.dispatcher import Dispatcher
 from sut.messages import Completion, FirstToken
 from sut.policies import Sample, make_order, make_policy
@@ -64,6 +65,9 @@ class _Pool:
 
     def _issue(self, query: int, at: float) -> None:
         self.dispatcher.issue([Sample(query, query, self.sizes[query], int(at * 1e6))])
+        self._hand_out(at)
+
+    def _hand_out(self, at: float) -> None:
         for worker, samples in self.dispatcher.assignments(int(at * 1e6)):
             engine = self.engines[worker]
             engine.waiting.extend(s.id for s in samples)
@@ -83,6 +87,7 @@ class _Pool:
         for query in first:
             self.dispatcher.first_token(worker, FirstToken(query, TOKEN), now)
         for query in done:
-            self.dispatcher.complete(worker, Completion(query, ANSWER), now)
+            self.dispatcher.complete(worker, Completion(query, ANSWER), now, CLEAN)
         if self.engines[worker].busy:
             self._begin_step(worker)
+        self._hand_out(at)

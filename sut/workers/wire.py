@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
-from collections import deque
 from queue import SimpleQueue
 
 import psutil
 import zmq
 
 from sut.engines.base import Engine
+from sut.mailbox import Mailbox
 from sut.messages import (
     Cancel,
     Completion,
@@ -69,14 +68,12 @@ class Wire(threading.Thread):
         self.state = "loading"
         self.completed = self.tokens = self.progress = 0
         self.failure: Exception | None = None
-        self._outbox: deque[FromWorker] = deque()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._outbox: Mailbox[FromWorker] = Mailbox()
         self._process = psutil.Process()
 
     def send(self, message: FromWorker) -> None:
         """Queue a message; any thread may call."""
-        self._outbox.append(message)
-        os.eventfd_write(self._wake, 1)
+        self._outbox.put(message)
 
     def events(self, events: list[Event]) -> None:
         for event in events:
@@ -117,12 +114,11 @@ class Wire(threading.Thread):
     def _loop(self, socket: zmq.Socket[bytes]) -> None:
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
-        poller.register(self._wake, zmq.POLLIN)
+        poller.register(self._outbox.fd, zmq.POLLIN)
         beat_at = 0.0
         while not (self.stopping.is_set() and not self._outbox):
-            ready = dict(poller.poll(int(self.spec.heartbeat_s * 500)))
-            if self._wake in ready:
-                os.eventfd_read(self._wake)
+            ready = dict(poller.poll(int(self.spec.heartbeat_s * 500) if self._outbox.may_sleep() else 0))
+            self._outbox.awake(self._outbox.fd in ready)
             self._send_all(socket)
             if socket in ready:
                 with contextlib.suppress(zmq.Again):
@@ -134,12 +130,17 @@ class Wire(threading.Thread):
                 socket.send(encode(self._heartbeat()))
 
     def _send_all(self, socket: zmq.Socket[bytes]) -> None:
-        while self._outbox:
-            message = self._outbox.popleft()
-            # steps that ended meanwhile share one message
-            while type(message) is StepEvents and self._outbox and type(self._outbox[0]) is StepEvents:
-                message.events.extend(self._outbox.popleft().events)  # type: ignore[union-attr]
+        steps = StepEvents([])
+        for message in self._outbox.take():
+            if type(message) is StepEvents:
+                steps.events += message.events  # steps that ended meanwhile share one message
+                continue
+            if steps.events:
+                socket.send(encode(steps))
+                steps = StepEvents([])
             socket.send(encode(message))
+        if steps.events:
+            socket.send(encode(steps))
 
     def _receive(self, frame: bytes) -> None:
         message = decode_to_worker(frame)

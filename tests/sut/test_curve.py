@@ -65,8 +65,8 @@ class Guarded:
     def admit_another(self) -> tuple[bytes, bytes]:
         """The keys of a second worker, which nobody starts."""
         keys = zmq.curve_keypair()
-        assert self.hub._gate is not None
-        self.hub._gate.admit(keys[0], worker=1)
+        assert self.hub._router._gate is not None
+        self.hub._router._gate.admit(keys[0], worker=1)
         return keys
 
     def until(self, condition: Any) -> None:

@@ -20,9 +20,13 @@ def done(id_: int, *, issue: int, first: int, attempts: int = 1) -> Sample:
     )
 
 
+def add(r: SampleRecord, sample: Sample, tokens: int, at: int) -> None:
+    r.add([sample], [tokens], at)
+
+
 def test_a_row_is_what_was_known_of_the_sample() -> None:
     r = SampleRecord()
-    r.add(done(2**63, issue=100, first=200), 11, 900)
+    add(r, done(2**63, issue=100, first=200), 11, 900)
     assert {name: r.column(name).tolist() for name in r.columns} == {
         "sample_id": [2**63],
         "qsl_idx": [7],
@@ -40,7 +44,7 @@ def test_a_row_is_what_was_known_of_the_sample() -> None:
 def test_percentiles_are_of_the_first_token_and_of_those_after_it() -> None:
     r = SampleRecord()
     for i in range(1, 101):
-        r.add(done(i, issue=0, first=i * MS), 11, i * MS + 10 * i * MS)
+        add(r, done(i, issue=0, first=i * MS), 11, i * MS + 10 * i * MS)
     ttft, tpot = r.percentiles()
     assert ttft == pytest.approx(np.percentile(np.arange(1, 101), 99))
     assert tpot == pytest.approx(np.percentile(np.arange(1, 101), 99))
@@ -48,7 +52,7 @@ def test_percentiles_are_of_the_first_token_and_of_those_after_it() -> None:
 
 def test_a_single_token_has_no_time_between_tokens() -> None:
     r = SampleRecord()
-    r.add(done(1, issue=0, first=5 * MS), 1, 5 * MS)
+    add(r, done(1, issue=0, first=5 * MS), 1, 5 * MS)
     assert r.percentiles() == (5.0, 0.0)
 
 
@@ -56,20 +60,20 @@ def test_only_the_last_ones_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "RECENT", 10)
     r = SampleRecord()
     for i in range(20):
-        r.add(done(i, issue=0, first=(1000 if i < 10 else 1) * MS), 2, 2000 * MS)
+        add(r, done(i, issue=0, first=(1000 if i < 10 else 1) * MS), 2, 2000 * MS)
     assert r.percentiles()[0] == 1.0
 
 
 def test_without_first_tokens_there_are_none() -> None:
     r = SampleRecord()
     assert r.percentiles() == (None, None)
-    r.add(done(1, issue=0, first=0), 5, 9)
+    add(r, done(1, issue=0, first=0), 5, 9)
     assert r.percentiles() == (None, None)
 
 
 def test_many_attempts_fit() -> None:
     r = SampleRecord()
-    r.add(done(1, issue=0, first=1, attempts=1000), 5, 9)
+    add(r, done(1, issue=0, first=1, attempts=1000), 5, 9)
     assert r.column("attempts").tolist() == [127]
 
 
@@ -82,7 +86,7 @@ def test_it_is_read_while_it_grows() -> None:
         for i in range(1, 200_000):
             if stop.is_set():
                 return
-            r.add(done(i, issue=0, first=2 * MS), 2, 5 * MS)
+            add(r, done(i, issue=0, first=2 * MS), 2, 5 * MS)
 
     thread = threading.Thread(target=fill)
     thread.start()
