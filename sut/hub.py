@@ -39,12 +39,13 @@ from sut.messages import (
     decode_from_worker,
 )
 from sut.policies import Sample
-from sut.record import ANSWERS, SampleRecord
+from sut.record import SampleRecord
 from sut.router import Router, identity
 from sut.supervisor import Action, Do, State, Supervisor, SupervisorOptions, WorkerView
 from sut.workers.base import WorkerPool
 
 POLL_MS = 100
+TURN_S = 0.001  # from one turn to the next at least: a hundredth of the smallest latency that anything is judged by
 LOOK_EVERY_S = 0.2
 MESSAGES_A_TURN = 64
 SAMPLES_A_PARCEL = 512  # handed out before the first of them leave: nobody waits until all others are full
@@ -104,6 +105,7 @@ class Hub(threading.Thread):
         self._stopping = threading.Event()
         self._router = Router(bind, curve_keys)
         self.endpoint = self._router.endpoint
+        self._next_turn = 0.0
         self._clock = AwakeClock(longest_step_s=5 * POLL_MS / 1e3)
         self._now = self._clock.now()
         for spec in specs:
@@ -197,6 +199,7 @@ class Hub(threading.Thread):
         while not self._stopping.is_set():
             ready = dict(poller.poll(POLL_MS if self._inbox.may_sleep() else 0))
             self._inbox.awake(self._inbox.fd in ready)
+            self._collect()
             away_s = self._clock.away_s
             self._now = self._clock.now()
             self._take_issued()
@@ -207,6 +210,14 @@ class Hub(threading.Thread):
             if self._now >= look_at:
                 look_at = self._now + LOOK_EVERY_S
                 self._supervise()
+
+    def _collect(self) -> None:
+        """Let more come before a turn that would follow the last one closely: what comes together shares its cost."""
+        now = time.perf_counter()
+        if now < self._next_turn:
+            time.sleep(self._next_turn - now)
+            now = self._next_turn
+        self._next_turn = now + TURN_S
 
     def _take_issued(self) -> None:
         length = self._length
@@ -317,13 +328,7 @@ class Hub(threading.Thread):
                     dispatcher.fail(worker, event)
         if first or done:
             self._deliver(first, done)
-        self.record.add(rows, [len(tokens) >> 2 for _, tokens in done], now)
-        self._keep_answers(rows, done)
-
-    def _keep_answers(self, samples: list[Sample], done: Batch) -> None:
-        answers = self.record.answers
-        for sample, (_, tokens) in zip(samples[: ANSWERS - len(answers)], done, strict=False):
-            answers.append((sample.index, sample.worker, tokens))
+        self.record.add(rows, [tokens for _, tokens in done], now)
 
     def _ready(self, view: WorkerView, message: Ready) -> None:
         self.supervisor.ready(view, message, self._now)

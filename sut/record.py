@@ -40,8 +40,10 @@ class SampleRecord:
     def __len__(self) -> int:
         return len(self.columns["attempts"])  # the last column that a row fills
 
-    def add(self, samples: Sequence[Sample], output_tokens: Sequence[int], now_ns: int) -> None:
-        """Append a row for each of ``samples``, which were completed at ``now_ns``."""
+    def add(self, samples: Sequence[Sample], answers: Sequence[bytes], now_ns: int) -> None:
+        """Append a row for each of ``samples``, which were completed with these ids (int32 LE) at ``now_ns``."""
+        for sample, tokens in zip(samples[: ANSWERS - len(self.answers)], answers, strict=False):
+            self.answers.append((sample.index, sample.worker, tokens))
         rows = (
             [s.id for s in samples],
             [s.index for s in samples],
@@ -50,7 +52,7 @@ class SampleRecord:
             [s.first_ns for s in samples],
             [now_ns] * len(samples),
             [s.length for s in samples],
-            output_tokens,
+            [len(tokens) >> 2 for tokens in answers],
             [s.worker for s in samples],
             [min(s.attempts, 127) for s in samples],
         )

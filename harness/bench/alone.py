@@ -24,7 +24,7 @@ from harness.verdict.result import samples_per_second
 from mlperf_llama_base import child, files
 from mlperf_llama_base.errors import RunError
 from mlperf_llama_base.orphans import die_with_parent
-from sut.completions import report_done, report_first
+from sut.completions import report
 
 AT_ONCE = 64
 ANSWER = np.arange(1, 129, dtype="<i4").tobytes()  # 128 tokens, as the null engine gives
@@ -60,9 +60,8 @@ def answer_at_once(*, first_tokens: bool) -> Any:
     def issue(ids: list[int], indices: list[int]) -> None:
         for start in range(0, len(ids), AT_ONCE):
             some = ids[start : start + AT_ONCE]
-            if first_tokens:
-                report_first([(number, ANSWER[:4]) for number in some])
-            report_done([(number, ANSWER) for number in some])
+            first = [(number, ANSWER[:4]) for number in some] if first_tokens else []
+            report(first, [(number, ANSWER) for number in some])
 
     return issue
 

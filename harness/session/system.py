@@ -1,4 +1,4 @@
-"""A running system: the data in memory, the wire, the workers, and the thread that reports to LoadGen.
+"""A running system: the data in memory, the wire, and the workers.
 
 Made in one place and complete once made: nothing of it is ever absent.
 """
@@ -24,7 +24,7 @@ from mlperf_llama_base.scratch import ScratchFolder
 from qsl.dataset import Dataset
 from qsl.library import SampleLibrary
 from sut import engines
-from sut.completions import Completions
+from sut.completions import report
 from sut.dispatcher import Dispatcher
 from sut.engines import shapes
 from sut.engines.facts import ModelUse
@@ -40,7 +40,7 @@ BUSY_GRACE_S = 0.5  # for those whose work is of no use any more
 class System:
     """Started on construction: the workers are loading, not yet ready. ``close`` ends all of it.
 
-    ``library`` is the QSL, ``hub`` takes what is issued; ``completions`` speaks to LoadGen.
+    ``library`` is the QSL, ``hub`` takes what is issued and answers LoadGen.
     Raises ``UserError`` and ``EnvironmentFault`` for data, a model, a cluster or GPUs that are not fit; nothing is
     left running then.
     """
@@ -55,7 +55,6 @@ class System:
         )
         journal.describe(dataset=_describe_data(self.dataset, self.library, config))
         journal.phase("starting workers")
-        self.completions = Completions()
         orphans.end_abandoned()
         with contextlib.ExitStack() as on_failure:
             self._scratch = ScratchFolder(socket=len(SOCKET))  # of the local wire, for us alone
@@ -63,7 +62,6 @@ class System:
             self.hub, self._pool = self._connect(config, journal.run_dir, eos_token_ids=model.get("eos_token_ids", []))
             on_failure.pop_all()
         journal.follow(self.hub)
-        self.completions.start()
         self.hub.start()
 
     def _connect(self, config: RunConfig, run_dir: Path, *, eos_token_ids: list[int]) -> tuple[Hub, WorkerPool]:
@@ -75,7 +73,7 @@ class System:
             specs=wire.specs,
             prompts=self.library.__getitem__,
             lengths=self.dataset.lengths.tolist(),
-            deliver=self.completions.put,
+            deliver=report,
             options=supervisor_options(config),
             bind=wire.bind,
             curve_keys=wire.curve_keys,

@@ -1,9 +1,9 @@
 """events.parquet as second witness: what the workers' answers were, against what LoadGen's log says of them.
 
 Both clocks run alike, but ours is inside of LoadGen's: it starts when the callback does (LoadGen has made its sample
-objects by then: about 1.3 us each, which Offline sees) and ends when an answer arrives, before the completions thread
-hands it on (0.2 ms, at the 99th percentile of a busy two-core machine 0.6 ms). So a latency of ours is never above
-LoadGen's, and little below.
+lists by then: a microsecond for each, which Offline sees) and ends when an answer has arrived, before it is handed
+on with what came together with it (a fraction of a millisecond, on a busy two-core machine a few). So a latency of
+ours is never above LoadGen's, and little below.
 """
 
 from __future__ import annotations

@@ -127,6 +127,37 @@ def test_strangers_on_the_wire_are_refused_and_counted(rig: Callable[..., Rig], 
     context.destroy(linger=0)
 
 
+def test_a_worker_gets_all_that_is_given_to_it_at_once_in_one_message(
+    rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = rig(workers=2)
+    r.start()
+    sent: list[Any] = []
+    send = r.hub._router.send
+
+    def spy(to: bytes, message: Any) -> None:
+        sent.append(message)
+        send(to, message)
+
+    monkeypatch.setattr(r.hub._router, "send", spy)
+    r.issue(60)
+    r.until(lambda: len(r.done) == 60)
+    assert [len(message.requests) for message in sent] == [30, 30]
+
+
+def test_what_breaks_while_loadgen_is_told_ends_the_run(rig: Callable[..., Rig]) -> None:
+    r = rig(workers=1)
+    r.start()
+
+    def broken(first: Any, done: Any) -> None:
+        raise TypeError("no id")
+
+    with r.hub.reporting_to(broken):
+        r.issue(1)
+        with pytest.raises(RunError, match="TypeError: no id"):
+            r.until(lambda: False)
+
+
 def test_issue_may_be_called_from_another_thread(rig: Callable[..., Rig]) -> None:
     r = rig(workers=2)
     r.start()

@@ -98,6 +98,18 @@ def test_server_policies_balance_and_forget_a_worker_that_left(name: str) -> Non
     assert book(policy, samples(1), pool)[1] == 1
 
 
+@pytest.mark.parametrize("name", ["prefill-aware", "least-pending", "round-robin"])
+def test_what_no_worker_could_begin_waits_in_the_queue(name: str) -> None:
+    policy = make_policy(name, offline=False, backlog=16, prefill_weight=8)
+    pool, queue = workers(0, 0, capacity=4), samples(100)
+    assert book(policy, queue, pool) == {0: 20, 1: 20}
+    assert len(queue) == 60 and book(policy, queue, pool) == {0: 0, 1: 0}
+    pool[1].outstanding.popitem()
+    pool[1].prefilling -= 1
+    policy.touch(pool[1])
+    assert book(policy, queue, pool) == {0: 0, 1: 1}
+
+
 def test_a_faster_worker_gets_more_in_server() -> None:
     policy = make_policy("prefill-aware", offline=False, backlog=16, prefill_weight=8)
     pool = workers(30.0, 10.0)

@@ -21,7 +21,7 @@ def done(id_: int, *, issue: int, first: int, attempts: int = 1) -> Sample:
 
 
 def add(r: SampleRecord, sample: Sample, tokens: int, at: int) -> None:
-    r.add([sample], [tokens], at)
+    r.add([sample], [bytes(4 * tokens)], at)
 
 
 def test_a_row_is_what_was_known_of_the_sample() -> None:

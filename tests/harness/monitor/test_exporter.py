@@ -28,7 +28,7 @@ def record_of(times: list[tuple[int, int, int, int]], worker: int = 0) -> Sample
     for number, (issue, first, complete, made) in enumerate(times):
         sample = Sample(number, number, 100, 10**6 * issue)
         sample.worker, sample.first_ns = worker, 10**6 * first
-        record.add(sample, made, 10**6 * complete)
+        record.add([sample], [bytes(4 * made)], 10**6 * complete)
     return record
 
 
@@ -38,7 +38,7 @@ def test_histograms_hold_every_sample_once() -> None:
     tally.take(record)
     late = Sample(9, 9, 50, 10**6)
     late.worker = 0
-    record.add(late, 2, 10**6 + 400 * 10**9)  # beyond the last bucket, and without a first token
+    record.add([late], [bytes(8)], 10**6 + 400 * 10**9)  # beyond the last bucket, and without a first token
     tally.take(record)
     found = tally.workers[0]
     assert found.prompt_tokens == 250

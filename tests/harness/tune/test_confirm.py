@@ -130,7 +130,7 @@ def ran(*, pace: float, rate: float = 4.8, queries: int = 1200) -> Any:
     for i, (issue, ttft, tpot) in enumerate(zip(at, found.ttft_ms, found.tpot_ms, strict=True)):
         first = issue + ttft
         sample = Sample(i << 40, i, int(sizes[i]), int(1e6 * issue), first_ns=int(1e6 * first), worker=0)
-        record.add([sample], [128], int(1e6 * (first + 127 * tpot)))
+        record.add([sample], [bytes(512)], int(1e6 * (first + 127 * tpot)))
     benchmark = SimpleNamespace(sample_count=512)
     return SimpleNamespace(
         hub=SimpleNamespace(record=record, in_flight=list),

@@ -75,7 +75,7 @@ def test_queries_on_their_way_are_load_and_not_judged() -> None:
     record = SampleRecord()
     for i in range(3):
         sample = Sample(i, i, 700, 1_000_000 * i, first_ns=2_000_000 + i, worker=0)
-        record.add([sample], [128], 3_000_000 + i)
+        record.add([sample], [bytes(512)], 3_000_000 + i)
     under_way = [Sample(2, 2, 700, 2_000_000, worker=0), Sample(7, 7, 900, 9_000_000, worker=0), Sample(8, 8, 900, 1)]
     past = history([record], under_way, output_tokens=128)
     assert past.ids.tolist() == [0, 1, 2, 7]  # once each, and none that nobody has yet
