@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from harness.rundir.result import AccuracyResult, Result
@@ -36,6 +37,7 @@ def accuracy(
     from harness import terminal
     from harness.accuracy.score_run import score_run
     from harness.rundir.foreign import is_foreign
+    from harness.rundir.names import ACCURACY_TEXT
 
     console = terminal.console()
     with console.status("scoring") as status:
@@ -50,16 +52,20 @@ def accuracy(
         )
     ours = not is_foreign(run_dir)
     result = _judged(run_dir, scores, write=output is None and ours)
+    _show(console, scores, result, written=(output or run_dir) / ACCURACY_TEXT if output or ours else None)
+    if not result.valid:
+        raise typer.Exit(1)
+
+
+def _show(console: Console, scores: Accuracy, result: Result, *, written: Path | None) -> None:
     if result.accuracy:
         console.print(_table(result.accuracy))
     if scores.partial:
         console.print(f"partial: {scores.partial}; the targets do not apply", highlight=False)
-    written = f"{(output or run_dir) / 'accuracy.txt'}: " if output or ours else ""
-    console.print(f"{written}{scores.gen_num:,} samples, scorer {scores.scorer}", highlight=False)
+    where = f"{written}: " if written else ""
+    console.print(f"{where}{scores.gen_num:,} samples, scorer {scores.scorer}", highlight=False)
     for reason in result.invalid_reasons:
         console.print(f"not valid: {reason}", highlight=False)
-    if not result.valid:
-        raise typer.Exit(1)
 
 
 def _judged(run_dir: Path, scores: Accuracy, *, write: bool) -> Result:

@@ -140,7 +140,7 @@ def test_parquet_of_other_tools_is_read(tmp_path: Path, width: int, large: bool)
     [
         (codecs.BOM_UTF8 + b"[]", "UTF-8 with a byte-order mark"),
         ("[]".encode("utf-16"), "UTF-16"),
-        (gzip.compress(b"[]"), "compressed with gzip"),
+        (gzip.compress(b"[]", mtime=0), "compressed with gzip"),
         (b"PK\x03\x04....", "a zip archive"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a Git LFS pointer"),
         (b"\n<!DOCTYPE html><html><body>Access denied</body></html>", "an HTML page"),
