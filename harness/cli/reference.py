@@ -1,4 +1,4 @@
-"""docs/reference/: every configuration key and every command, written from the code.
+"""docs/reference/: every configuration key, every command and every column, written from the code.
 
 ``python -m harness.cli.reference`` writes the files again; a test sees to it that they are as the code is.
 """
@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from harness import config
 from harness.cli import COMMANDS, NAME, USAGE, program
+from harness.cli.reference_data import data
 from mlperf_llama_base.source import ROOT
 
 FOLDER = ROOT / "docs" / "reference"
@@ -151,10 +152,15 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def pages() -> dict[str, str]:
+    """The text of each file."""
+    return {"configuration.md": configuration(), "commands.md": commands(), "data.md": data(MADE_BY)}
+
+
 def main(folder: Path = FOLDER) -> None:
-    """Write both files."""
+    """Write all files."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("configuration.md", configuration()), ("commands.md", commands())):
+    for name, text in pages().items():
         (folder / name).write_text(text)
         sys.stdout.write(f"{folder / name}\n")
 

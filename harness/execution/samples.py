@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.execution.times import started
+from harness.rundir.columns import SAMPLES, schema
 from harness.rundir.execution import PartRun
 from harness.rundir.record import RunRecord
 from harness.rundir.scaling import MemberOutcome
@@ -34,7 +35,11 @@ def write_samples(directory: Path, file: Path, runs: Mapping[str, Sequence[PartR
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    tables = [pa.table(columns) for part, of_part in runs.items() for columns in _columns_of(directory, part, of_part)]
+    tables = [
+        pa.table(columns, schema=schema(SAMPLES))
+        for part, of_part in runs.items()
+        for columns in _columns_of(directory, part, of_part)
+    ]
     if not tables:
         return 0
     table: pa.Table = pa.concat_tables(tables)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.rundir.columns import READINGS
+
 PREFIX = "mlperf_llama"
 OF_RUN = ("run", "scenario")
 OF_WORKER = (*OF_RUN, "worker")
@@ -70,12 +72,12 @@ RESPONSES = _counter("responses", "HTTP responses by path and status", (*OF_RUN,
 CUT = _counter("streams_cut", "Streams that ended with an error event", OF_RUN)
 STALLED = _counter("connections_stalled", "Connections cut because their client did not read", OF_RUN)
 
-GROWING = ("energy_j", "sent_bytes", "received_bytes")
-"""Readings of the hardware that only grow: counters, the others are gauges."""
+_GROWING = {(one.source, one.name) for one in READINGS if one.grows}
 
 
 def of_hardware(kind: str, name: str) -> Family:
     """A reading of metrics.parquet, ``power_w`` of a ``gpu`` for example, under the same name."""
     text = f"{name} of {kind}, as in metrics.parquet"
     labels = ("run", "node", "source")
-    return _counter(f"{kind}_{name}", text, labels) if name in GROWING else _gauge(f"{kind}_{name}", text, labels)
+    make = _counter if (kind, name) in _GROWING else _gauge
+    return make(f"{kind}_{name}", text, labels)

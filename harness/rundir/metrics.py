@@ -9,17 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.rundir.columns import METRICS, schema
 from harness.rundir.result import Reading
 
-COLUMNS = pa.schema(
-    [
-        ("t_s", pa.float64()),
-        ("node", pa.string()),
-        ("source", pa.string()),
-        ("name", pa.string()),
-        ("value", pa.float64()),
-    ]
-)
+COLUMNS = schema(METRICS)
 
 
 def read_metrics(run_dir: Path) -> pa.Table | None:

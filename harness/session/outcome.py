@@ -14,6 +14,8 @@ import psutil
 
 from harness.config import RunConfig
 from harness.loadgen.keys import Setting
+from harness.rundir.columns import EVENTS as EVENT_COLUMNS
+from harness.rundir.columns import schema
 from harness.rundir.files import write_record
 from harness.rundir.names import EVENTS, SESSION
 from harness.rundir.session import (
@@ -213,4 +215,6 @@ def write_events(path: Path, hub: Hub, *, signed: dict[str, str] | None = None) 
         else:
             arrays[name] = pa.array(values - start if name.endswith("_ns") else values)
     with replacing(path) as scratch:
-        pq.write_table(pa.table(arrays, metadata=signed), scratch, compression="zstd")
+        pq.write_table(
+            pa.table(arrays, schema=schema(EVENT_COLUMNS).with_metadata(signed)), scratch, compression="zstd"
+        )

@@ -15,8 +15,8 @@ AGAIN = "run: python -m harness.cli.reference"
 
 
 def test_the_files_are_as_the_code_is() -> None:
-    assert (reference.FOLDER / "configuration.md").read_text() == reference.configuration(), AGAIN
-    assert (reference.FOLDER / "commands.md").read_text() == reference.commands(), AGAIN
+    for name, text in reference.pages().items():
+        assert (reference.FOLDER / name).read_text() == text, AGAIN
 
 
 def test_every_key_is_there() -> None:
@@ -28,8 +28,9 @@ def test_every_key_is_there() -> None:
 
 def test_the_files_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reference.main(tmp_path / "new")
-    assert [path.name for path in sorted((tmp_path / "new").iterdir())] == ["commands.md", "configuration.md"]
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    names = ["commands.md", "configuration.md", "data.md"]
+    assert [path.name for path in sorted((tmp_path / "new").iterdir())] == names
+    assert len(capsys.readouterr().out.splitlines()) == len(names)
 
 
 def test_a_key_without_a_description_fails(monkeypatch: pytest.MonkeyPatch) -> None:
