@@ -5,13 +5,14 @@ Each cause is said once, by its plainest rule; what every rule says stands behin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from harness.rundir.result import Reason
 
 SHORT, MODEL, DATA = NAMES = ("Short run", "Another model", "Another data set")
 LONG = 160
+REPEATED = "data set: "  # the name of the cause says it
 RULES = {  # the plainest rule of a cause first
     "validity.duration": SHORT,
     "performance.min-duration": SHORT,
@@ -47,14 +48,20 @@ class Cause:
         if self.name is None:
             return self.text
         first, *more = self.text.split("; ") if len(self.text) > LONG else [self.text]
-        return f"{self.name}: {first}" + (f" (and {len(more)} more)" if more else "")
+        return f"{self.name}: {first.removeprefix(REPEATED)}" + (f" (and {len(more)} more)" if more else "")
+
+    @property
+    def rules(self) -> list[str]:
+        """What each rule says, with the cause before it."""
+        return [text if self.name is None else f"{self.name}: {text}" for text in (self.text, *self.others)]
 
 
 def causes(reasons: Sequence[Reason]) -> list[Cause]:
     """In the order in which they first appear; reasons without a common cause each alone."""
+    texts = {reason.text for reason in reasons}
     groups: dict[str, list[Reason]] = {}
     for reason in reasons:
-        groups.setdefault(_cause(reason) or reason.text, []).append(reason)
+        groups.setdefault(_cause(reason) or _again(reason, texts) or reason.text, []).append(reason)
     return [_one(name, sorted(group, key=_rank)) for name, group in groups.items()]
 
 
@@ -70,5 +77,11 @@ def _cause(reason: Reason) -> str | None:
     return next((cause for start, cause in PREFLIGHT.items() if reason.text.startswith(start)), None)
 
 
-def _rank(reason: Reason) -> int:
-    return ORDER.index(reason.rule) if reason.rule in ORDER else len(ORDER)
+def _again(reason: Reason, texts: Container[str]) -> str | None:
+    """What pre-flight said in the words of a rule: the rule's."""
+    check, _, said = reason.text.partition(": ")
+    return said if check.startswith("preflight ") and said in texts else None
+
+
+def _rank(reason: Reason) -> tuple[int, bool]:
+    return ORDER.index(reason.rule) if reason.rule in ORDER else len(ORDER), reason.text.startswith("preflight ")

@@ -17,6 +17,7 @@ from harness.report.scale import Floats, tick_text, ticks
 
 WIDTH, HEIGHT = 560.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 14.0, 16.0, 46.0
+LABEL = 90.0  # what a label beside the right edge takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ def line_chart(
                 for x, y in zip(frame.px(line.x), frame.py(line.y), strict=True)
                 if np.isfinite(y)
             ]
-    body += [_level(frame, limit) for limit in limits]
+    body += [_level(frame, limit, lines) for limit in limits]
     legend = [(line.name, f"s{line.tone}") for line in lines] if len(lines) > 1 or lines[0].low is not None else []
     return Chart(title=title, svg=svg(title, description, body), description=description, legend=legend)
 
@@ -161,8 +162,10 @@ def histogram(
             body.append(f'<path class="bar s1" d="M{left:.1f} {base:.1f}V{top:.1f}H{right:.1f}V{base:.1f}Z"/>')
     body += [_upright(frame, limit, at) for at, limit in enumerate(limits)]
     if overflow:
+        upright = [float(frame.px(limit.value)) for limit in limits if limit.value <= edges[-1]]
+        right = min([WIDTH - RIGHT, *(x for x in upright if x > WIDTH - RIGHT - LABEL)])
         body.append(
-            f'<text class="mark" x="{WIDTH - RIGHT - 5:g}" y="{TOP + 10 + 15 * len(limits):g}" '
+            f'<text class="mark" x="{right - 5:g}" y="{TOP + 10 + 15 * len(limits):g}" '
             f'text-anchor="end">{overflow:,} further right</text>'
         )
     return Chart(title=title, svg=svg(title, description, body), description=description)
@@ -206,13 +209,23 @@ def _whiskers(frame: _Frame, line: Line) -> str:
     )
 
 
-def _level(frame: _Frame, limit: Limit) -> str:
+def _level(frame: _Frame, limit: Limit, lines: Sequence[Line]) -> str:
+    """Its label stands where the lines are not: above, or below where they pass above it at their end."""
     y = float(frame.py(limit.value))
+    crowded = sum(_crowd(frame, line, limit.value) for line in lines) > 0
+    below = crowded if TOP + 12 < y < HEIGHT - BOTTOM - 18 else y <= TOP + 12
     return (
         f'<path class="{limit.tone}" d="M{LEFT:g} {y:.1f}H{WIDTH - RIGHT:g}"/>'
-        f'<text class="mark {limit.tone}" x="{WIDTH - RIGHT - 3:g}" y="{y - 5 if y > TOP + 12 else y + 15:.1f}" '
+        f'<text class="mark {limit.tone}" x="{WIDTH - RIGHT - 3:g}" y="{y + 15 if below else y - 5:.1f}" '
         f'text-anchor="end">{escape(limit.label)}</text>'
     )
+
+
+def _crowd(frame: _Frame, line: Line, value: float) -> int:
+    """How many more points of a line lie just above a level than just below it, where the level's label stands."""
+    near = np.isfinite(line.y) & (frame.px(line.x) > WIDTH - RIGHT - LABEL)
+    away = frame.py(value) - frame.py(line.y[near])
+    return int(((away > 0) & (away < 20)).sum()) - int(((away < 0) & (away > -20)).sum())
 
 
 def _upright(frame: _Frame, limit: Limit, row: int) -> str:

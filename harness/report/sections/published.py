@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.report.causes import causes
 from harness.report.document import Bar, Block, Card, Cell, Folded, Items, Section, Table, Text
 from harness.report.load import RunData
 from harness.report.published import Published, Standing, standing, table
@@ -16,7 +15,6 @@ _VENDORS = (
     "Not MLPerf: the maker's own figures at full load, without limits of latency or accuracy, for requests of equal "
     "length, at this run's mean input length."
 )
-MOST_REASONS = 5
 
 
 def sections(run: RunData) -> list[Section]:
@@ -56,16 +54,13 @@ def _where(run: RunData, found: Standing) -> list[Block]:
     each = f"{found.per_accelerator:,.2f}{noise} samples/s for each of {found.count} "
     each += "accelerator" if found.count == 1 else "accelerators"
     if found.not_comparable:
-        recorded = {reason.text: reason for reason in (run.result.reasons if run.result else [])}
-        own = [text for text in found.not_comparable if text not in recorded]
-        by_cause = [cause.said for cause in causes([recorded[t] for t in found.not_comparable if t in recorded])]
-        reasons = [*own, *by_cause]
-        shown, more = reasons[:MOST_REASONS], len(reasons) - MOST_REASONS
+        above = set(run.result.not_submittable_reasons if run.result else [])
+        own = [text for text in found.not_comparable if text not in above]
+        why = " What stands against a submission (under Verdict) stands against it." if above else ""
         blocks: list[Block] = [
-            Text(text=f"NOT comparable with published results. {each} would stand here, but:", tone="warn"),
-            Items(items=[(reason, "warn") for reason in shown]),
+            Text(text=f"NOT comparable with published results.{why} {each} would stand here.", tone="warn")
         ]
-        return [*blocks, Text(text=f"And {more} more; the verdict lists them.")] if more > 0 else blocks
+        return [*blocks, Items(items=[(reason, "warn") for reason in own])] if own else blocks
     if not found.rivals:
         return [Text(text=f"{each}. No result of the closed division on this accelerator was published.")]
     best = found.rivals[0]

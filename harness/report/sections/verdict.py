@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 
 from harness.report.causes import Cause, causes
@@ -14,6 +15,7 @@ from harness.rundir.tuning import TuneRecord
 from harness.text import duration, number
 
 AGAINST = "Why it may not be submitted:"
+NO_FORMAT = ("none", "unknown")  # of weights: an engine without any, or that does not know
 
 
 def verdict(run: RunData) -> tuple[str, Tone]:
@@ -100,7 +102,7 @@ def _reasons(run: RunData, result: Result) -> list[Block]:
     several = [cause for cause in (*broken, *against) if cause.others]
     if several:
         count = sum(1 + len(cause.others) for cause in (*broken, *against))
-        said = [f"{cause.name}: {text}" for cause in several for text in (cause.text, *cause.others)]
+        said = [text for cause in several for text in cause.rules]
         inner = Items(items=[(text, "") for text in said])
         blocks.append(Folded(summary=f"What every rule says ({count})", blocks=[inner]))
     return blocks
@@ -126,7 +128,8 @@ def with_what(run: RunData) -> str:
         else []
     )
     if engine is not None and engine.name:
-        parts.append(" ".join(filter(None, (engine.name, engine.version, engine.weight_dtype))))
+        number_format = engine.weight_dtype if engine.weight_dtype not in NO_FORMAT else None
+        parts.append(" ".join(filter(None, (engine.name, engine.version, number_format))))
     elif asked := run.record.setting("engine", "name"):
         parts.append(f"engine {asked}")
     gpus = run.gpu_names
@@ -134,10 +137,17 @@ def with_what(run: RunData) -> str:
     cpu = result.hardware.cpu if result and result.hardware else None
     if not gpus and cpu is not None:
         parts.append(f"{cpu.cores or cpu.threads} cores of {cpu.model or 'an unknown processor'}, no GPU")
-    when = run.session.test_started or (result.test_started if result else None)
+    when = run.session.test_started or (result.test_started if result else None) or _last_written(run)
     if when:
         parts.append(f"{when[:16].replace('T', ' ')} UTC")
     return "; ".join(parts) or "With what it ran is not recorded."
+
+
+def _last_written(run: RunData) -> str | None:
+    """When something last ran in the directory of a search, which has no test of its own."""
+    if run.tune is None or run.status is None or run.status.time is None:
+        return None
+    return datetime.datetime.fromtimestamp(run.status.time, datetime.UTC).isoformat()
 
 
 def _search_cards(tune: TuneRecord) -> list[Card]:

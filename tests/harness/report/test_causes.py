@@ -17,7 +17,10 @@ from harness.report.markdown import render as markdown
 from harness.report.sections.published import sections as published
 from harness.report.sections.verdict import sections as first_screen
 from harness.report.sections.verdict import with_what
+from harness.rundir.files import write_record
 from harness.rundir.result import Reason
+from harness.rundir.status import Status
+from harness.rundir.tuning import TuneRecord
 from tests.harness.fake_run import write_run
 
 DEMO = [  # a demo's, word for word but for the numbers of the model
@@ -47,11 +50,27 @@ def test_a_demos_reasons_are_three_causes_and_what_stands_alone() -> None:
     found = causes(reasons())
     assert [cause.said for cause in found] == [
         "Short run: the run lasted 52.9 s; the rules ask for 600 s",
-        "Another data set: data set: 16 samples (demo); the benchmark has 13368",
+        "Another data set: 16 samples (demo); the benchmark has 13368",
         "Another model: the model is not Llama-3.1-8B-Instruct: field_0 is 1, not 2 (and 8 more)",
         "preflight storage: the disk is slow",
     ]
     assert sum(1 + len(cause.others) for cause in found) == len(DEMO)  # none is lost
+
+
+def test_what_preflight_says_in_the_words_of_a_rule_is_said_once() -> None:
+    texts = {"preflight rules: no model runs": "record.preflight", "no model runs": "record.engine"}
+    (only,) = causes([Reason(rule=rule, text=text, source="", breaks="submission") for text, rule in texts.items()])
+    assert (only.said, only.rules) == ("no model runs", ["no model runs", "preflight rules: no model runs"])
+
+
+def test_reasons_are_not_said_again_beside_published_results(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", gpu=None, result={"not_submittable_reasons": ["another model ran"]})
+    (section,) = published(load(run))
+    said = [block for block in section.blocks if isinstance(block, Text | Items)]
+    assert isinstance(said[0], Text) and "What stands against a submission (under Verdict)" in said[0].text
+    assert isinstance(said[1], Items) and "no accelerator was seen" in said[1].items[0][0]
+    page = markdown(build_document([run]))
+    assert page.count("another model ran") == 1
 
 
 def test_one_reason_is_said_as_it_is() -> None:
@@ -80,6 +99,17 @@ def test_the_first_screen_says_with_what_it_ran(tmp_path: Path) -> None:
     assert said.startswith(
         "Meta-Llama-3.1-8B-Instruct; vllm 0.33.0 fp8; 2 x NVIDIA H100 80GB HBM3; 2025-06-15 15:06 UTC"
     )
+
+
+def test_an_engine_without_weights_has_no_number_format(tmp_path: Path) -> None:
+    engine = {"name": "null", "version": "1", "weight_dtype": "none"}
+    assert "; null 1; " in with_what(load(write_run(tmp_path / "run", session={"engine": engine})))
+
+
+def test_the_first_screen_of_a_search_has_its_date(tmp_path: Path) -> None:
+    write_record(tmp_path / "tune.json", TuneRecord(scenario="server", options={}, best_qps=44.5))
+    write_record(tmp_path / "status.json", Status(time=1_764_000_000.0, phase="finished"))
+    assert "2025-11-24 16:00 UTC" in with_what(load(tmp_path))
 
 
 def test_a_run_that_preflight_refused_is_called_that(tmp_path: Path) -> None:
