@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -99,3 +100,31 @@ def test_nothing_is_wider_than_the_screen(tmp_path: Path, width: int) -> None:
     visit = Visit(frame, tmp_path, "--virtual-time-budget=5000")
     measured = int(visit.dom.split("<p>width ")[1].split("<")[0])
     assert measured <= width
+
+
+def printed_pages(page: Path, tmp_path: Path) -> int:
+    """How many sheets the page fills when it is printed."""
+    out = tmp_path / f"{page.stem}.pdf"
+    command = [
+        str(CHROMIUM),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+    ]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={out}", page.as_uri()]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    return len(re.findall(rb"/Type\s*/Page\b", out.read_bytes()))
+
+
+@needs_chromium
+def test_what_is_folded_is_printed(tmp_path: Path) -> None:
+    page, _ = write_report([write_run(tmp_path / "run", samples=500)])
+    text = page.read_text()
+    rule = "details::details-content { content-visibility: visible;"
+    assert text.count(rule) == 1
+    opened, closed = tmp_path / "opened.html", tmp_path / "closed.html"
+    opened.write_text(text.replace("<details>", "<details open>"))
+    closed.write_text(text.replace(rule, "unknown {"))
+    assert printed_pages(page, tmp_path) == printed_pages(opened, tmp_path) > printed_pages(closed, tmp_path) > 0
