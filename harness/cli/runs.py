@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from harness.report.catalog import Entry
 
 _STYLES = {Verdict.VALID: "green", Verdict.TOO_SHORT: "yellow", Verdict.RUNNING: "cyan"}
-PIPED_WIDTH = 1000  # a pipe gets whole lines
 
 
 def runs(
@@ -86,8 +85,6 @@ def _show(found: Sequence[Entry], usual: Mapping[str, object], *, of: int) -> No
     from harness import terminal
 
     console = terminal.console()
-    if not console.is_terminal:
-        console.width = PIPED_WIDTH
     if console.width < 100:
         for one in found:
             for part, style in zip(_cells(one, usual), ("dim", "bold", "", _style(one), "", "dim"), strict=True):

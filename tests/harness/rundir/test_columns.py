@@ -38,7 +38,7 @@ def assert_as_described(file: Path, columns: tuple[Column, ...]) -> None:
 def test_events(tmp_path: Path) -> None:
     record = SampleRecord()
     sample = Sample(3, 5, 7, 100)
-    record.add(sample, 2, 200)
+    record.add([sample], [b"\1\0\0\0" * 2], 200)
     hub: Any = SimpleNamespace(record=record)
     write_events(tmp_path / "events.parquet", hub, signed={"user.conf": "00"})
     assert_as_described(tmp_path / "events.parquet", EVENTS)
