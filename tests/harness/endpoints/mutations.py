@@ -142,6 +142,8 @@ MUTATIONS: dict[str, tuple[str, Mutation]] = {
     ),
     "C_max 32": ("curve.regions", everywhere(DESCRIPTION, lambda tree: tree.update(max_supported_concurrency=32))),
     "above the margin": ("curve.regions", at(LOW, POINT, lambda tree: tree.update(concurrency=4700))),
+    "a short run": ("point.duration", at(MEDIUM, SUMMARY, lambda tree: tree.update(duration_ns=int(1100e9)))),
+    "CPU by default": ("curve.power", power(lambda tree: components(tree)["cpu"].pop("tdp_per_unit"))),
 }
 MISSED: dict[str, tuple[str, Mutation]] = {
     "a score missing": ("point.scores", score(lambda entry: entry["score"].pop("rougeLsum"))),
@@ -161,7 +163,6 @@ MISSED: dict[str, tuple[str, Mutation]] = {
         at(MEDIUM, SUMMARY, lambda tree: tree["finish_reason_counts"].update(length=tree["n_samples_issued"] - 28)),
     ),
     "a run that was cut": ("point.completed", at(MEDIUM, SUMMARY, lambda tree: tree.update(complete=False))),
-    "a short run": ("point.duration", at(MEDIUM, SUMMARY, lambda tree: tree.update(duration_ns=int(1100e9)))),
     "a short window": ("point.duration", at(MEDIUM, POINT, steady(duration_s=1100.0))),
     "a drift": (
         "point.steady-state",
@@ -188,7 +189,6 @@ MISSED: dict[str, tuple[str, Mutation]] = {
         "point.engagement",
         everywhere(DESCRIPTION, lambda tree: [tree.pop(name) for name in PARALLEL]),
     ),
-    "CPU by default": ("curve.power", power(lambda tree: components(tree)["cpu"].pop("tdp_per_unit"))),
     "sampled": ("point.sampling", at("r1", CONFIG, lambda tree: tree["model_params"].update(temperature=0.7))),
     "the client's seed": (
         "point.asked-seeds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,20 +79,39 @@ def test_no_submission_is_one_line(tmp_path: Path) -> None:
         check_tree(tmp_path / "none")
 
 
-@pytest.mark.parametrize("form", Offline)
-def test_the_official_checker_agrees(form: Offline, trees: dict[Offline, Path], tmp_path: Path) -> None:
-    """It passes the good tree, and refuses what is known to be refused by it."""
+@pytest.fixture(scope="module")
+def checker() -> Path:
     found = os.environ.get(official.VARIABLE) or shutil.which(official.NAME)
     if not found:
         pytest.skip(f"{official.NAME} is not installed ({official.VARIABLE} may name it)")
-    checker = official.find_checker(Path(found))
-    assert checker is not None
+    executable = official.find_checker(Path(found))
+    assert executable is not None
+    return executable
+
+
+@pytest.mark.parametrize("form", Offline)
+def test_the_official_checker_agrees(form: Offline, checker: Path, trees: dict[Offline, Path], tmp_path: Path) -> None:
+    """It passes the good tree, and says how many errors a broken one has."""
     verdict = official.check(checker, trees[form])
     assert verdict.passed, verdict.found
     broken = Path(shutil.copytree(trees[form], tmp_path / "broken"))
     MUTATIONS["one failed"][1](model_of(broken))
     refused = official.check(checker, broken)
     assert not refused.passed and "NOT PASSED" in str(refused) and refused.count("error") == 1
+
+
+@pytest.mark.timeout(600)  # fifty calls of the official checker
+def test_the_official_checker_refuses_and_misses_what_is_recorded_of_it(
+    checker: Path, trees: dict[Offline, Path], tmp_path: Path
+) -> None:
+    def passes(name: str) -> bool:
+        broken = Path(shutil.copytree(trees[Offline.ELECTED], tmp_path / name.replace(" ", "-")))
+        (MUTATIONS | MISSED)[name][1](model_of(broken))
+        return official.check(checker, broken).passed
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        names = [*MUTATIONS, *MISSED]
+        assert {name for name, missed in zip(names, pool.map(passes, names), strict=True) if missed} == set(MISSED)
 
 
 def test_an_absent_checker_is_none_and_a_named_one_that_is_not_there_an_error(
