@@ -76,12 +76,12 @@ def measure_serve(
 
 
 def _measure(what: str, order: Order, args: dict[str, float], folder: Path) -> Row:
-    with _server(args, folder) as (process, port):
+    with null_server(args, folder) as (process, port):
         order.port = port
         _ask(msgspec.structs.replace(order, streams=20, rate=0.0, timeout_s=60.0), folder / "warm-up.json")
-        before = _cpu_s(process)
+        before = cpu_s(process)
         figures = _ask(order, folder / "order.json")
-        cpu_s = _cpu_s(process) - before
+        used_s = cpu_s(process) - before
         memory = process.memory_info().rss / 1e6
     ttft = np.array(figures.ttft_ms or [float("nan")])
     return Row(
@@ -93,8 +93,8 @@ def _measure(what: str, order: Order, args: dict[str, float], folder: Path) -> R
         tokens=figures.tokens,
         seconds=figures.seconds,
         chunks_per_second=figures.chunks / figures.seconds,
-        cpu_us_per_chunk=cpu_s / max(1, figures.chunks) * 1e6,
-        cpu_us_per_request=cpu_s / order.streams * 1e6,
+        cpu_us_per_chunk=used_s / max(1, figures.chunks) * 1e6,
+        cpu_us_per_request=used_s / order.streams * 1e6,
         ttft_p50_ms=float(np.percentile(ttft, 50)),
         ttft_p99_ms=float(np.percentile(ttft, 99)),
         server_mb=memory,
@@ -103,7 +103,7 @@ def _measure(what: str, order: Order, args: dict[str, float], folder: Path) -> R
 
 
 @contextmanager
-def _server(args: dict[str, float], folder: Path) -> Iterator[tuple[psutil.Process, int]]:
+def null_server(args: dict[str, float], folder: Path) -> Iterator[tuple[psutil.Process, int]]:
     """A server with the null engine for a block: its process and its port."""
     log = folder / "serve.log"
     log.unlink(missing_ok=True)
@@ -138,7 +138,8 @@ def _ask(order: Order, path: Path) -> Figures:
     return msgspec.json.decode(found.read_bytes(), type=Figures)
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds that a process has taken, without its children's."""
     times = process.cpu_times()
     return float(times.user + times.system)
 

@@ -101,16 +101,29 @@ def serve(
         list[float], typer.Option("--rate", min=1, help="Requests/s to an engine that answers at once.")
     ] = [200],  # noqa: B006
     seconds: Annotated[float, typer.Option(min=1, help="Length of a rate's measurement.")] = 20.0,
+    client: Annotated[
+        Path | None,
+        typer.Option("--client", help="MLCommons' endpoints client, or its environment: the same streams with it too."),
+    ] = None,
 ) -> None:
     """The endpoint with the null engine: CPU for a streamed chunk, streams open at once, time to the first token."""
     from harness import terminal
     from harness.bench import serve as bench
+    from harness.endpoints import bench as official
+    from harness.endpoints.client import find_client
 
     console = terminal.console()
+    theirs = find_client(client) if client else None  # before anything is measured
     rows = bench.measure_serve(
         output=output, streams=streams, tokens=tokens, step_ms=step_ms, rates=rates, seconds=seconds, console=console
     )
-    raise typer.Exit(int(any(row.failed for row in rows)))
+    good = not any(row.failed for row in rows)
+    if theirs:
+        told = official.measure_with(
+            theirs, output=output, streams=streams, tokens=tokens, step_ms=step_ms, console=console
+        )
+        good = good and all(row.whole for row in told)
+    raise typer.Exit(int(not good))
 
 
 @app.command()

@@ -116,6 +116,9 @@ class Benchmark:
     def prepare(self) -> Curve:
         """Check all that can be checked before anything is measured. Raises what is wrong."""
         options = self.options
+        if options.dataset is None and not options.rehearsal:
+            raise UserError("--dataset is missing: CNN/DailyMail as mlperf-llama data prepare makes it, or its parquet")
+        official.find_checker(options.checker)
         client = find_client(options.client)
         self._judge_client(client)
         if options.c_max:
@@ -145,8 +148,6 @@ class Benchmark:
             workspace.write_scorer(folder)
         if self.options.dataset is not None:
             return workspace.prepare(folder, self.options.dataset, any_count=self.options.rehearsal)
-        if not self.options.rehearsal:
-            raise UserError("--dataset is missing: CNN/DailyMail as mlperf-llama data prepare makes it, or its parquet")
         from harness.endpoints.rehearsal import rehearsal_rows
 
         if not (folder / workspace.CACHE).is_file():

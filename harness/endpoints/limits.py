@@ -57,7 +57,8 @@ def check_ports(concurrency: int) -> None:
 
 
 def check_port_is_free(host: str, port: int) -> None:
-    """Raises ``UserError`` where somebody listens on the port that the server is to have."""
+    """Raises ``EnvironmentFault`` where somebody listens on the port that the server is to have, ``UserError`` where
+    the address cannot be had at all."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -65,7 +66,7 @@ def check_port_is_free(host: str, port: int) -> None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise UserError(f"--port {port}: cannot listen on {host}:{port} ({error.strerror})") from error
-            raise UserError(
+            raise EnvironmentFault(
                 f"port {port} is in use on {host}: choose another with --port, or measure what runs there with "
                 f"--url http://{host}:{port}"
             ) from error

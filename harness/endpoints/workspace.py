@@ -58,8 +58,8 @@ def prepare(folder: Path, dataset: Path, *, any_count: bool = False) -> int:
     count = len(rows["article"])
     if count != ENDPOINTS.samples and not any_count:
         raise UserError(
-            f"{dataset} has {count:,} rows; the benchmark has {ENDPOINTS.samples:,} (CNN/DailyMail 3.0.0, validation): "
-            "mlperf-llama data prepare makes it, --rehearsal takes any"
+            f"{dataset} has {count:,} row{'s' * (count != 1)}; the benchmark has {ENDPOINTS.samples:,} "
+            "(CNN/DailyMail 3.0.0, validation): mlperf-llama data prepare makes it, --rehearsal takes any"
         )
     write_rows(folder, rows)
     return count
@@ -89,8 +89,10 @@ def articles_of(dataset: Path) -> dict[str, list[str]]:
     if _has_ids(dataset):
         rows = Dataset.load(dataset)
         return {"article": rows.articles(range(rows.count)), "highlights": rows.references(range(rows.count))}
-    from qsl.articles import open_source
+    from qsl.articles import SUFFIXES, open_source
 
+    if dataset.suffix not in SUFFIXES:  # another name would be looked for on the hub
+        raise UserError(f"--dataset {dataset}: the name must end in .json or one of {', '.join(SUFFIXES)}")
     found = list(open_source(str(dataset)).articles)
     return {"article": [row.text for row in found], "highlights": [row.summary for row in found]}
 

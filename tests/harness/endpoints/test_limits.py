@@ -12,7 +12,7 @@ import pytest
 
 from harness.endpoints import limits
 from harness.endpoints.server import Endpoint, Served
-from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
+from mlperf_llama_base.errors import EnvironmentFault, RunError
 
 
 def test_too_few_open_files_name_the_number_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,10 +45,10 @@ def test_too_few_ports_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_a_port_in_use_is_refused_with_the_way_to_measure_what_runs_there(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=rf"port {port} is in use.*--url http://127.0.0.1:{port}"):
+        with pytest.raises(EnvironmentFault, match=rf"port {port} is in use.*--url http://127.0.0.1:{port}"):
             limits.check_port_is_free("127.0.0.1", port)
         served = Served([], host="127.0.0.1", port=port, log=tmp_path / "log", wait_s=1)
-        with pytest.raises(UserError, match="is in use"):
+        with pytest.raises(EnvironmentFault, match="is in use"):
             served.start()
     limits.check_port_is_free("127.0.0.1", port)
 

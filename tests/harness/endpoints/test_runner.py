@@ -185,6 +185,8 @@ def test_data_client_and_settings_of_a_point_are_its_inputs(articles: Path, tmp_
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "no client": ({"client": "/nonexistent"}, "is not the endpoints client.*pip install -e"),
     "no data": ({"dataset": "/nonexistent.jsonl"}, "--dataset .* does not exist"),
+    "data of another kind": ({"dataset": __file__}, r"the name must end in .json or one of .parquet, .jsonl, .csv"),
+    "no checker": ({"checker": "/nonexistent"}, "/nonexistent is not the official checker: .*pip install"),
     "no tokenizer": ({"tokenizer": "/nonexistent"}, "--tokenizer .* does not exist: .* counts no tokens"),
     "no tokenizer named": ({"tokenizer": ""}, "needs the model's tokenizer"),
     "a cohort without seeds": ({"cohort": "2027-01-C0"}, "no seeds are known for cohort 2027-01-C0"),
