@@ -10,6 +10,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from harness import demo
 from harness.endpoints import bench
 from harness.endpoints.client import find_client
 from harness.rundir.files import read_record
@@ -28,7 +29,7 @@ def no_server(args: dict[str, float], folder: Path) -> Iterator[tuple[psutil.Pro
 def test_a_stream_that_ended_early_is_seen(client_env: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "null_server", no_server)
     tokenizers.make(tmp_path / "tokenizer")
-    monkeypatch.setattr(bench.demo, "demo_model", lambda: tmp_path / "tokenizer")
+    monkeypatch.setattr(demo, "demo_model", lambda: tmp_path / "tokenizer")
     behave(tmp_path / "client-8", c8="cut")
     client, console = find_client(client_env), Console(quiet=True)
     rows = bench.measure_with(client, output=tmp_path, streams=[8, 4], tokens=16, step_ms=1.0, console=console)
