@@ -118,7 +118,7 @@ def _row(summary: ResultSummary, count: int, *, cpu_us: float) -> ClientRow:
 
 def line(row: ClientRow) -> str:
     """A row for people."""
-    ends = ", ".join(f"{count:,} {reason}" for reason, count in sorted(row.ends.items())) or "none"
+    ends = ", ".join(f"{count:,} {reason}" for reason, count in sorted(row.ends.items()) if count) or "none"
     return (
         f"MLCommons' client {row.streams:>6} streams: {row.issued:,} issued, {row.completed:,} completed, "
         f"{row.failed:,} failed; ends by reason: {ends}; {row.seconds:.1f} s, "
