@@ -16,6 +16,7 @@ from sut.policies import Order, Policy, Sample, WorkerLoad
 
 SPEED_WINDOW_NS = 2_000_000_000
 SPEED_SAMPLES = 16
+LATE_NS = 100_000_000
 
 
 class Dispatcher:
@@ -51,6 +52,8 @@ class Dispatcher:
     def new_test(self) -> None:
         """Set the counters to zero."""
         self.issued = self.completed = self.retried = self.duplicates = self.failures = 0
+        self.behind = 0
+        self._caught_up = True
         self.violations: Counter[str] = Counter()
         self.examples: list[str] = []
 
@@ -77,7 +80,12 @@ class Dispatcher:
         return len(back)
 
     def assignments(self, now_ns: int) -> Iterator[tuple[int, list[Sample]]]:
-        """Decide and book. Yields ``(worker, samples)`` to be sent."""
+        """Decide and book. Yields ``(worker, samples)`` to be sent.
+
+        ``behind`` counts the samples that come to it :data:`LATE_NS` after they were due although there was room for
+        them at once: it is not the workers that they waited for.
+        """
+        late_ns = now_ns - LATE_NS if self._caught_up else 0
         for worker, samples in self.policy.assign(self.queue, self.workers):
             if not worker.counted and not worker.outstanding:
                 worker.since_ns = now_ns  # it may have been ready long before there was work
@@ -85,10 +93,12 @@ class Dispatcher:
                 sample.worker = worker.id
                 sample.dispatch_ns = now_ns
                 sample.attempts += 1
+                self.behind += sample.issue_ns < late_ns and sample.attempts == 1
                 worker.outstanding[sample.id] = sample
                 worker.prefilling += 0 if sample.first_token else 1
             self.policy.touch(worker)
             yield worker.id, samples
+        self._caught_up = not self.queue
 
     def first_token(self, worker: int, event: FirstToken, now_ns: int) -> Sample | None:
         """Book a first token. ``None``: nothing to report (late, twice, or already reported by an earlier attempt)."""

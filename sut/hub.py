@@ -21,6 +21,7 @@ from sut.arrivals import Arrivals
 from sut.awake import AwakeClock
 from sut.checks import CLEAN
 from sut.dispatcher import Dispatcher
+from sut.duty import Duty
 from sut.mailbox import Mailbox
 from sut.messages import (
     Completion,
@@ -41,7 +42,7 @@ from sut.messages import (
 from sut.policies import Sample
 from sut.record import SampleRecord
 from sut.router import Router, identity
-from sut.supervisor import Action, Do, State, Supervisor, SupervisorOptions, WorkerView
+from sut.supervisor import Action, Do, LostWorker, State, Supervisor, SupervisorOptions, WorkerView
 from sut.workers.base import WorkerPool
 
 POLL_MS = 100
@@ -51,16 +52,6 @@ MESSAGES_A_TURN = 64
 SAMPLES_A_PARCEL = 512  # handed out before the first of them leave: nobody waits until all others are full
 Batch = list[tuple[int, bytes]]
 Reports = Callable[[Batch, Batch], None]
-
-
-class LostWorker(msgspec.Struct, frozen=True):
-    """A worker that was given up at Unix time ``time_s``; ``samples_returned`` went to the others."""
-
-    worker: int
-    node: str
-    reason: str
-    samples_returned: int
-    time_s: float
 
 
 class Hub(threading.Thread):
@@ -106,6 +97,7 @@ class Hub(threading.Thread):
         self._router = Router(bind, curve_keys)
         self.endpoint = self._router.endpoint
         self._next_turn = 0.0
+        self.duty = Duty()
         self._clock = AwakeClock(longest_step_s=5 * POLL_MS / 1e3)
         self._now = self._clock.now()
         for spec in specs:
@@ -124,6 +116,7 @@ class Hub(threading.Thread):
         self._arrivals = arrivals or Arrivals()
         self.record = SampleRecord()
         self.dispatcher.new_test()
+        self.duty.restart()
         self.lost = []
         for view in self.workers.values():
             view.new_test()
@@ -197,9 +190,11 @@ class Hub(threading.Thread):
         poller.register(self._inbox.fd, zmq.POLLIN)
         look_at = 0.0
         while not self._stopping.is_set():
+            began = time.perf_counter()
             ready = dict(poller.poll(POLL_MS if self._inbox.may_sleep() else 0))
             self._inbox.awake(self._inbox.fd in ready)
             self._collect()
+            self.duty.slept(time.perf_counter() - began)
             away_s = self._clock.away_s
             self._now = self._clock.now()
             self._take_issued()

@@ -59,27 +59,22 @@ class SampleRecord:
         for column, values in zip(self.columns.values(), rows, strict=True):
             column.extend(values)
 
-    def column(self, name: str, *, last: int | None = None) -> np.ndarray[Any, Any]:
-        """A copy of a column (of its last rows), of rows that are complete: another thread may be adding some."""
-        end = len(self)
-        return np.array(self.columns[name][end - min(last or end, end) : end])
+    def column(self, name: str) -> np.ndarray[Any, Any]:
+        """A copy of a column, of the rows that are whole: another thread may be adding some."""
+        return self.rows([name])[0]
 
     def rows(self, names: Sequence[str], *, first: int = 0) -> list[np.ndarray[Any, Any]]:
         """Copies of these columns from row ``first`` on, as far as every row is whole."""
-        whole = min(map(len, self.columns.values()))
+        whole = len(self)
         return [np.array(self.columns[name][first:whole]) for name in names]
 
     def percentiles(self) -> tuple[float | None, float | None]:
         """p99 of TTFT and of TPOT in ms over the last samples, ``None`` without first tokens."""
-        end = len(self)
-        if not end:
-            return None, None
-        rows = slice(max(0, end - RECENT), end)
         names = ("issue_ns", "first_token_ns", "complete_ns", "output_tokens")
-        issue, first, end_ns, tokens = (np.array(self.columns[name][rows]) for name in names)
+        issue, first, end, tokens = self.rows(names, first=max(0, len(self) - RECENT))
         seen = first > 0
         if not seen.any():
             return None, None
         ttft = (first - issue)[seen] / 1e6
-        tpot = ((end_ns - first) / np.maximum(tokens - 1, 1))[seen] / 1e6
+        tpot = ((end - first) / np.maximum(tokens - 1, 1))[seen] / 1e6
         return float(np.percentile(ttft, 99)), float(np.percentile(tpot, 99))

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
 from sut.messages import Fault, Heartbeat, Hello, Ready, WorkerSpec
 
@@ -42,6 +44,16 @@ class Do(StrEnum):
 class Action(NamedTuple):
     do: Do
     worker: int
+
+
+class LostWorker(msgspec.Struct, frozen=True):
+    """A worker that was given up at Unix time ``time_s``; ``samples_returned`` went to the others."""
+
+    worker: int
+    node: str
+    reason: str
+    samples_returned: int
+    time_s: float
 
 
 @dataclass(kw_only=True, slots=True)

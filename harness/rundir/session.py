@@ -128,13 +128,18 @@ class SampleAnswer(msgspec.Struct, kw_only=True):
 
 class Process(msgspec.Struct, kw_only=True):
     """The LoadGen process itself. ``cpu_s``: processor seconds from its start on, ``test_cpu_s``: of the test alone;
-    ``test_cpu_all_s``: with the workers on this machine, where none of them was started anew.
+    ``test_cpu_all_s``: with the workers on this machine, where none of them was started anew; ``cores``: those that all
+    of them may use. ``dispatch_share``: of the test's time, what the thread that dispatches was at work;
+    ``dispatched_late``: samples that it handed out 0.1 s after they were due, or later, although workers had room.
     """
 
     cpu_s: float
     peak_rss_bytes: int
     test_cpu_s: float | None = None
     test_cpu_all_s: float | None = None
+    cores: int | None = None
+    dispatch_share: float | None = None
+    dispatched_late: int | None = None
 
 
 class SessionRecord(msgspec.Struct, kw_only=True):

@@ -87,6 +87,7 @@ class Journal:
         self._outcome.test_ended = _now()
         self._outcome.wall_s = time.monotonic() - self._began
         self._outcome.test_cpu_s = own = cpu_seconds() - self._cpu_began
+        self._outcome.dispatch_share = self._hub.duty.share if self._hub else None
         children = children_cpu_seconds()
         if children.keys() == self._children_began.keys():
             self._outcome.test_cpu_all_s = own + sum(children.values()) - sum(self._children_began.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import resource
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 import psutil
 
-from harness.config import RunConfig
+from harness.config import RunConfig, Scenario
 from harness.loadgen.keys import Setting
 from harness.rundir.columns import EVENTS as EVENT_COLUMNS
 from harness.rundir.columns import schema
@@ -55,6 +56,7 @@ class Outcome:
     wall_s: float | None = None
     test_cpu_s: float | None = None
     test_cpu_all_s: float | None = None
+    dispatch_share: float | None = None
     log_sha256: dict[str, str] | None = None
 
     def record(self, hub: Hub | None) -> SessionRecord:
@@ -77,13 +79,25 @@ class Outcome:
             test_ended=self.test_ended,
             wall_s=self.wall_s,
             log_sha256=self.log_sha256,
-            process=_process(self.test_cpu_s, self.test_cpu_all_s),
+            process=self._process(hub),
             samples=Samples(issued=0, completed=0, lost=0, retried=0, duplicates=0, failed=0),
             restarts=0,
             refused_messages=0,
             refused_peers=0,
         )
         return record if hub is None else _with_workers(record, hub)
+
+    def _process(self, hub: Hub | None) -> Process:
+        """What this process has used so far, and how it kept up."""
+        return Process(
+            cpu_s=cpu_seconds(),
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            test_cpu_s=self.test_cpu_s,
+            test_cpu_all_s=self.test_cpu_all_s,
+            cores=len(os.sched_getaffinity(0)),
+            dispatch_share=self.dispatch_share,
+            dispatched_late=hub.dispatcher.behind if hub and self.config.scenario is not Scenario.OFFLINE else None,
+        )
 
     def save(self, run_dir: Path, hub: Hub | None, *, signed: dict[str, str] | None = None) -> None:
         """Write both files. ``signed``: digests of what the test left, which both keep; session.json that of
@@ -121,12 +135,6 @@ def children_cpu_seconds() -> dict[int, float]:
             times = process.cpu_times()
             used[process.pid] = times.user + times.system
     return used
-
-
-def _process(test_cpu_s: float | None, test_cpu_all_s: float | None) -> Process:
-    """CPU seconds and peak resident bytes of the LoadGen process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Process(cpu_s=cpu_seconds(), peak_rss_bytes=peak, test_cpu_s=test_cpu_s, test_cpu_all_s=test_cpu_all_s)
 
 
 def _with_workers(record: SessionRecord, hub: Hub) -> SessionRecord:

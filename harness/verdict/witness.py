@@ -13,13 +13,14 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from harness.config import Mode
+from harness.config import Mode, Scenario
 from harness.loadgen.keys import FAMILIES, PERCENTILES
 from harness.loadgen.rules.base import SUBMISSION, Weight
 from harness.loadgen.rules.sources import LOADGEN
 from harness.rundir import names
 from harness.rundir.events import Events
 from harness.rundir.record import Evidence
+from harness.rundir.session import Process
 from harness.verdict.book import OURS, RECORD
 
 BEYOND = 10  # samples above a percentile that is compared: a single one is anybody's
@@ -27,6 +28,8 @@ ABOVE_S, ABOVE_SHARE = 1e-3, 1e-3  # by which ours may exceed LoadGen's: roundin
 BELOW_S, BELOW_SHARE, EACH_S = 0.02, 0.05, 10e-6  # by which it may fall short: see above, EACH_S for each of a query
 TPOT_S, TPOT_SHARE = 2e-3, 0.05  # both its ends are handed over
 SPAN_S, SPAN_SHARE = 0.25, 0.005  # of a Server test
+AT_WORK = 0.9  # of the time, or of the processors: there is no more to be had
+LATE_SHARE, WAITED_S = 0.01, 0.1  # of the queries; far above what is waited for a turn of the dispatcher
 TOKENS_SHARE = 1e-4  # the logged rates have six digits
 Pair = tuple[str, float, float]  # what is compared; ours, LoadGen's
 
@@ -66,6 +69,39 @@ def answers_were_handed_over_at_once(run: Evidence) -> Iterator[str]:
                 "machine that runs LoadGen was busy, or the log was changed"
             )
             return
+
+
+@RECORD.rule("evidence.host", source=OURS, breaks=frozenset(), weight=Weight.EXPLAIN)
+def the_host_kept_up(run: Evidence) -> Iterator[str]:
+    """Who asks for more than the host with LoadGen can dispatch measures that host, and not his GPUs."""
+    events, process = _events(run), run.ran.process
+    if events is None or process is None or not (found := list(_signs(run, process, count=len(events)))):
+        return
+    if run.scenario is Scenario.OFFLINE:
+        yield f"the host with LoadGen was the limit, not the GPUs: {found[0]}"
+        return
+    waited = float(np.quantile(events.dispatch - events.issue, 0.99))
+    if waited > WAITED_S:
+        yield (
+            f"asked for more than the host can dispatch: {'; '.join(found)}. A query waited {waited:,.1f} s (99th "
+            "percentile) before a worker had it, and that was not for the GPUs: lower the rate, or run LoadGen on more "
+            "or faster cores"
+        )
+
+
+def _signs(run: Evidence, process: Process, *, count: int) -> Iterator[str]:
+    """What tells that the host could do no more."""
+    if (process.dispatch_share or 0.0) >= AT_WORK:
+        yield f"the thread that dispatches was at work {process.dispatch_share:.0%} of the test"
+    if run.scenario is Scenario.OFFLINE:
+        return
+    if (late := process.dispatched_late or 0) > LATE_SHARE * count:
+        yield f"{late:,} of {count:,} queries were handed out late although workers had room"
+    fake = run.ran.engine is not None and run.ran.engine.name == "null"
+    on_gpus = any(worker.gpu for worker in run.ran.workers)
+    used, span = process.test_cpu_all_s, run.ran.wall_s
+    if used and span and process.cores and (fake or on_gpus) and used / span >= AT_WORK * process.cores:
+        yield f"LoadGen and the workers' processes used {used / span / process.cores:.0%} of the host's processors"
 
 
 def _events(run: Evidence) -> Events | None:

@@ -8,7 +8,7 @@ from array import array
 import pytest
 
 from mlperf_llama_base.errors import RunError
-from sut.dispatcher import Dispatcher
+from sut.dispatcher import LATE_NS, Dispatcher
 from sut.messages import Completion, Failure, FirstToken
 from sut.policies import Sample, make_order, make_policy
 
@@ -147,6 +147,19 @@ def test_unusable_output_is_tried_again_and_then_ends_the_run(output: bytes) -> 
     assert handed_out(d) == {0: [0]}
     with pytest.raises(RunError, match="failed 2 times"):
         d.complete(0, Completion(0, output), 6)
+
+
+def test_only_who_waits_for_no_worker_is_handed_out_late() -> None:
+    d = make()
+    d.worker_ready(0, capacity=2, now_ns=0)  # and four of backlog
+    issue(d, 10)
+    late = 1 + LATE_NS
+    assert len(list(d.assignments(late))) == 6 and d.behind == 0
+    for i in range(6):
+        d.complete(0, Completion(i, tokens(5, 9)), late + 1)
+    assert len(list(d.assignments(late + 1))) == 4 and d.behind == 0  # they waited for the worker
+    d.issue([Sample(20, 20, 10, 1), Sample(21, 21, 10, late)])
+    assert len(list(d.assignments(late + 1))) == 2 and d.behind == 1
 
 
 def test_a_failure_counts_attempts() -> None:

@@ -66,6 +66,35 @@ def test_a_log_whose_digests_were_made_anew_is_contradicted(name: str, runs: dic
     assert rule in found(run)
 
 
+BUSY = {"dispatch_share": 0.97}
+LATE = {"dispatched_late": 10**6}
+HOST = "evidence.host"
+
+
+@pytest.mark.parametrize(
+    ("name", "process", "waited_ns", "told"),
+    [
+        ("offline", BUSY, 0, True),
+        ("offline", LATE, 10**9, False),
+        ("server", BUSY, 0, False),
+        ("server", {}, 10**9, False),
+        ("server", BUSY, 10**9, True),
+        ("server", LATE, 10**9, True),
+        ("server", {"test_cpu_all_s": 10**6}, 10**9, True),
+    ],
+)
+def test_who_asks_for_more_than_the_host_can_dispatch_is_told_so(
+    runs: dict[str, Path], tmp_path: Path, name: str, process: dict[str, Any], waited_ns: int, told: bool
+) -> None:
+    run = copy(runs[name], tmp_path / "run")
+    session = json.loads((run / "session.json").read_text())
+    usual = {"cpu_s": 9, "peak_rss_bytes": 10**8, "test_cpu_all_s": 1, "cores": 2, "dispatched_late": 0}
+    session |= {"wall_s": 100, "process": usual | process, "engine": (session["engine"] or {}) | {"name": "null"}}
+    (run / "session.json").write_text(json.dumps(session))
+    rewrite(run, dispatch_ns=lambda at: at + waited_ns)
+    assert (HOST in found(run)) == told
+
+
 def rewrite(run: Path, **columns: Any) -> None:
     path = run / "events.parquet"
     table = pq.read_table(path)
