@@ -2,8 +2,8 @@
 
 Each GPU is a continuous-batching engine with the arithmetic of the null engine (``sut.engines.null``): a step takes
 ``step_ms + sequence_us * running / 1000 + prefill_us * prefill_tokens / 1000`` ms. The wire has a latency; the process
-with LoadGen serves one message after the other and needs ``hub_us`` for each sample, so that it becomes the limit where
-it would be one.
+with LoadGen serves one message after the other and needs ``hub_us`` of its dispatching thread for each sample, so that
+it becomes the limit where it would be one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from sut.dispatcher import Dispatcher
 from sut.messages import Completion
 from sut.policies import Sample, make_order, make_policy
 
+HUB_US = 6.0  # measured: docs/scaling.md
 DATA_SET = ROUND.benchmarks["datacenter"].samples
 TOKENS = np.arange(2, dtype=np.int32).tobytes()  # what is in a completion does not matter to a dispatcher
 
@@ -52,7 +53,7 @@ class Room:
     batched_tokens: int = 8192
     output_tokens: int = 128
     latency_us: float = 200.0
-    hub_us: float = 20.0
+    hub_us: float = HUB_US
 
 
 @dataclass(eq=False)
@@ -92,6 +93,17 @@ def engine_of(run_dir: Path) -> dict[str, Any]:
         if tokens := result.engine.facts.get("max_num_batched_tokens"):
             found["batched_tokens"] = int(tokens)
     return found
+
+
+def at_rate(room: Room, rate: float) -> Room:
+    """The same room with GPUs that do ``rate`` samples/s each when full: all three times of a step in proportion."""
+    factor = engine_rate(room, mean_length=float(lengths(DATA_SET, seed=0).mean())) / rate
+    return replace(
+        room,
+        step_ms=room.step_ms * factor,
+        sequence_us=room.sequence_us * factor,
+        prefill_us=room.prefill_us * factor,
+    )
 
 
 class Simulation:

@@ -146,8 +146,11 @@ def simulate(
     slow: Annotated[float, typer.Option(min=0.05, max=1.0, help="First node's speed relative to the others.")] = 1.0,
     seconds: Annotated[float, typer.Option(min=1, help="Simulated length of the test; the rules ask for 600.")] = 60.0,
     hub_us: Annotated[
-        float, typer.Option(help="CPU of the LoadGen process for a sample; 'bench overhead' measures it.")
-    ] = 20.0,
+        float, typer.Option(help="CPU of the dispatching thread for a sample; see docs/scaling.md.")
+    ] = 6.0,
+    rate: Annotated[
+        float | None, typer.Option(min=1, help="Samples/s of a GPU alone; none: those of the engine's times, about 60.")
+    ] = None,
     policy: Annotated[str, typer.Option(help="Dispatch policy (dispatch.policy).")] = "auto",
     order: Annotated[str, typer.Option(help="Order in a block (dispatch.order).")] = "issue",
     steps_of: Annotated[
@@ -167,6 +170,7 @@ def simulate(
     for count in nodes:
         room = bench.Room(nodes=count, gpus=gpus, slow=slow, seconds=seconds, hub_us=hub_us, policy=policy, order=order)
         room = replace(room, **engine)
+        room = bench.at_rate(room, rate) if rate else room
         rows.append(bench.Simulation(room).run())
         console.print(bench.line(rows[-1]), highlight=False)
         if output:

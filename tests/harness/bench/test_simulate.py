@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.bench.simulate import Room, Simulation, engine_of
+from harness.bench.simulate import Room, Simulation, at_rate, engine_of
 from harness.inventory.floors import step_times
 from mlperf_llama_base.errors import UserError
 from tests.harness.inventory.test_floors import sums
@@ -19,6 +19,12 @@ def test_32_nodes_of_8_gpus_are_busy_while_there_is_work(slow: float) -> None:
     # start and end cost the same in any test; one by the rules is 20 times as long, for the same 1 %
     assert figures["idle_fraction"] * figures["seconds"] / 600 < 0.002
     assert figures["of_engines"] > 0.9
+
+
+def test_a_gpu_of_a_given_speed() -> None:
+    fast = at_rate(Room(nodes=1, seconds=20), 170)
+    figures = Simulation(fast).run()
+    assert 0.95 * 8 * 170 < figures["samples_per_second"] < 8 * 170
 
 
 def test_the_process_with_loadgen_is_a_limit_where_it_would_be_one() -> None:
