@@ -169,7 +169,7 @@ class DispatchConfig(Strict):
         128,
         ge=1,
         le=MAX_QUERIES,
-        description="Offline: samples given to a worker beyond what its engine computes at once",
+        description="Samples given to a worker beyond what its engine computes at once",
         json_schema_extra=unit("samples"),
     )
 
