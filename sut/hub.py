@@ -199,8 +199,10 @@ class Hub(threading.Thread):
             self._now = self._clock.now()
             self._take_issued()
             if self._router.socket in ready:
-                while self._receive() and self._clock.away_s > away_s:
+                while (more := self._receive()) and self._clock.away_s > away_s:
                     pass  # we were not running: hear first what everybody has said meanwhile
+                if more:
+                    self._next_turn = 0.0  # there is enough to do
             self._dispatch()
             if self._now >= look_at:
                 look_at = self._now + LOOK_EVERY_S
@@ -321,9 +323,9 @@ class Hub(threading.Thread):
                         view.tokens += len(event.tokens) >> 2
                 elif type(event) is Failure:
                     dispatcher.fail(worker, event)
+        self.record.add(rows, [tokens for _, tokens in done], now)  # before the test can be over
         if first or done:
             self._deliver(first, done)
-        self.record.add(rows, [tokens for _, tokens in done], now)
 
     def _ready(self, view: WorkerView, message: Ready) -> None:
         self.supervisor.ready(view, message, self._now)

@@ -145,6 +145,23 @@ def test_a_worker_gets_all_that_is_given_to_it_at_once_in_one_message(
     assert [len(message.requests) for message in sent] == [30, 30]
 
 
+def test_a_sample_is_on_record_before_loadgen_is_told_of_it(rig: Callable[..., Rig]) -> None:
+    """With the last answer the test is over, and the record is saved."""
+    r = rig(workers=1)
+    r.start()
+    told: list[int] = []
+    missing: list[int] = []
+
+    def take(first: Any, done: Any) -> None:
+        told.extend(sample for sample, _ in done)
+        missing.append(len(told) - len(r.hub.record))
+
+    with r.hub.reporting_to(take):
+        r.issue(20)
+        r.until(lambda: len(told) == 20)
+    assert set(missing) == {0}
+
+
 def test_what_breaks_while_loadgen_is_told_ends_the_run(rig: Callable[..., Rig]) -> None:
     r = rig(workers=1)
     r.start()
