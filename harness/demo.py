@@ -120,6 +120,8 @@ def demo_sentences() -> Path:
     sources = [Path(demo.__file__), demo.ARTICLES, model / "tokenizer.json"]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:8]
     path = models_dir() / f"demo-sentences-{digest}.json"
+    if path.is_file():
+        return path
     with _locked(path.parent / ".demo-sentences.lock"):
         if not path.is_file():
             with replacing(path) as scratch:
@@ -235,3 +237,4 @@ if __name__ == "__main__":
 
     typer.echo(demo_model())
     typer.echo(demo_dataset())
+    typer.echo(demo_sentences())

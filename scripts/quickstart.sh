@@ -5,7 +5,7 @@
 #
 # Makes the environment in .venv, fetches a small demo model (SmolLM2-135M-Instruct), runs Offline performance, Offline
 # accuracy and Server performance into DIR (default: runs/quickstart) and prints a table. Earlier runs in DIR are
-# replaced. Whether LoadGen calls Server VALID depends on the machine; none of them could be submitted, and each says why.
+# replaced. On two cores with nothing else to do LoadGen calls all three VALID; none could be submitted, and each says why.
 # Exit code 0 means that all three ran. What they printed is in DIR/*.log.
 #
 # Environment variables (all optional):

@@ -98,7 +98,7 @@ if [[ $# -eq 0 ]]; then
     check ruff "$VENV/bin/ruff" check .
     check "ruff format" "$VENV/bin/ruff" format --check .
     check mypy "$VENV/bin/mypy"
-    ! command -v shellcheck >/dev/null || check shellcheck shellcheck -x scripts/*.sh .ci/run
+    ! command -v shellcheck >/dev/null || check shellcheck shellcheck -x scripts/*.sh deploy/slurm/*.sbatch .ci/run
     check pytest share_tests
 else
     check pytest "$VENV/bin/python" -m pytest -m "$MAIN" "$@"

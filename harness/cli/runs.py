@@ -34,7 +34,7 @@ def runs(
         list[Verdict] | None, typer.Option(help="Only this verdict (repeatable)", case_sensitive=False)
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only runs since 2026-11-26, or of the last 12h, 7d, 2w")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a column for each setting that differs.")] = False,
     mlflow: Annotated[
         str | None, typer.Option(metavar="URI", help="MLflow server or sqlite:///FILE to log them to (extra mlflow)")

@@ -7,6 +7,7 @@ its owner: no host or user names, addresses, serial numbers or paths.
 from __future__ import annotations
 
 import importlib.metadata as metadata
+import os
 import platform
 import re
 import subprocess
@@ -24,6 +25,7 @@ BLOCK = Path("/sys/block")
 NET = Path("/sys/class/net")
 CPU_INFO = Path("/proc/cpuinfo")
 OS_RELEASE = Path("/etc/os-release")
+REVISION_VARIABLE = "MLPERF_LLAMA_REVISION"  # of an image, which has no .git: deploy/Containerfile
 SOFTWARE = (
     "torch",
     "transformers",
@@ -185,9 +187,9 @@ def software() -> dict[str, str | None]:
 
 
 def git_revision() -> str | None:
-    """The commit of this checkout, with ``-dirty`` if tracked files differ; None outside a checkout."""
+    """The commit of this checkout, with ``-dirty`` if tracked files differ; outside one, that of the image, or None."""
     if not (ROOT / ".git").exists():
-        return None
+        return os.environ.get(REVISION_VARIABLE) or None
     revision = _run("git", "-C", str(ROOT), "rev-parse", "HEAD")
     if not revision:
         return None

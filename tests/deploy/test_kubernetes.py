@@ -14,6 +14,7 @@ import yaml
 
 from harness import config
 from harness.cli.run import run
+from tests.deploy.pod_security import BREACHES, restricted
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "deploy" / "kubernetes").glob("ray*.yaml"))
@@ -48,10 +49,24 @@ def load(path: Path) -> Any:
 
 def pods(path: Path) -> Iterator[dict[str, Any]]:
     spec = load(path)["spec"]
+    if "submitterPodTemplate" in spec:
+        yield spec["submitterPodTemplate"]["spec"]
     spec = spec.get("rayClusterSpec", spec)
     yield spec["headGroupSpec"]["template"]["spec"]
     for group in spec["workerGroupSpecs"]:
         yield group["template"]["spec"]
+
+
+def templates(node: Any) -> Iterator[dict[str, Any]]:
+    """Every template of a pod, wherever it stands."""
+    if isinstance(node, dict):
+        if "containers" in node.get("spec", {}):
+            yield node
+        for value in node.values():
+            yield from templates(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from templates(value)
 
 
 def test_there_are_clusters_and_jobs_with_and_without_gpus() -> None:
@@ -98,9 +113,41 @@ def test_volumes_are_those_of_storage_yaml(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_gpus_are_asked_for_where_the_name_says_so(path: Path) -> None:
-    head, workers = pods(path)
+    *_, head, workers = pods(path)
     assert "nvidia.com/gpu" not in head["containers"][0]["resources"]["limits"]
-    assert ("nvidia.com/gpu" in workers["containers"][0]["resources"]["limits"]) == path.stem.endswith("gpu")
+    with_gpus = path.stem.endswith("gpu")
+    assert ("nvidia.com/gpu" in workers["containers"][0]["resources"]["limits"]) == with_gpus
+    tolerated = [one["key"] for one in workers.get("tolerations", [])]
+    assert tolerated == (["nvidia.com/gpu"] if with_gpus else []) and "tolerations" not in head
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_the_restricted_standard_is_met(path: Path) -> None:
+    assert [found for pod in pods(path) for found in restricted(pod)] == []
+
+
+def test_what_the_restricted_standard_forbids_is_found() -> None:
+    """Each of its controls, broken in a pod that keeps it."""
+    for words, value in BREACHES:
+        pod = next(pods(FILES[0]))
+        *to, last = words
+        at: Any = pod
+        for word in to:
+            at = at[word]
+        at[last] = value
+        assert restricted(pod), words
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_the_network_policy_selects_every_pod(path: Path) -> None:
+    (policy,) = yaml.safe_load_all((path.parent / "network-policy.yaml").read_text())
+    label = policy["spec"]["podSelector"]["matchLabels"]
+    found = list(templates(load(path)))
+    assert len(found) == len(list(pods(path)))
+    assert all(template["metadata"]["labels"].items() >= label.items() for template in found)
+    (own, operator) = policy["spec"]["ingress"]
+    assert own == {"from": [{"podSelector": {"matchLabels": label}}]}
+    assert operator["ports"] == [{"protocol": "TCP", "port": 8265}]
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if f.stem.startswith("rayjob")], ids=lambda p: p.stem)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import quickstart
+from harness.config import build, load_profile, parse_set
 from qsl.dataset import Dataset
 from qsl.demo import build_demo_sentences
 from tests.helpers.command import command
@@ -29,11 +30,27 @@ def test_short_sentences_enough_for_early_stopping(tmp_path: Path) -> None:
 def test_the_steps_are_options_of_run(tmp_path: Path) -> None:
     from tests.docs.test_commands import parsed
 
-    wanted = quickstart.steps(tmp_path / "x.json")
-    assert [step.name for step in wanted] == NAMES
-    for step in wanted:
-        parsed(("run", *step.options))
-    assert sum(step.weight for step in wanted) < 240  # with a minute for the environment, five minutes in all
+    for speed in (quickstart.WITH_BF16, quickstart.WITHOUT_BF16):
+        wanted = quickstart.steps(tmp_path / "x.json", speed)
+        assert [step.name for step in wanted] == NAMES
+        for step in wanted:
+            words = ("run", "--profile", "cpu-demo", *speed.engine(), *step.of_demo, *step.options)
+            build(load_profile("cpu-demo", None), {"output": "x"}, parse_set(parsed(words)["settings"]))
+        assert sum(step.weight for step in wanted) < 240  # with a minute for the environment, five minutes in all
+
+
+@pytest.mark.parametrize(
+    ("flags", "speed"),
+    [
+        ("fpu avx512f avx512_bf16", quickstart.WITH_BF16),
+        ("fpu amx_bf16 amx_tile", quickstart.WITH_BF16),
+        ("fpu avx2 avx_vnni", quickstart.WITHOUT_BF16),
+    ],
+)
+def test_the_pace_follows_from_the_processor_s_flags(tmp_path: Path, flags: str, speed: quickstart.Pace) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    assert quickstart.pace(tmp_path / "cpuinfo") == speed
+    assert quickstart.pace(tmp_path / "none") == quickstart.WITHOUT_BF16
 
 
 @pytest.mark.timeout(180)
