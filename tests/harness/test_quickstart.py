@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import quickstart
+from harness.cli.quickstart import _typed
 from harness.config import build, load_profile, parse_set
 from qsl.dataset import Dataset
 from qsl.demo import build_demo_sentences
@@ -83,3 +84,19 @@ def test_a_run_that_breaks_is_told_by_its_last_line(tmp_path: Path) -> None:
     assert done.code == 2
     (line,) = done.errors
     assert "offline-performance" in line and "no" in line and "offline-performance.log" in line
+
+
+def test_what_comes_next_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by one whose path has no environment, as after scripts/quickstart.sh."""
+    own = tmp_path / ".venv" / "bin" / "mlperf-llama"
+    own.parent.mkdir(parents=True)
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(own.with_name("python")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert _typed() == ".venv/bin/mlperf-llama"
+    monkeypatch.chdir("/")
+    assert _typed() == str(own)
+    monkeypatch.setenv("PATH", str(own.parent))
+    assert _typed() == "mlperf-llama"
