@@ -1,6 +1,6 @@
 """A benchmark engineer's way to the campaign, with the null engine: data, pre-flight, tuner, and a plan with its rate.
 
-The campaign itself, its tree and the checks are docs/submission.md's rehearsal: test_submission_order.py.
+The campaign itself, its tree and the checks are docs/submission.md's rehearsal: tests/docs/test_submission_order.py.
 """
 
 from __future__ import annotations
