@@ -26,8 +26,8 @@ def test_contract_two_settings_with_repeats_and_the_comparison(tmp_path: Path) -
     (tmp_path / "echo_engine.py").write_text(found[1])
     env = {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
     words = [sys.executable, "-m", "sut.engines.contract", "echo_engine:Echo"]
-    done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    judged = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert judged.returncode == 0, judged.stdout + judged.stderr
 
     data = write_rows(tmp_path / "data.json", rows(100))
     base = ("run", "--engine", "echo_engine:Echo", "--dataset", str(data), "--skip-preflight", "--target-qps", "100")
