@@ -31,7 +31,16 @@ def test_the_tuner_s_rate_is_the_campaign_s(tmp_path: Path) -> None:
     found = re.search(r"Server\.target_qps = ([\d.]+)", (out / "user.conf").read_text())
     assert found and float(found[1]) > 0
 
-    plan = ("benchmark", "datacenter", *setup, "--scenarios", "server", "--output", tmp_path / "c", "--dry-run")
+    plan: tuple[str | Path, ...] = (
+        "benchmark",
+        "datacenter",
+        *setup,
+        "--scenarios",
+        "server",
+        "--output",
+        tmp_path / "c",
+        "--dry-run",
+    )
     done = command(*plan)
     assert done.code == 2 and "target rate" in done.err, done.out + done.err
     done = command(*plan, "--user-conf-dir", tmp_path / "runs")
