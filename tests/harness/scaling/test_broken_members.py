@@ -88,4 +88,4 @@ def test_a_loadgen_that_says_invalid_is_not_a_success(tmp_path: Path) -> None:
     assert step["valid"] is False and {m["status"] for m in members.values()} == {"invalid"}
     names = [f"{node_name()}-share-{at}" for at in range(2)]
     assert "INVALID" in members[names[0]]["error"]
-    assert f"**NOT VALID: {names[0]}, {names[1]}.**" in (out / "report.md").read_text()
+    assert f"**TOO SHORT FOR A VERDICT: {names[0]}, {names[1]}.**" in (out / "report.md").read_text()
