@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from harness.loadgen.schedule import arrivals_ns
@@ -47,6 +48,14 @@ def test_it_is_loadgens(tmp_path: Path, rate: float, seed: int) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
     came = np.array(json.loads(done.stdout.strip().splitlines()[-1]), dtype=np.int64)
     assert len(came) >= 200
-    due = np.array(arrivals_ns(rate=rate, seed=seed, count=len(came)))
-    assert ((came - came[0] - due) / 1e6).min() > -5  # never ahead of it
-    assert np.corrcoef(np.diff(came), np.diff(due))[0, 1] > 0.5  # of another seed's gaps it is 0
+
+    def late(of: int) -> npt.NDArray[np.int64]:
+        return came - np.array(arrivals_ns(rate=rate, seed=of, count=len(came)), dtype=np.int64)
+
+    def on_time(of: int) -> int:
+        """Queries within 1 ms of the one that is least late."""
+        return int((late(of) - late(of).min() < 1e6).sum())
+
+    assert (late(seed) - came[0]).min() > -5e6  # never ahead of it
+    # a busy machine delays some queries, and all that are then due; with the times of another seed a handful fits
+    assert on_time(seed) > len(came) / 10 > max(on_time(seed + n) for n in range(1, 100))
