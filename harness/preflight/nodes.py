@@ -5,6 +5,7 @@ Works on the saved form of the reports, so that they can come from anywhere.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +14,8 @@ from typing import Any
 from harness.preflight.base import Finding, combine, fail, passed, warn
 from harness.rundir.preflight import PreflightRecord
 
+DIGEST = re.compile("[0-9a-f]{64}")
+SHOWN = 12  # of a digest
 CLOCK_WARN_S, CLOCK_FAIL_S = 0.05, 1.0
 
 # path in facts -> (what it is, must it be equal)
@@ -75,7 +78,8 @@ def _get(tree: Mapping[str, Any], path: str) -> Any:
 def _show(value: Any) -> str:
     if isinstance(value, list):
         return " + ".join(f"{n} x {name}" for name, n in Counter(value).items()) or "none"
-    return "none" if value is None else str(value)
+    text = "none" if value is None else str(value)
+    return f"{text[:SHOWN]}…" if DIGEST.fullmatch(text) else text
 
 
 def _equal(values: Mapping[str, Any], title: str, strict: bool) -> Finding:
@@ -84,7 +88,7 @@ def _equal(values: Mapping[str, Any], title: str, strict: bool) -> Finding:
     if count == len(shown):
         return passed(f"{title} equal: {usual}")
     others = "; ".join(f"{node} has {value}" for node, value in shown.items() if value != usual)
-    found = f"{title}: {others}; the other {count} node(s) have {usual}"
+    found = f"{others}; the other {count} node(s) have {usual}"
     if strict:
         return fail(found, "make them equal: the same input must give the same output on every node")
     return warn(found, "allowed, but say so in the system description")
@@ -93,10 +97,11 @@ def _equal(values: Mapping[str, Any], title: str, strict: bool) -> Finding:
 def _packages(values: Mapping[str, Any]) -> Finding:
     names = sorted({name for packages in values.values() for name in packages or {}})
     findings = [
-        _equal({node: (packages or {}).get(name) for node, packages in values.items()}, name, strict=True)
+        replace(one, found=f"{name}: {one.found}")
         for name in names
+        if (one := _equal({n: (has or {}).get(name) for n, has in values.items()}, name, strict=True)).status != "pass"
     ]
-    return combine([finding for finding in findings if finding.status != "pass"], f"{len(names)} packages equal")
+    return combine(findings, f"{len(names)} packages equal")
 
 
 def _clocks(reports: Mapping[str, PreflightRecord]) -> Finding:

@@ -26,7 +26,7 @@ def test_each_node_has_the_worst_of_its_own_checks() -> None:
         Finding(
             check="nodes: model files",
             status=Status.FAIL,
-            found="model files: node-2 has 12; the other 2 node(s) have 34",
+            found="node-2 has 12; the other 2 node(s) have 34",
             advice="",
         ),
     ]
@@ -34,5 +34,5 @@ def test_each_node_has_the_worst_of_its_own_checks() -> None:
     assert [(p.node, p.preflight, p.reason) for p in probes] == [
         ("node-1", "warn", None),
         ("node-10", "fail", "node-10: model: other weights"),
-        ("node-2", "fail", "nodes: model files: model files: node-2 has 12; the other 2 node(s) have 34"),
+        ("node-2", "fail", "nodes: model files: node-2 has 12; the other 2 node(s) have 34"),
     ]
