@@ -34,6 +34,8 @@ def parts_without_result(record: ExecutionRecord) -> Iterator[Finding]:
 def _next(part: Part) -> str:
     if part.status in ("interrupted", "not run") and part.cause is None:
         return "Give the same command again: it continues with what is not done."
+    if part.status == "not run" and part.cause is not None:
+        return f"Correct what {part.cause.log or 'the first error line'} says, then give the same command again."
     look = f"correct what {part.cause.log or 'its first error line'} says" if part.cause else "see its log"
     return f"Make the {part.name} benchmark run first: {look}, then continue with --only {part.name}."
 
