@@ -193,6 +193,13 @@ class ExecutionRecord(msgspec.Struct, kw_only=True):
     achievements: list[str] = []
     conclusion: str = ""
 
+    @property
+    def in_detail(self) -> list[ClusterResult]:
+        """The results that are told by node over time: of the datacenter benchmark, whose runs have reports of their
+        own, only where there is no other.
+        """
+        return [result for result in self.results if result.part != "datacenter"] or self.results
+
     def part(self, name: str) -> Part | None:
         """The part of this name."""
         return next((part for part in self.parts if part.name == name), None)

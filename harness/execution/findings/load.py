@@ -19,10 +19,9 @@ NETWORK = 0.05  # of a request's time
 
 
 def _each(record: ExecutionRecord) -> Iterator[tuple[ClusterResult, NodeResult]]:
-    """Every node of every result. Datacenter's runs have a report of their own each."""
-    for result in record.results:
-        if result.part != "datacenter":
-            yield from ((result, node) for node in result.nodes)
+    """Every node of every result that is told in detail."""
+    for result in record.in_detail:
+        yield from ((result, node) for node in result.nodes)
 
 
 def idle_gpu_memory(record: ExecutionRecord) -> Iterator[Finding]:

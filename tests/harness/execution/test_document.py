@@ -158,6 +158,18 @@ def test_the_verdict_of_a_benchmark_stands_beside_that_of_the_run_shown(tmp_path
     assert found["figures from"] == "offline/performance"
 
 
+def test_the_datacenter_benchmark_alone_is_told_in_detail(tmp_path: Path) -> None:
+    record = healthy()
+    assert [one.part for one in record.in_detail] == ["coordinated", "distributed"]
+    record.results = [result("datacenter")]
+    record.results[0].nodes[1].use.gpu_pct = 41.0
+    write_record(tmp_path / "execution.json", concluded(record))
+    sections = by_title(tmp_path)
+    told = list(words(list(sections["Infrastructure"].blocks)))
+    assert any("Use during datacenter" in text for text in told)
+    assert any("busy 41 %" in text for text in words(list(sections["Issues and bottlenecks"].blocks)))
+
+
 def test_the_first_report_can_be_written_at_all(tmp_path: Path) -> None:
     """Most of its figures are not known: they are shown as such."""
     write_record(tmp_path / "execution.json", concluded(first_report()))

@@ -28,7 +28,7 @@ def section(record: ExecutionRecord) -> Section:
         )
     else:
         blocks.append(Text(text="The way between the nodes was not measured."))
-    blocks += [_use(result) for result in record.results if result.part != "datacenter"]
+    blocks += [_use(result) for result in record.in_detail]
     return Section(title="Infrastructure", blocks=blocks)
 
 

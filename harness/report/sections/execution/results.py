@@ -87,7 +87,7 @@ def by_node(record: ExecutionRecord, directory: Path) -> Section:
     blocks: list[Block] = []
     for result in record.results:
         blocks += [_nodes(result), *_shares(record, result), *_problems(result)]
-        if result.part == "datacenter":
+        if result not in record.in_detail:
             continue
         lanes = of_result(directory, result)
         charts = [chart for make in (throughput_chart, busy_chart) if (chart := make(lanes, result.part)) is not None]
