@@ -163,7 +163,7 @@ def conclude(execution: Execution, record: ExecutionRecord, console: Console) ->
         why = worst.cause.first_error if worst.cause else worst.status
         more = f" (and {len(bad) - 1} more)" if bad[1:] else ""
         raise kind(f"{worst.name} has no result{more}: {why} [{page}]")
-    if any(part.status != "done" for part in record.parts):
+    if record.grave or any(part.status != "done" for part in record.parts):
         raise typer.Exit(1)
 
 
@@ -175,6 +175,8 @@ def document(execution: Execution, record: ExecutionRecord, console: Console) ->
     directory = execution.directory
     write_samples(directory, directory / "samples.parquet", {part.name: part.runs for part in record.parts})
     page, _ = write_report([directory])
+    for finding in record.grave:
+        console.print(f"{finding.severity}: {finding.text}", highlight=False, markup=False)
     console.print(record.conclusion, highlight=False, markup=False)
     console.print(f"report: {page}", highlight=False)
     return page

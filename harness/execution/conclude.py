@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.rundir.execution import ExecutionRecord
-from harness.rundir.execution_results import ClusterResult, Finding, Recommendation, ScalingPoint
+from harness.rundir.execution import OTHER_MODEL, ExecutionRecord
+from harness.rundir.execution_results import Finding, Recommendation, ScalingPoint
 from harness.text import number
 
 TOPICS = ("correctness", "performance", "measurement")
@@ -39,23 +39,17 @@ def _complete(record: ExecutionRecord) -> Iterator[str]:
 def _rates(record: ExecutionRecord) -> Iterator[str]:
     short = {finding.part for finding in record.findings if finding.rule == "short-test"}
     for result in record.results:
-        if result.tokens_per_second is not None and counts(record, result) and result.part not in short:
+        if result.tokens_per_second is not None and record.counts(result) and result.part not in short:
             yield f"{result.part}: {number(result.tokens_per_second.value)} tokens/s in a valid test."
 
 
 def _scaling(record: ExecutionRecord) -> Iterator[str]:
-    if {finding.rule for finding in record.findings} & {"shared-processors", "noisy-baseline"}:
+    if {finding.rule for finding in record.findings} & {"shared-processors", "noisy-baseline", OTHER_MODEL}:
         return
     for point in record.scaling.points if record.scaling else []:
         known = point.efficiency is not None and point.efficiency_ci95 is not None and point.valid is not False
         if known and point.efficiency is not None and point.workers > 1 and 0.95 <= point.efficiency <= 1:
             yield f"{point.name}: {point.workers} workers reach {100 * point.efficiency:.1f} % of what they do alone."
-
-
-def counts(record: ExecutionRecord, result: ClusterResult) -> bool:
-    """Whether the figures of a part may be quoted."""
-    part = record.part(result.part)
-    return result.valid is True and not result.samples_lost and (part is None or part.status == "done")
 
 
 def conclusion(record: ExecutionRecord) -> str:
@@ -66,6 +60,8 @@ def conclusion(record: ExecutionRecord) -> str:
     text += f": {', '.join(done)}." if done else "."
     if bad:
         text += f" Without one: {', '.join(bad)}."
+    if mixed := next((finding for finding in record.findings if finding.rule == OTHER_MODEL), None):
+        return f"{text} But no figure counts: {mixed.text}"
     losses = [(result.part, lost) for result in record.results if (lost := result.samples_lost)]
     if losses:
         told = ", ".join(f"{part} lost {number(lost)} samples" for part, lost in losses)

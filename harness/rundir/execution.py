@@ -17,6 +17,9 @@ PartName = Literal["datacenter", "distributed", "coordinated"]
 PartStatus = Literal["done", "not valid", "failed", "not run", "interrupted"]
 
 
+OTHER_MODEL = "other-model"  # id of the rule whose finding takes back every figure, whichever benchmark showed it
+
+
 class Cause(msgspec.Struct, kw_only=True):
     """Why a part has no result: the first line that says so, on which node, in which log (relative to this file)."""
 
@@ -192,6 +195,17 @@ class ExecutionRecord(msgspec.Struct, kw_only=True):
     recommendations: list[Recommendation] = []
     achievements: list[str] = []
     conclusion: str = ""
+
+    def counts(self, result: ClusterResult) -> bool:
+        """Whether the figures of a part may be quoted."""
+        part = self.part(result.part)
+        whole = result.valid is True and not result.samples_lost and (part is None or part.status == "done")
+        return whole and not any(finding.rule == OTHER_MODEL for finding in self.findings)
+
+    @property
+    def grave(self) -> list[Finding]:
+        """The critical findings."""
+        return [finding for finding in self.findings if finding.severity == "critical"]
 
     @property
     def in_detail(self) -> list[ClusterResult]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from harness.preflight.nodes import CLOCK_FAIL_S, CLOCK_WARN_S
-from harness.rundir.execution import ClusterNode, ExecutionRecord
+from harness.rundir.execution import OTHER_MODEL, ClusterNode, ExecutionRecord
 from harness.rundir.execution_results import Finding
 from harness.text import number
 
@@ -123,13 +123,15 @@ def other_model(record: ExecutionRecord) -> Iterator[Finding]:
             continue
         digest, count = Counter(known.values()).most_common(1)[0]
         odd = [node for node, found in known.items() if found != digest]
+        others = record.result("distributed") if result.part == "coordinated" else None
         unsure = count * 2 <= len(known)
         which = f"{' and '.join(known)} have different files" if unsure else f"{', '.join(odd)} has other files"
         yield Finding(
-            rule="other-model",
+            rule=OTHER_MODEL,
             severity="critical",
             topic="correctness",
-            text=f"{result.part}: {which} where the model lies: they did not run the same model.",
+            text=f"{result.part}: {which} where the model lies: they did not run the same model"
+            + ("." if others is None else f", nor did they in the {others.part} benchmark."),
             figures={node: found[:12] for node, found in known.items()},
             advice="Copy the model anew, so that its files are the same on every node (the pre-flight compares them).",
             part=result.part,

@@ -273,6 +273,16 @@ def test_the_conclusion_on_more_than_100_percent_claims_no_interval_that_is_not_
     assert said in concluded(record).conclusion
 
 
+def test_nodes_with_different_models_leave_no_figure_that_counts() -> None:
+    record = healthy()
+    a_node_has_another_model(record)
+    record = concluded(record)
+    assert "But no figure counts: coordinated: node-a and node-b have different files" in record.conclusion
+    assert "nor did they in the distributed benchmark" in record.conclusion
+    assert not any(record.counts(one) for one in record.results)
+    assert not any("tokens/s" in one for one in record.achievements)
+
+
 def test_one_worker_says_nothing_of_scaling() -> None:
     record = healthy()
     assert record.scaling is not None

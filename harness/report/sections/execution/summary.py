@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.report.document import Block, Card, Cards, Items, Section, Text, Tone
 from harness.report.sections.execution.words import VERDICT, date, lasted, of, share
-from harness.rundir.execution import ExecutionRecord, Part
+from harness.rundir.execution import OTHER_MODEL, ExecutionRecord, Part
 from harness.rundir.execution_results import ClusterResult, ScalingPoint
 from harness.text import UNKNOWN, duration, number
 
@@ -13,8 +13,8 @@ def section(record: ExecutionRecord) -> Section:
     """Cards, the conclusion, and every critical finding."""
     cards = [_part(part) for part in record.parts]
     if record.results:
-        cards += _figures(record, next((r for r in record.results if _counts(record, r)), record.results[0]))
-    grave = [finding for finding in record.findings if finding.severity == "critical"]
+        cards += _figures(record, next((r for r in record.results if record.counts(r)), record.results[0]))
+    grave = record.grave
     nodes = len(record.environment.nodes or record.asked.nodes)
     where = f"on {nodes} node(s), {record.environment.cluster or 'kind of cluster unknown'}"
     blocks: list[Block] = [
@@ -33,11 +33,6 @@ def section(record: ExecutionRecord) -> Section:
     return Section(title="Summary", blocks=blocks)
 
 
-def _counts(record: ExecutionRecord, result: ClusterResult) -> bool:
-    part = record.part(result.part)
-    return result.valid is True and (part is None or part.status == "done")
-
-
 def _part(part: Part) -> Card:
     time = "" if part.duration_s is None else lasted(part)
     code = "" if part.exit_code is None else f"exit code {part.exit_code}"
@@ -48,7 +43,7 @@ def _part(part: Part) -> Card:
 def _figures(record: ExecutionRecord, result: ClusterResult) -> list[Card]:
     """Of the part that stands for the cluster. A speed that does not count is not shown as one that does."""
     whole: Tone = "bad" if result.samples_lost else "good" if result.samples_completed == result.samples_asked else ""
-    speed = "" if _counts(record, result) else "does not count"
+    speed = "" if record.counts(result) else "does not count"
     speed_of = result.tokens_per_second
     cards = [
         Card(
@@ -70,18 +65,18 @@ def _figures(record: ExecutionRecord, result: ClusterResult) -> list[Card]:
     ]
     point = record.scaling.points[-1] if record.scaling and record.scaling.points else None
     if point is not None and point.workers > 1:
-        cards.append(_efficiency(point))
+        mixed = any(finding.rule == OTHER_MODEL for finding in record.findings)
+        cards.append(_efficiency(point, counts=point.valid is not False and not mixed))
     return cards
 
 
-def _efficiency(point: ScalingPoint) -> Card:
+def _efficiency(point: ScalingPoint, *, counts: bool) -> Card:
     half = _half(None if point.efficiency_ci95 is None else 100 * point.efficiency_ci95) or "interval unknown"
-    out = point.valid is False
     return Card(
         label=f"efficiency of {point.workers} workers",
         value=share(point.efficiency),
-        note=f"{half}; {_beside(point.speed_up, point.ideal)}" + ("; does not count" if out else ""),
-        tone="warn" if out else "",
+        note=f"{half}; {_beside(point.speed_up, point.ideal)}" + ("" if counts else "; does not count"),
+        tone="" if counts else "warn",
     )
 
 
