@@ -157,13 +157,23 @@ class Hub(threading.Thread):
         return sum(w.state is State.DEAD for w in self.workers.values())
 
     @property
+    def unplaced(self) -> int:
+        """Workers that no node has had room for, for so long that none is to be expected."""
+        return self.supervisor.unplaced(self._now)
+
+    @property
     def capacity(self) -> int:
         """Samples that the ready workers can work on at once."""
         return sum(load.capacity for load in list(self.dispatcher.workers.values()))
 
     def missing(self) -> list[str]:
         """Workers that are not ready, each with what is known of it."""
-        return [f"{w.name} ({w.fault or w.state})" for w in self.workers.values() if w.state is not State.READY]
+
+        def known(w: WorkerView) -> str:
+            no_place = "no node has room for it" if w.state is State.UNPLACED else ""
+            return "; ".join(filter(None, (w.fault, no_place))) or w.state
+
+        return [f"{w.name} ({known(w)})" for w in self.workers.values() if w.state is not State.READY]
 
     def stop(self) -> None:
         self._stopping.set()

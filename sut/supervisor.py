@@ -225,6 +225,10 @@ class Supervisor:
         wrong = {view.fault for view in dead if view.exit_code == UserError.exit_code}
         return UserError("; ".join(sorted(wrong))) if wrong else None
 
+    def unplaced(self, now: float) -> int:
+        """Workers that no node had room for in time."""
+        return sum(self._unplaced(view, now) for view in self.workers.values())
+
     def _unplaced(self, view: WorkerView, now: float) -> bool:
         """No node had room for it in time. It may go on waiting as long as others work: nodes come back."""
         return view.state is State.UNPLACED and now - view.started > self.options.placement_timeout_s

@@ -23,6 +23,7 @@ from tests.integration.two_nodes import ROOT, TwoNodes, two_nodes
 
 CALLED = ("node-a", "node-b")
 CPU_GROUPS = Path("/sys/fs/cgroup/cpu")  # of version 1
+TOKENS = 100  # of 320 that a node makes: its ten samples are one batch, which ends all at once
 COMMAND = (
     *("harness", "benchmark", "cluster", "--profile", "cpu-demo", "--workers", "2", "--samples", "10"),
     *("--set", "engine.max_new_tokens=32", "--set", "workers.heartbeat_timeout_s=8"),
@@ -87,7 +88,7 @@ def kill_in(*parts: str) -> Callable[[TwoNodes, Path], None]:
 
 
 def when_running(nodes: TwoNodes, folder: Path, *, limit_s: float = 600) -> None:
-    """Until a test of the part in ``folder`` has done three samples, not one of a baseline."""
+    """Until a test of the part in ``folder`` is in its middle, not one of a baseline."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if any(_is_under_way(path) for path in [*folder.glob("**/status.json"), *_of_both(nodes)]):
@@ -99,7 +100,7 @@ def when_running(nodes: TwoNodes, folder: Path, *, limit_s: float = 600) -> None
 def _is_under_way(path: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
         status = json.loads(path.read_text())
-        return status["phase"] == "running" and status["completed"] >= 3 and "baseline" not in str(path)
+        return status["phase"] == "running" and status["tokens"] >= TOKENS and "baseline" not in str(path)
     return False
 
 

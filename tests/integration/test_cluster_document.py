@@ -34,7 +34,10 @@ SAID: dict[str, dict[str, tuple[str | None, str]]] = {  # rule -> node that it n
     "wrong-model": {"node-unfit": ("node-b", "model files"), "no-result": ("node-b", "model files")},
     "wrong-model-unchecked": {"other-model": (None, "did not run the same model")},
     "clock": {"clocks-apart": ("node-b", "ahead")},
-    "half-speed": {"throughput-spread": (None, "node-b")},
+    "half-speed": {
+        "throughput-spread": ("node-b", "node-b generates"),
+        "low-efficiency": (None, "some node is slower"),
+    },
 }
 
 

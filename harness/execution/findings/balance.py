@@ -12,6 +12,7 @@ from harness.text import number
 UNEVEN = 0.1  # of the mean, between the node with the most samples and that with the least
 APART = 0.05  # of the mean: less is nobody's concern, however sure
 UNSURE = 0.25  # of the mean: worth a word although the scatter is not known
+GROSS = 0.4  # of the mean, one at two thirds of the other: worth a look although the scatter is not known
 LONGER = "Run for longer: each twentieth of the test needs two samples of every node."
 Value = Callable[[NodeResult], tuple[float, float | None] | None]
 
@@ -111,12 +112,12 @@ def _spread(
         why = f"more than their own scatter explains (± {number(noise)})."
     yield Finding(
         rule=rule,
-        severity="warning" if sure else "note",
+        severity="warning" if sure or apart > GROSS else "note",
         topic="performance",
         text=f"{result.part}: {slowest} {what} {number(low)} {unit}, {fastest} {number(high)}: "
         f"{100 * apart:.0f} % of the mean apart, {why}",
         figures={**{name: found[0] for name, found in known.items()}, "apart": apart, "noise_ci95": noise},
-        advice=advice.format(slow=slowest, fast=fastest) if sure else LONGER,
+        advice=advice.format(slow=slowest, fast=fastest) if sure or apart > GROSS else LONGER,
         part=result.part,
         node=slowest,
     )

@@ -227,8 +227,11 @@ def test_what_scatter_explains_is_no_finding() -> None:
     assert findings(record) == []
     record.results[0].nodes[1].tokens_per_second = Rate(value=6300.0)  # and where it is not known, 10 % is none either
     assert findings(record) == []
-    record.results[0].nodes[1].tokens_per_second = Rate(value=3000.0)
+    record.results[0].nodes[1].tokens_per_second = Rate(value=5200.0)
     assert only(record, "throughput-spread").severity == "note"
+    record.results[0].nodes[1].tokens_per_second = Rate(value=3500.0)  # half the speed: no scatter is that wide
+    found = only(record, "throughput-spread")
+    assert found.severity == "warning" and "Compare node-b with node-a" in found.advice
 
 
 def test_responses_as_long_as_the_benchmark_allows_are_no_finding() -> None:

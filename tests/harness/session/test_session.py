@@ -21,6 +21,7 @@ from harness.rundir import names
 from harness.session.session import Interrupted, Journal, Session, started
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from mlperf_llama_base.files import read_json, sha256_of
+from sut.hub import Hub
 from tests.helpers.rows import rows, write_rows
 from tests.helpers.waiting import until
 
@@ -114,6 +115,18 @@ def test_a_broken_system_is_found_out_by_whoever_waits(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="no worker is left: killed by SIGKILL"):
             while True:
                 s.pause(0.05)
+
+
+def test_a_worker_without_a_place_is_not_waited_for_as_long_as_one_that_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its node died before the test, and no other has room for it."""
+    monkeypatch.setattr(Hub, "unplaced", property(lambda hub: 1))
+    with session(make(tmp_path, args={"load_s": 300})) as s:
+        for view in s.hub.workers.values():
+            view.fault = "its node is dead"
+        with pytest.raises(EnvironmentFault, match=r"could not be started: worker 0.*its node is dead"):
+            s.wait_until_ready()
 
 
 def test_engines_that_do_not_start_are_the_environments_fault(tmp_path: Path) -> None:
