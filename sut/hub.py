@@ -153,13 +153,8 @@ class Hub(threading.Thread):
 
     @property
     def dead(self) -> int:
-        """Workers that are gone and will not be started again."""
-        return sum(w.state is State.DEAD for w in self.workers.values())
-
-    @property
-    def unplaced(self) -> int:
-        """Workers that no node has had room for, for so long that none is to be expected."""
-        return self.supervisor.unplaced(self._now)
+        """Workers that are gone and will not be started again, or that no node had room for in time."""
+        return self.supervisor.gone(self._now)
 
     @property
     def capacity(self) -> int:
@@ -168,12 +163,7 @@ class Hub(threading.Thread):
 
     def missing(self) -> list[str]:
         """Workers that are not ready, each with what is known of it."""
-
-        def known(w: WorkerView) -> str:
-            no_place = "no node has room for it" if w.state is State.UNPLACED else ""
-            return "; ".join(filter(None, (w.fault, no_place))) or w.state
-
-        return [f"{w.name} ({known(w)})" for w in self.workers.values() if w.state is not State.READY]
+        return [f"{w.name} ({w.trouble})" for w in self.workers.values() if w.state is not State.READY]
 
     def stop(self) -> None:
         self._stopping.set()

@@ -114,6 +114,12 @@ class WorkerView:
         return f"worker {self.spec.id}{f' on {self.node}' if self.node else ''}"
 
     @property
+    def trouble(self) -> str:
+        """Why it is not ready, as far as that is known."""
+        no_place = "no node has room for it" if self.state is State.UNPLACED else ""
+        return "; ".join(filter(None, (self.fault, no_place))) or self.state
+
+    @property
     def counted(self) -> int:
         """Tokens that it had made in this test when it last said so, those of unfinished answers included."""
         return self.beat.tokens - self.before
@@ -213,7 +219,7 @@ class Supervisor:
         for view in self.workers.values():
             moved |= self._moved(view, now, holds=view.spec.id in holding)
             self._judge(view, now)
-        if all(view.state is State.DEAD or self._unplaced(view, now) for view in self.workers.values()):
+        if self.gone(now) == len(self.workers):
             reasons = sorted({view.fault or "no node has room for it" for view in self.workers.values()})
             kind = RunError if self._served else EnvironmentFault
             raise self.of_input() or kind(f"no worker is left: {'; '.join(reasons)} (see workers/*.log)")
@@ -225,9 +231,9 @@ class Supervisor:
         wrong = {view.fault for view in dead if view.exit_code == UserError.exit_code}
         return UserError("; ".join(sorted(wrong))) if wrong else None
 
-    def unplaced(self, now: float) -> int:
-        """Workers that no node had room for in time."""
-        return sum(self._unplaced(view, now) for view in self.workers.values())
+    def gone(self, now: float) -> int:
+        """Workers that are dead, or that no node had room for in time."""
+        return sum(view.state is State.DEAD or self._unplaced(view, now) for view in self.workers.values())
 
     def _unplaced(self, view: WorkerView, now: float) -> bool:
         """No node had room for it in time. It may go on waiting as long as others work: nodes come back."""

@@ -74,9 +74,7 @@ class Session:
         deadline = time.monotonic() + config.workers.start_timeout_s
         while hub.ready < (wanted := min(config.cluster.min_workers or len(hub.workers), len(hub.workers))):
             self._tick("starting workers", wait_s=TICK_S)
-            if (
-                hub.dead + hub.unplaced > len(hub.workers) - wanted
-            ):  # no test can begin: not all the time to load for that
+            if hub.dead > len(hub.workers) - wanted:
                 raise hub.supervisor.of_input() or EnvironmentFault(
                     f"could not be started: {'; '.join(hub.missing())} (see workers/*.log)"
                 )

@@ -203,13 +203,13 @@ def test_a_place_is_waited_for_as_long_as_others_work() -> None:
     r = Rig(2)
     r.ready()
     r.placed(1, None)
-    assert r.supervisor.unplaced(r.now) == 0
+    assert r.supervisor.gone(r.now) == 0
     for _ in range(10):
         r.beat()
         assert r.look(10.0) == []
-    assert r.view(1).state is State.UNPLACED and r.supervisor.unplaced(r.now) == 1
+    assert r.view(1).state is State.UNPLACED and r.supervisor.gone(r.now) == 1
     r.placed(1, "node-2")
-    assert r.supervisor.unplaced(r.now) == 0
+    assert r.supervisor.gone(r.now) == 0
     assert (r.view(1).state, r.view(1).started) == (State.STARTING, r.now)  # its time to load begins now
 
 

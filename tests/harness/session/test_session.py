@@ -121,7 +121,7 @@ def test_a_worker_without_a_place_is_not_waited_for_as_long_as_one_that_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its node died before the test, and no other has room for it."""
-    monkeypatch.setattr(Hub, "unplaced", property(lambda hub: 1))
+    monkeypatch.setattr(Hub, "dead", property(lambda hub: 1))  # as where no node had room for it in time
     with session(make(tmp_path, args={"load_s": 300})) as s:
         for view in s.hub.workers.values():
             view.fault = "its node is dead"
