@@ -22,6 +22,8 @@ from harness.rundir.events import Events
 from harness.rundir.record import Evidence
 from harness.rundir.session import Process
 from harness.verdict.book import OURS, RECORD
+from mlperf_llama_base.errors import HarnessError
+from sut import engines
 
 BEYOND = 10  # samples above a percentile that is compared: a single one is anybody's
 ABOVE_S, ABOVE_SHARE = 1e-3, 1e-3  # by which ours may exceed LoadGen's: rounding, and the steps of a clock
@@ -97,11 +99,20 @@ def _signs(run: Evidence, process: Process, *, count: int) -> Iterator[str]:
         return
     if (late := process.dispatched_late or 0) > LATE_SHARE * count:
         yield f"{late:,} of {count:,} queries were handed out late although workers had room"
-    fake = run.ran.engine is not None and run.ran.engine.name == "null"
-    on_gpus = any(worker.gpu for worker in run.ran.workers)
     used, span = process.test_cpu_all_s, run.ran.wall_s
-    if used and span and process.cores and (fake or on_gpus) and used / span >= AT_WORK * process.cores:
+    if used and span and process.cores and not _computes_here(run) and used / span >= AT_WORK * process.cores:
         yield f"LoadGen and the workers' processes used {used / span / process.cores:.0%} of the host's processors"
+
+
+def _computes_here(run: Evidence) -> bool:
+    """The model runs on the host's own processors, as far as is known: it may have them all."""
+    engine = run.ran.engine
+    if any(worker.gpu for worker in run.ran.workers):
+        return False
+    try:
+        return engine is None or engine.name is None or engines.find(engine.name).uses_gpu
+    except HarnessError:  # an engine from outside that is not installed here
+        return True
 
 
 def _events(run: Evidence) -> Events | None:
