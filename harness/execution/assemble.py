@@ -123,6 +123,7 @@ def _part_run(run: RunRecord, *, root: Path, folder: Path) -> PartRun:
         scenario=str(run.scenario),
         mode=str(run.mode),
         seconds=run.ran.wall_s,
+        lost_workers=run.ran.lost_workers,
     )
     if run.result is None:
         error = run.ran.error

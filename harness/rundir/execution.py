@@ -11,6 +11,7 @@ import msgspec
 
 from harness.rundir.execution_results import ClusterResult, Finding, Recommendation, Scaling
 from harness.rundir.result import TOO_SHORT
+from harness.rundir.session import LostWorker
 
 SCHEMA_VERSION = 1
 PartName = Literal["datacenter", "distributed", "coordinated"]
@@ -32,7 +33,7 @@ class PartRun(msgspec.Struct, kw_only=True):
     """A run of a part. ``name``: as ``offline/performance``; ``directory``: relative to this file.
 
     ``state``: the verdict in words, null without a result. ``ttft_p99_ms``, ``tpot_p99_ms``, rates: LoadGen's own.
-    ``rouge_l``: of an accuracy run that was scored.
+    ``rouge_l``: of an accuracy run that was scored. ``lost_workers``: given up in it, whoever did their samples.
     """
 
     name: str
@@ -49,6 +50,7 @@ class PartRun(msgspec.Struct, kw_only=True):
     tpot_p99_ms: float | None = None
     rouge_l: float | None = None
     invalid_reasons: list[str] = []
+    lost_workers: list[LostWorker] = []
 
 
 class Part(msgspec.Struct, kw_only=True):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.rundir.execution import ExecutionRecord, Part
 from harness.rundir.execution_results import ClusterResult, Finding, NodeResult
 from harness.rundir.result import TOO_SHORT
+from harness.rundir.session import LostWorker
 from harness.text import duration, number
 
 LONGEST = 200
@@ -164,23 +165,33 @@ def missing_nodes(record: ExecutionRecord) -> Iterator[Finding]:
 
 
 def lost_workers(record: ExecutionRecord) -> Iterator[Finding]:
-    """Workers that were given up, though others may have done their samples."""
+    """Workers that were given up in any run, though others may have done their samples."""
+    told = set()
     for result in record.results:
         for node in result.nodes:
             for lost in node.lost_workers:
-                back = lost.samples_returned or 0
-                yield Finding(
-                    rule="lost-worker",
-                    severity="warning",
-                    topic="correctness",
-                    text=f"{result.part}: worker {lost.worker} on {node.node} was lost: {lost.reason}; "
-                    f"{number(back)} of its samples went to others.",
-                    figures={"samples_returned": back},
-                    advice=f"See the log of worker {lost.worker} on {node.node}; the time that was lost is in the "
-                    "figures.",
-                    part=result.part,
-                    node=node.node,
-                )
+                told.add((result.part, lost.worker, lost.time_s))
+                yield _lost_worker(lost, part=result.part, node=node.node)
+    for part in record.parts:
+        for run in part.runs:
+            for lost in run.lost_workers:
+                if lost.node and (part.name, lost.worker, lost.time_s) not in told:
+                    yield _lost_worker(lost, part=part.name, node=lost.node, run=f" in {run.name}")
+
+
+def _lost_worker(lost: LostWorker, *, part: str, node: str, run: str = "") -> Finding:
+    back = lost.samples_returned or 0
+    return Finding(
+        rule="lost-worker",
+        severity="warning",
+        topic="correctness",
+        text=f"{part}: worker {lost.worker} on {node} was lost{run}: {lost.reason}; "
+        f"{number(back)} of its samples went to others.",
+        figures={"samples_returned": back},
+        advice=f"See the log of worker {lost.worker} on {node}; the time that was lost is in the figures.",
+        part=part,
+        node=node,
+    )
 
 
 def bad_responses(record: ExecutionRecord) -> Iterator[Finding]:

@@ -59,6 +59,13 @@ def a_worker_was_lost(record: ExecutionRecord) -> None:
     ]
 
 
+def a_worker_was_lost_in_another_run(record: ExecutionRecord) -> None:
+    lost = LostWorker(worker=3, reason="no heartbeat for 15 s", node="node-b", samples_returned=40, time_s=7.0)
+    record.parts[0].runs = [
+        PartRun(name="offline/accuracy", directory="datacenter/offline/accuracy", lost_workers=[lost])
+    ]
+
+
 def answers_are_empty(record: ExecutionRecord) -> None:
     quality = record.results[0].quality
     assert quality is not None
@@ -163,6 +170,11 @@ def answers_are_cut(record: ExecutionRecord) -> None:
         (a_node_never_came, "missing-nodes", "1 of 2 nodes answered samples. node-b: it never started"),
         (a_node_has_another_model, "other-model", "node-a and node-b have different files where the model lies"),
         (a_worker_was_lost, "lost-worker", "worker 3 on node-a was lost: no heartbeat for 15 s; 40 of its samples"),
+        (
+            a_worker_was_lost_in_another_run,
+            "lost-worker",
+            "worker 3 on node-b was lost in offline/accuracy: no heartbeat",
+        ),
         (answers_are_empty, "bad-responses", "12 of 26,736 responses are empty"),
         (a_node_does_not_answer, "node-unfit", "node-b could not be reached: no answer within 60 s"),
         (both_are_one_machine, "shared-processors", "node-a and node-b are one machine and share its 2 processor(s)"),
