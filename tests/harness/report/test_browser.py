@@ -19,6 +19,7 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))),
     None,
 )
+HEADLESS = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
 
@@ -31,15 +32,10 @@ class Visit:
     def __init__(self, page: Path, tmp_path: Path, *flags: str) -> None:
         net_log = tmp_path / "net.json"
         command = [
-            str(CHROMIUM),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
+            *HEADLESS,
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            "--no-first-run",
             "--proxy-server=127.0.0.1:9",
             f"--user-data-dir={tmp_path / 'profile'}",
             "--enable-logging=stderr",
@@ -105,15 +101,7 @@ def test_nothing_is_wider_than_the_screen(tmp_path: Path, width: int) -> None:
 def printed_pages(page: Path, tmp_path: Path) -> int:
     """How many sheets the page fills when it is printed."""
     out = tmp_path / f"{page.stem}.pdf"
-    command = [
-        str(CHROMIUM),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-    ]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={out}", page.as_uri()]
+    command = [*HEADLESS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={out}", page.as_uri()]
     subprocess.run(command, capture_output=True, timeout=120, check=True)
     return len(re.findall(rb"/Type\s*/Page\b", out.read_bytes()))
 
