@@ -36,7 +36,7 @@ SAID: dict[str, dict[str, tuple[str | None, str]]] = {  # rule -> node that it n
     "clock": {"clocks-apart": ("node-b", "ahead")},
     "half-speed": {
         "throughput-spread": ("node-b", "node-b generates"),
-        "low-efficiency": (None, "some node is slower"),
+        "latency-spread": ("node-b", "node-b takes"),
     },
 }
 

@@ -67,6 +67,8 @@ def above_100_percent(record: ExecutionRecord) -> Iterator[Finding]:
             continue
         half = point.efficiency_ci95
         inside = half is not None and point.efficiency - half <= 1
+        spread = [*_of(balance.throughput_spread, record, point.name), *_of(balance.latency_spread, record, point.name)]
+        slower = any(finding.severity == "warning" for finding in spread)
         yield Finding(
             rule="over-100-percent",
             severity="note" if inside or point.efficiency <= NEAR else "warning",
@@ -78,6 +80,9 @@ def above_100_percent(record: ExecutionRecord) -> Iterator[Finding]:
                 else "no interval is known, so nothing can be said beyond about 100 %."
                 if half is None
                 else "even its interval excludes 100 %, so the baseline was measured under worse conditions."
+            )
+            + (
+                " Some node is slower than the others, and the baseline may have been measured on it." if slower else ""
             ),
             figures={"efficiency": point.efficiency, "efficiency_ci95": half},
             advice="Say 'about 100 %', and measure the baseline for longer before claiming more.",

@@ -216,6 +216,14 @@ def only(record: ExecutionRecord, rule: str) -> Finding:
     return found
 
 
+def test_a_baseline_of_the_slower_node_is_named_as_the_cause() -> None:
+    record = healthy()
+    efficiency_is_too_high(record)
+    assert "slower" not in only(record, "over-100-percent").text
+    a_node_is_slower(record)
+    assert "the baseline may have been measured on it" in only(record, "over-100-percent").text
+
+
 @pytest.mark.parametrize(
     ("spoil", "cause", "word"),
     [
