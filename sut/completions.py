@@ -10,7 +10,7 @@ from __future__ import annotations
 import mlperf_loadgen as lg
 import numpy as np
 
-Batch = list[tuple[int, bytes]]
+from sut.hub import Batch
 
 
 def report(first: Batch, done: Batch) -> None:
