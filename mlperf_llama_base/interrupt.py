@@ -22,7 +22,12 @@ def raise_on_signals() -> None:
 
 
 def taken() -> None:
-    """Whoever has caught the exception says so, before an end that takes time."""
+    """Whoever has caught the exception says so, before an end that takes time.
+
+    Where it came in the middle of an ``exec`` of text, as ``namedtuple`` does one, ``python -m`` would at its end
+    forget its exit code and kill itself with SIGINT, whoever caught it; the next ``exec`` of text clears that mark.
+    """
+    exec("")
     if signal.getsignal(signal.SIGALRM) is _raise:  # else the timer is somebody else's
         signal.setitimer(signal.ITIMER_REAL, 0)
 
