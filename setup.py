@@ -73,6 +73,7 @@ EXTRAS = {
 }
 EXTRAS["all"] = sorted({p for name, packages in EXTRAS.items() if name not in APART for p in packages})
 EXTRAS["dev"] = [
+    "duckdb>=1.1",  # the lines that a page shows
     "hypothesis>=6.100",
     "jsonschema>=4.20",
     "mypy>=1.15",
@@ -84,6 +85,7 @@ EXTRAS["dev"] = [
     "types-PyYAML",
     "types-psutil",
     *EXTRAS["all"],
+    *EXTRAS["mlflow"],
 ]
 
 if (sys.platform, platform.machine()) != ("linux", "x86_64") and not os.environ.get("MLPERF_LLAMA_LIGHT"):
