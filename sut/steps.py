@@ -2,16 +2,20 @@
 
 Three numbers say what holds a card back: ``a`` is paid by every step (weights read, launches), ``c`` by every sequence
 that decodes (its KV cache read), ``p`` by every token of a prompt (matrix products). They are found by regression over
-the steps of a run, and from them the engine can hold its steps to a length and the tuner can play long runs.
+the steps of a run, and from them the engine can hold its steps to a length and the tuner can play long runs. On a slow
+host a step that reads prompts takes as long as its launches, however few it reads: that length is found with them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 FEWEST = 20  # blocks that a fit is made of
 BLOCK = 8  # steps
@@ -19,14 +23,20 @@ BLOCK = 8  # steps
 OUTLIER = 4.0
 # Noise grows with a step: one with so many prompt tokens counts a quarter.
 SPREAD_TOKENS = 1000.0
-SUMS = 12  # steps, blocks, six of the design's products, three with the time, the time's own
+# Upper ends, in prompt tokens, of the classes of steps that may wait for their launches: each may take longer than the
+# three numbers say, and then it tells nothing of them.
+SHORT = (512, 1024, 2048)
+COLUMNS = 3 + 3 * len(SHORT)  # of the design: 1, decoding sequences and tokens of all steps, and of each short class
+FEWEST_SHORT = 80  # steps of a class
+SHOWS, SHOWS_SHARE = 4.0, 0.04  # standard errors, and the share of a step's time, from which on it takes longer
 
 
 class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
     """``a_ms``, ``c_us`` and ``p_us`` with their standard errors; ``rms_ms``: what a typical step lies off the fit.
+    ``launch_ms``: what a step that reads prompts takes at least, its launches; 0 where the steps show no such length.
 
-    An error is that of the regression alone: steps that differ from the form (attention over long prompts, padding to
-    the size of a CUDA graph) lean on all three.
+    An error is that of the regression alone: steps that differ from the form (attention over long prompts) lean on all
+    three.
     """
 
     a_ms: float
@@ -37,6 +47,7 @@ class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
     p_error: float = 0.0
     rms_ms: float = 0.0
     steps: int = 0
+    launch_ms: float = 0.0
 
     @property
     def sound(self) -> bool:
@@ -57,31 +68,79 @@ class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
         return 1e3 / (share + (self.c_us * steps + self.p_us * prompt_tokens) / 1e3)
 
 
-class StepSums:
-    """The sums that a weighted regression needs: they add up over steps, workers and pauses.
+def short_class(prompt_tokens: int) -> int | None:
+    """Which of :data:`SHORT` a step that reads so many belongs to; ``None``: it decodes only, or is longer."""
+    if not 0 < prompt_tokens <= SHORT[-1]:
+        return None
+    return bisect_left(SHORT, prompt_tokens)
 
-    ``ignored``: steps in blocks that took far longer than the others like them.
+
+class Block:
+    """Steps in a row, added up. ``design``, [COLUMNS]: steps, decoding sequences and tokens of all of them, and of
+    those in each class of :data:`SHORT`."""
+
+    def __init__(self) -> None:
+        self.ms = 0.0
+        self.design = np.zeros(COLUMNS)
+
+    @property
+    def steps(self) -> int:
+        return int(self.design[0])
+
+    def add(self, ms: float, *, decoding: int, prompt_tokens: int, padding: int = 0) -> None:
+        """A step; one of ``padding`` tokens more computes them like those of a prompt."""
+        self.ms += ms
+        row = (1, decoding, prompt_tokens + padding)
+        self.design[:3] += row
+        if (number := short_class(prompt_tokens)) is not None:
+            self.design[own(number)] += row
+
+
+def own(number: int) -> slice:
+    """The columns of a short class."""
+    return slice(3 + 3 * number, 6 + 3 * number)
+
+
+class StepSums:
+    """The sums that a weighted regression over blocks of steps needs: they add up over workers and pauses.
+
+    ``values``: blocks, the square of the time; :attr:`Block.design` as it is; and, weighted, the time with each of its
+    columns, and their products with each other. ``ignored``: steps in blocks that took far longer than the others like
+    them.
     """
 
+    UPPER = np.triu_indices(COLUMNS)
+    PARTS = (2, COLUMNS, COLUMNS, len(UPPER[0]))
+    SIZE = sum(PARTS)
+
     def __init__(self, values: Iterable[float] = (), *, ignored: int = 0) -> None:
-        found = [float(value) for value in values]
-        self.values = np.array(found or [0.0] * SUMS)
+        found = np.array([float(value) for value in values])
+        self.values = found if len(found) == self.SIZE else np.zeros(self.SIZE)  # an older release had others
         self.ignored = ignored
 
     @property
     def steps(self) -> int:
-        return int(self.values[0])
+        return int(self._parts[1][0])
 
     @property
     def blocks(self) -> int:
-        return int(self.values[1])
+        return int(self.values[0])
 
-    def add(self, ms: float, *, decoding: float, prompt_tokens: float, steps: int = 1) -> None:
-        """Add a block of ``steps`` in a row by their means."""
-        w = 1.0 / (1.0 + prompt_tokens / SPREAD_TOKENS) ** 2
-        d, t, y = float(decoding), float(prompt_tokens), float(ms)
-        design = (w, w * d, w * t, w * d * d, w * d * t, w * t * t)
-        self.values += (steps, 1.0, *design, w * y, w * d * y, w * t * y, w * y * y)
+    @property
+    def _parts(self) -> list[npt.NDArray[np.float64]]:
+        return np.split(self.values, np.cumsum(self.PARTS)[:-1])
+
+    def add(self, ms: float, *, decoding: float, prompt_tokens: float) -> None:
+        """Add a step, or steps by their means that are one to the regression, none of them short."""
+        block = Block()
+        block.ms, block.design[:3] = ms, (1, decoding, prompt_tokens)
+        self.add_block(block)
+
+    def add_block(self, block: Block) -> None:
+        x, y = block.design / block.steps, block.ms / block.steps
+        w = 1.0 / (1.0 + x[2] / SPREAD_TOKENS) ** 2
+        upper = w * np.outer(x, x)[self.UPPER]
+        self.values += np.concatenate([(1.0, w * y * y), block.design, w * y * x, upper])
 
     def __add__(self, other: StepSums) -> StepSums:
         return StepSums(self.values + other.values, ignored=self.ignored + other.ignored)
@@ -91,32 +150,96 @@ class StepSums:
 
     def fit(self) -> StepTimes | None:
         """``None`` where the blocks are too few, or too alike to tell the three apart (one query at a time, say)."""
-        _, n, w, wd, wt, wdd, wdt, wtt, wy, wdy, wty, wyy = (float(value) for value in self.values)
+        plain = self._solve(())
+        if plain is None:
+            return None
+        steps = self._parts[1]
+        classes = [number for number in range(len(SHORT)) if steps[own(number)][0] >= FEWEST_SHORT]
+        if classes and (found := self._solve(classes)) is not None:
+            shown = [number for number in classes if self._shows(found, number)]
+            slow = classes[: classes.index(shown[-1]) + 1] if shown else []
+            if slow and (found := self._solve(slow)) is not None and found.times(0).sound:
+                return found.times(self.steps, launch_ms=self._launch_ms(found, slow))
+        return plain.times(self.steps)
+
+    def _means(self, number: int) -> npt.NDArray[np.float64]:
+        """Of a short class: 1, decoding sequences, tokens."""
+        sums = self._parts[1][own(number)]
+        return np.asarray(sums / sums[0])
+
+    def _shows(self, found: _Solved, number: int) -> bool:
+        """Whether the steps of a short class take longer for sure, and by enough to matter."""
+        usual, (more, error) = found.usual(self._means(number)), found.more(number, self._means(number))
+        return more > max(SHOWS * error, SHOWS_SHARE * usual)
+
+    def _launch_ms(self, found: _Solved, slow: list[int]) -> float:
+        """The length of the steps that are no longer for what they read: of the shortest, and of classes that would all
+        be shorter than those."""
+        lengths: list[float] = []
+        weights: list[float] = []
+        for number in slow:
+            mean = self._means(number)
+            more, error = found.more(number, mean)
+            longest = found.usual(np.array([1, mean[1], SHORT[number]]))
+            if not lengths or longest < lengths[0]:
+                lengths.append(found.usual(mean) + more)
+                weights.append(1 / max(error, 1e-6) ** 2)
+        return float(np.average(lengths, weights=weights))
+
+    def _solve(self, classes: Sequence[int]) -> _Solved | None:
+        """The regression; steps of ``classes`` may take what they like."""
+        columns = [0, 1, 2, *(column for number in classes for column in range(COLUMNS)[own(number)])]
+        (n, wyy), _, products, upper = self._parts
         if n < FEWEST:
             return None
-        normal = np.array([[w, wd, wt], [wd, wdd, wdt], [wt, wdt, wtt]])
-        scale = np.sqrt(np.diag(normal))
+        normal = np.zeros((COLUMNS, COLUMNS))
+        normal[self.UPPER] = upper
+        normal = (normal + np.triu(normal, 1).T)[np.ix_(columns, columns)]
+        target = products[columns]
+        scale = np.sqrt(np.maximum(np.diag(normal), 0.0))
         if not (scale > 0).all():
             return None
-        normal /= np.outer(scale, scale)
-        if np.linalg.cond(normal) > 1e8:
+        scaled = normal / np.outer(scale, scale)
+        if np.linalg.cond(scaled) > 1e8:
             return None
-        inverse = np.linalg.inv(normal)
-        found = inverse @ (np.array([wy, wdy, wty]) / scale) / scale
-        left = max(wyy - float(found @ np.array([wy, wdy, wty])), 0.0)
-        variance = left / max(n - 3, 1)
-        errors = np.sqrt(np.diag(inverse) * variance) / scale
-        a, c, p = (float(value) for value in found)
-        a_error, c_error, p_error = (float(value) for value in errors)
+        inverse = np.linalg.inv(scaled)
+        found = inverse @ (target / scale) / scale
+        left = max(float(wyy) - float(found @ target), 0.0)
+        covariance = inverse / np.outer(scale, scale) * left / max(float(n) - len(columns), 1)
+        rms_ms = math.sqrt(left / float(normal[0, 0]))
+        return _Solved(classes=list(classes), values=found, covariance=covariance, rms_ms=rms_ms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Solved:
+    """A regression, ms: of all steps, and how those of ``classes`` differ."""
+
+    classes: list[int]
+    values: npt.NDArray[np.float64]
+    covariance: npt.NDArray[np.float64]
+    rms_ms: float
+
+    def usual(self, row: npt.NDArray[np.float64]) -> float:
+        """What such a step takes by the three numbers."""
+        return float(self.values[:3] @ row)
+
+    def more(self, number: int, row: npt.NDArray[np.float64]) -> tuple[float, float]:
+        """What one of a short class takes beyond that, and its standard error."""
+        part = own(self.classes.index(number))
+        return float(self.values[part] @ row), math.sqrt(max(float(row @ self.covariance[part, part] @ row), 0.0))
+
+    def times(self, steps: int, *, launch_ms: float = 0.0) -> StepTimes:
+        (a, c, p), errors = self.values[:3].tolist(), np.sqrt(np.diag(self.covariance)[:3]).tolist()
         return StepTimes(
             a_ms=a,
             c_us=1e3 * c,
             p_us=1e3 * p,
-            a_error=a_error,
-            c_error=1e3 * c_error,
-            p_error=1e3 * p_error,
-            rms_ms=math.sqrt(left / w),
-            steps=self.steps,
+            a_error=errors[0],
+            c_error=1e3 * errors[1],
+            p_error=1e3 * errors[2],
+            rms_ms=self.rms_ms,
+            steps=steps,
+            launch_ms=launch_ms,
         )
 
 
@@ -146,35 +269,36 @@ class Regression:
         self.drift = 1.0
         self._latest = StepSums()
         self._seen = 0
-        self._block = np.zeros(4)  # steps, ms, decoding, prompt tokens
+        self._block = Block()
         if known is not None:
             for number in range(self.KNOWN_BLOCKS):
                 decoding, prompt = self.TYPICAL[number % len(self.TYPICAL)]
                 ms = known.step_ms(decoding=decoding, prompt_tokens=prompt)
                 self._latest.add(ms, decoding=decoding, prompt_tokens=prompt)
 
-    def add(self, ms: float, *, decoding: int, prompt_tokens: int) -> None:
-        self._block += (1, ms, decoding, prompt_tokens)
-        if self._block[0] == BLOCK:
-            mean = self._block / BLOCK
-            self._block[:] = 0
-            self._add_block(float(mean[1]), decoding=float(mean[2]), prompt_tokens=float(mean[3]))
+    def add(self, ms: float, *, decoding: int, prompt_tokens: int, padding: int = 0) -> None:
+        """A step; ``padding``: tokens that it computed for nothing, to fill its CUDA graph."""
+        self._block.add(ms, decoding=decoding, prompt_tokens=prompt_tokens, padding=padding)
+        if self._block.steps == BLOCK:
+            block, self._block = self._block, Block()
+            self._add_block(block)
 
-    def _add_block(self, ms: float, *, decoding: float, prompt_tokens: float) -> None:
-        expected = None
+    def _add_block(self, block: Block) -> None:
+        _, decoding, prompt_tokens = (block.design[:3] / BLOCK).tolist()
+        ms, expected = block.ms / BLOCK, None
         if self.times is not None:
             expected = max(self.times.step_ms(decoding=decoding, prompt_tokens=prompt_tokens), 1e-3)
             if ms > OUTLIER * expected:
                 self.sums.ignored += BLOCK
                 return
-        self.sums.add(ms, decoding=decoding, prompt_tokens=prompt_tokens, steps=BLOCK)
+        self.sums.add_block(block)
         if expected is not None:
             if expected < self.near_ms:
                 self.drift += (1.0 - self.drift) / self.FORGETTING
                 return
             self.drift += (min(max(ms / expected, self.DRIFT[0]), self.DRIFT[1]) - self.drift) / self.MEMORY
         self._latest.values *= self.KEPT
-        self._latest.add(ms, decoding=decoding, prompt_tokens=prompt_tokens, steps=BLOCK)
+        self._latest.add_block(block)
         self._seen += 1
         found = self._latest.fit() if self._seen % self.EVERY == 0 else None
         if found is not None and found.sound:

@@ -47,11 +47,16 @@ def sentence(times: StepTimes, least: Floors | None) -> str:
         beside = f" (the card's floor is {floor:.3g})" if floor is not None else ""
         return f"{value:.3g} ± {error:.1g} {unit}{beside}"
 
+    slow = (
+        f" One that reads prompts takes {times.launch_ms:.3g} ms or more, however few: as long as launching it does."
+        if times.launch_ms
+        else ""
+    )
     return (
         f"A step takes {one(times.a_ms, times.a_error, 'ms', least.a_ms if least else None)}, and more: "
         f"{one(times.c_us, times.c_error, 'µs', least.c_us if least else None)} for each sequence that decodes, "
         f"{one(times.p_us, times.p_error, 'µs', least.p_us if least else None)} for each token of a prompt; "
-        f"{times.steps:,} steps."
+        f"{times.steps:,} steps.{slow}"
     )
 
 

@@ -93,6 +93,7 @@ class CurvePoint(msgspec.Struct, kw_only=True, frozen=True):
 class Model(msgspec.Struct, kw_only=True):
     """The engine as the tuner plays it: a step takes ``a_ms + c_us * decoding + p_us * prompt tokens``, times ``pace``.
 
+    ``held_ms``, ``late_after_ms``, ``graphs`` and ``launch_ms``: :class:`harness.tune.playback.Player`.
     ``outputs``: tokens of answers, at equal steps of their distribution. ``knee_qps``: half of the ``seeds`` hold up to
     there; ``hold_qps``: nine of ten; ``knee_error``: relative standard error from the pace, ``spread`` from the seeds.
     ``step_sums``: the regression's, of the full engine and of the probes."""
@@ -108,6 +109,9 @@ class Model(msgspec.Struct, kw_only=True):
     max_num_seqs: int
     max_num_batched_tokens: int
     held_ms: float | None = None
+    late_after_ms: float | None = None
+    graphs: tuple[int, ...] = ()
+    launch_ms: float = 0.0
     policy: str = "auto"
     prefill_weight: float = 8.0
     outputs: list[int]

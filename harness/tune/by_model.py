@@ -208,6 +208,8 @@ def in_words(model: Model) -> str:
     if not model.corrections:
         pace = "not corrected by real queries yet"
     steps = f"{model.a_ms:.3g} ms + {model.c_us:.3g} us a sequence + {model.p_us:.3g} us a prompt token"
+    if model.launch_ms:
+        steps += f", at least {model.launch_ms:.3g} ms with prompts"
     return (
         f"half of all arrival seeds hold {model.knee_qps:.5g} samples/s +- {100 * (model.knee_error or 0):.2g} % for a "
         f"run of full length, nine of ten {model.hold_qps:.5g} ({model.seeds} seeds, {model.played_hours:.0f} h of "

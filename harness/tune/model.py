@@ -42,12 +42,15 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Engines:
-    """The engines' own limits, and the policy before them."""
+    """The engines' own limits, what else shapes their steps (:class:`harness.tune.playback.Player`), and the policy
+    before them."""
 
     workers: int = 1
     max_num_seqs: int = 512
     max_num_batched_tokens: int = 8192
     held_ms: float | None = None
+    late_after_ms: float | None = None
+    graphs: tuple[int, ...] = ()
     policy: str = "auto"
     prefill_weight: float = 8.0
 
@@ -62,7 +65,7 @@ def new(engines: Engines, times: StepTimes, *, outputs: npt.NDArray[np.int64]) -
 
 
 def set_times(model: Model, times: StepTimes) -> None:
-    for name in ("a_ms", "c_us", "p_us", "a_error", "c_error", "p_error", "steps"):
+    for name in ("a_ms", "c_us", "p_us", "a_error", "c_error", "p_error", "steps", "launch_ms"):
         setattr(model, name, getattr(times, name))
 
 
@@ -81,6 +84,9 @@ def player(model: Model, *, pace: float = 1.0) -> Player:
         max_num_seqs=model.max_num_seqs,
         max_num_batched_tokens=model.max_num_batched_tokens,
         held_ms=model.held_ms,
+        late_after_ms=model.late_after_ms,
+        graphs=model.graphs,
+        launch_ms=model.launch_ms,
         pace=pace,
     )
 

@@ -26,21 +26,31 @@ def play_pool(
     prefill_weight: float = 8.0,
 ) -> Played:
     """As :func:`harness.tune.playback.play`, with the real dispatcher before ``players``."""
-    pool = _Pool(players, lengths=lengths, outputs=outputs, policy=policy, prefill_weight=prefill_weight)
-    end = pool.run(arrival_ms)
+    due: list[float] = arrival_ms.tolist()
+    pool = _Pool(players, due=due, lengths=lengths, outputs=outputs, policy=policy, prefill_weight=prefill_weight)
+    end = pool.run(due)
     more = np.maximum(outputs - 1, 1)
     return Played(ttft_ms=pool.first - arrival_ms, tpot_ms=(pool.done - pool.first) / more, seconds=end / 1e3)
 
 
 class _Pool:
     def __init__(
-        self, players: list[Player], *, lengths: Ints, outputs: Ints, policy: str, prefill_weight: float
+        self,
+        players: list[Player],
+        *,
+        due: list[float],
+        lengths: Ints,
+        outputs: Ints,
+        policy: str,
+        prefill_weight: float,
     ) -> None:
         count = len(lengths)
         self.first, self.done = np.zeros(count), np.zeros(count)
         self.sizes = lengths.tolist()
         left, tokens = lengths.tolist(), outputs.tolist()
-        self.engines = [Engine(p, lengths=left, outputs=tokens, first=self.first, done=self.done) for p in players]
+        self.engines = [
+            Engine(p, due=due, lengths=left, outputs=tokens, first=self.first, done=self.done) for p in players
+        ]
         self.dispatcher = Dispatcher(
             policy=make_policy(policy, offline=False, backlog=128, prefill_weight=prefill_weight),
             order=make_order("issue"),
@@ -53,9 +63,9 @@ class _Pool:
         self._stepping: list[tuple[float, int]] = []  # (end of its step, engine)
         self._results: dict[int, tuple[list[int], list[int]]] = {}
 
-    def run(self, arrival_ms: Floats) -> float:
+    def run(self, due: list[float]) -> float:
         """Serve all. Returns when the last was done, ms."""
-        for query, at in enumerate(arrival_ms.tolist()):
+        for query, at in enumerate(due):
             while self._stepping and self._stepping[0][0] <= at:
                 self._end_step()
             self._issue(query, at)

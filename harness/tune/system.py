@@ -44,6 +44,8 @@ def engines_of(session: Session) -> Engines:
         max_num_seqs=sequences,
         max_num_batched_tokens=int(own.get("max_num_batched_tokens") or 8192),
         held_ms=own.get("step_time_ms"),
+        late_after_ms=own.get("late_after_ms"),
+        graphs=tuple(sorted(own.get("cudagraph_sizes") or ())),
         policy=config.dispatch.policy,
         prefill_weight=config.dispatch.prefill_weight,
     )

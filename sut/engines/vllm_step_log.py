@@ -33,6 +33,13 @@ def kind(tokens: int, requests: int) -> str:
     return f"<={next((edge for edge in EDGES if tokens <= edge), tokens)}"
 
 
+def count_step(kinds: dict[str, list[float]], *, seconds: float, tokens: int, requests: int) -> None:
+    """Add a step to its class."""
+    sums = kinds.setdefault(kind(tokens, requests), [0, 0.0, 0, 0])
+    for i, value in enumerate((1, seconds, tokens, requests)):
+        sums[i] += value
+
+
 def read(folder: Path) -> StepLog:
     """Return what the scheduler has published in ``folder``; empty before the first step."""
     try:

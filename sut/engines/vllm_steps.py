@@ -24,9 +24,9 @@ import msgspec
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
-from sut.engines.vllm_planning import late_last, warming_up, whole_graph
+from sut.engines.vllm_planning import late_last, padding, warming_up, whole_graph
 from sut.engines.vllm_probe import STATE, publish
-from sut.engines.vllm_step_log import FILE, KNOWN_TIMES, LATE_AFTER, STEP_TIME, kind
+from sut.engines.vllm_step_log import FILE, KNOWN_TIMES, LATE_AFTER, STEP_TIME, count_step
 from sut.steps import Regression, StepTimes
 
 INTERVAL_S = 0.5
@@ -88,12 +88,11 @@ class _Steps:
 
     def _count(self, seconds: float, scheduled: dict[str, int]) -> None:
         """``scheduled``: tokens of each request in the step; one is a decoding sequence's, more are a prompt's."""
-        tokens, requests = sum(scheduled.values()), len(scheduled)
-        sums = self._kinds.setdefault(kind(tokens, requests), [0, 0.0, 0, 0])
-        for i, value in enumerate((1, seconds, tokens, requests)):
-            sums[i] += value
+        tokens = sum(scheduled.values())
+        count_step(self._kinds, seconds=seconds, tokens=tokens, requests=len(scheduled))
         decoding = sum(n == 1 for n in scheduled.values())
-        self._regression.add(1e3 * seconds, decoding=decoding, prompt_tokens=tokens - decoding)
+        pad = padding(tokens, self._graphs)
+        self._regression.add(1e3 * seconds, decoding=decoding, prompt_tokens=tokens - decoding, padding=pad)
 
 
 def known_times() -> StepTimes | None:

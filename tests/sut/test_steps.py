@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sut.engines.vllm_planning import padding
 from sut.steps import BLOCK, Regression, StepSums, StepTimes
 
 H100 = StepTimes(a_ms=4.8, c_us=31, p_us=13.6)
@@ -98,6 +99,52 @@ def test_a_card_that_slows_down_is_noticed_within_seconds() -> None:
     for ms, decoding, prompt in steps(600, seed=1):
         regression.add(1.2 * ms, decoding=decoding, prompt_tokens=prompt)
     assert 1.1 < regression.drift < 1.25
+
+
+@pytest.mark.parametrize("launch_ms", [16.0, 20.0, 24.0])
+def test_launches_that_take_longer_than_what_is_read_are_found(launch_ms: float) -> None:
+    """A third of the steps reads 70 to 2,000 tokens: with 24 ms nearly all of those are as long as their launches."""
+    regression = Regression()
+    for ms, decoding, prompt in steps(20_000):
+        ms = max(ms, launch_ms) if prompt else ms
+        regression.add(ms, decoding=decoding, prompt_tokens=prompt)
+    for ms, decoding, prompt in [
+        (H100.step_ms(decoding=d, prompt_tokens=p), d, p) for d in (100, 400) for p in (4000, 7000)
+    ]:
+        for _ in range(50 * BLOCK):  # the full engine's
+            regression.add(ms, decoding=decoding, prompt_tokens=prompt)
+    fit = regression.sums.fit()
+    assert fit is not None
+    assert fit.launch_ms == pytest.approx(launch_ms, rel=0.03)
+    assert fit.a_ms == pytest.approx(4.8, rel=0.06)
+    assert fit.c_us == pytest.approx(31, rel=0.06)
+    assert fit.p_us == pytest.approx(13.6, rel=0.02)
+
+
+def test_no_launches_are_seen_where_none_are_long() -> None:
+    for seed in range(10):
+        regression = Regression()
+        for ms, decoding, prompt in steps(4000, seed=seed):
+            regression.add(ms, decoding=decoding, prompt_tokens=prompt)
+        fit = regression.sums.fit()
+        assert fit is not None
+        assert fit.launch_ms == 0.0
+
+
+def test_padding_takes_as_long_as_prompts_do_and_leans_on_nothing() -> None:
+    regression = Regression()
+    for _, decoding, prompt in steps(8000):
+        more = padding(decoding + prompt, range(256, 8193, 256))
+        ms = H100.step_ms(decoding=decoding, prompt_tokens=prompt + more)
+        regression.add(ms, decoding=decoding, prompt_tokens=prompt, padding=more)
+    fit = regression.sums.fit()
+    assert fit is not None
+    assert (fit.a_ms, fit.c_us, fit.p_us) == pytest.approx((4.8, 31, 13.6), rel=1e-6)
+    assert fit.launch_ms == 0.0
+
+
+def test_sums_of_an_older_release_tell_nothing() -> None:
+    assert StepSums([1.0] * 12).fit() is None
 
 
 def test_room_for_prompts_is_what_is_left_of_a_step() -> None:

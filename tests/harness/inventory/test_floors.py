@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from harness.inventory.floors import floors, in_words
+from harness.inventory.floors import floors, in_words, sentence
 from harness.rundir.session import Engine
-from sut.steps import StepSums
+from sut.steps import Block, StepSums, StepTimes
 
 
 def sums(seed: int) -> list[float]:
     found = StepSums()
     for number in range(seed, seed + 60):
         decoding, prompt = 50 + 7 * (number % 20), 130 * (number % 13)
-        found.add(5.0 + 0.036 * decoding + 0.0124 * prompt, decoding=decoding, prompt_tokens=prompt, steps=8)
+        block = Block()
+        for _ in range(8):
+            block.add(5.0 + 0.036 * decoding + 0.0124 * prompt, decoding=decoding, prompt_tokens=prompt)
+        found.add_block(block)
     return [float(value) for value in found.values]
 
 
@@ -41,6 +44,14 @@ def test_what_the_launches_take_is_said_beside_them_on_a_gpu() -> None:
     assert said is not None
     assert said.endswith("Launching one takes the host 2 ms (decode), 25 ms (with prompts), and a step no less.")
     assert "Launching" not in (in_words(live, engine("")) or "")
+
+
+def test_a_step_that_is_as_long_as_its_launches_is_told() -> None:
+    times = StepTimes(a_ms=5, c_us=36, p_us=12.4, steps=900, launch_ms=23.6)
+    assert sentence(times, None).endswith(
+        "One that reads prompts takes 23.6 ms or more, however few: as long as launching it does."
+    )
+    assert "launching" not in sentence(StepTimes(a_ms=5, c_us=36, p_us=12.4), None)
 
 
 def test_a_card_without_a_data_sheet_has_no_floors() -> None:

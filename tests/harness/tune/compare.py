@@ -17,14 +17,20 @@ from rich.console import Console
 from harness.config import Scenario
 from harness.tune.state import Options
 from sut.steps import StepTimes
-from tests.harness.tune.machine import Card, Machine
+from tests.harness.tune.machine import GRAPHS, Card, Machine
 
 H100 = StepTimes(a_ms=4.8, c_us=31, p_us=13.6)
+NOISE = {"times": H100, "noise": 0.03}
 CARDS: dict[str, dict[str, Any]] = {
-    "steps with 3 % noise": {"times": H100, "noise": 0.03},
-    "2 % slower when warm": {"times": H100, "noise": 0.03, "drift": 0.02},
-    "padded steps, launches, late": {"times": H100, "noise": 0.03, "padding": 64, "launch_ms": 2.5, "bend": 0.3},
-    "steps held at 29 ms": {"times": H100, "noise": 0.03, "held_ms": 29.0},
+    "steps with 3 % noise": NOISE,
+    "2 % slower when warm": {**NOISE, "drift": 0.02},
+    "launches of 18 ms": {**NOISE, "launch_ms": 18.0},
+    "padded steps, launches, late": {**NOISE, "graphs": GRAPHS, "beyond_ms": 2.5, "bend": 0.3},
+    "steps held, late prompts last": {**NOISE, "graphs": GRAPHS},
+}
+HELD: dict[Scenario, dict[str, Any]] = {
+    Scenario.INTERACTIVE: {"held_ms": 29.0, "late_after_ms": 410.0},
+    Scenario.SERVER: {"held_ms": 97.0, "late_after_ms": 1700.0, "max_num_seqs": 850},
 }
 GUESS = {Scenario.INTERACTIVE: 51.0, Scenario.SERVER: 62.5}
 TRUTH = range(100, 124)
@@ -44,7 +50,8 @@ class Outcome:
 
 
 def machine(name: str, scenario: Scenario, seed: int = 0) -> Machine:
-    return Machine(card=Card(**CARDS[name]), scenario=scenario, seed=seed, late="late" in name)
+    card = CARDS[name] | (HELD[scenario] if "held" in name else {})
+    return Machine(card=Card(**card), scenario=scenario, seed=seed, late=name.endswith(", late"))
 
 
 def truth(case: tuple[str, Scenario]) -> list[float]:

@@ -25,12 +25,13 @@ from harness.tune.state import Options
 from harness.tune.traffic import balanced_order
 from harness.tune.verdict import Window, full_length_share
 from qsl.synthetic import lengths
+from sut.engines.vllm_planning import padding
 from sut.steps import Regression, StepSums
 from tests.harness.tune.virtual import probe_of
 
 SIZES = lengths(13_368, seed=0)
 WARM_S = 300.0  # when a confirmation begins
-GRAPHS = 2048  # tokens of the largest captured step
+GRAPHS = tuple(range(64, 2049, 64))  # tokens of captured steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,24 +39,21 @@ class Card(Player):
     """A player whose steps take what a card's do.
 
     ``noise``: standard deviation of a step, relative. ``drift``: how much slower it is when warm, after some times
-    ``drift_s``; ``age_s``: how long it has worked. ``padding``: tokens of a
-    step are padded to a multiple of it, up to the largest graph; a larger step takes ``launch_ms`` more. ``bend``: ms
-    for the square of 1,000 prompt tokens in a step (attention)."""
+    ``drift_s``; ``age_s``: how long it has worked. ``beyond_ms``: what a step larger than any graph takes more.
+    ``bend``: ms for the square of 1,000 prompt tokens in a step (attention)."""
 
     noise: float = 0.0
     drift: float = 0.0
     drift_s: float = 120.0
     age_s: float = 0.0
-    padding: int = 1
-    launch_ms: float = 0.0
+    beyond_ms: float = 0.0
     bend: float = 0.0
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
 
     def step_ms(self, *, decoding: int, prompt_tokens: int, now_ms: float) -> float:
-        tokens = decoding + prompt_tokens
-        padded = -(-tokens // self.padding) * self.padding - tokens if tokens <= GRAPHS else 0
-        usual = super().step_ms(decoding=decoding, prompt_tokens=prompt_tokens + padded, now_ms=now_ms)
-        usual += self.pace * ((self.launch_ms if tokens > GRAPHS else 0.0) + self.bend * (prompt_tokens / 1e3) ** 2)
+        usual = super().step_ms(decoding=decoding, prompt_tokens=prompt_tokens, now_ms=now_ms)
+        beyond = self.beyond_ms if self.graphs and decoding + prompt_tokens > self.graphs[-1] else 0.0
+        usual += self.pace * (beyond + self.bend * (prompt_tokens / 1e3) ** 2)
         warm = 1 + self.drift * (1 - np.exp(-(self.age_s + now_ms / 1e3) / self.drift_s)) if self.drift else 1.0
         noisy = max(1 + self.noise * self.rng.standard_normal(), 0.5) if self.noise else 1.0
         return float(usual * warm * noisy)
@@ -91,13 +89,11 @@ class Machine:
         """First and last tokens, ms, of prompts of ``sizes`` that arrive at ``arrival_ms`` from now on."""
         count = len(arrival_ms)
         first, done = np.zeros(count), np.zeros(count)
-        engine = Engine(
-            self.card, lengths=sizes.tolist(), outputs=[self.card.output_tokens] * count, first=first, done=done
-        )
-        engine.now = began = 1e3 * self.now_s
-        left = sizes.astype(int).copy()
-        engine._left = left_list = left.tolist()
+        began = 1e3 * self.now_s
+        left_list, outputs = sizes.astype(int).tolist(), [self.card.output_tokens] * count
         due, arrived, finished = (began + arrival_ms).tolist(), 0, 0
+        engine = Engine(self.card, due=due, lengths=left_list, outputs=outputs, first=first, done=done)
+        engine.now = began
         coming: list[int] = []
         while finished < count:
             ready, coming = coming if self.late else [], []
@@ -112,13 +108,15 @@ class Machine:
                 engine.waiting.extend(coming)
                 coming = []
             before, decoding = engine.now, engine.decoding
-            waiting = list(engine.waiting)
-            unread = sum(left_list[q] for q in waiting)
             finished += len(engine.step()[1])
-            read = unread - sum(left_list[q] for q in waiting)
-            self.regression.add(engine.now - before, decoding=decoding, prompt_tokens=read)
+            self._record(engine.now - before, decoding=decoding, read=engine.read)
         self.now_s = engine.now / 1e3
         return first - began, done - began
+
+    def _record(self, ms: float, *, decoding: int, read: int) -> None:
+        """As :mod:`sut.engines.vllm_steps` does."""
+        tokens = decoding + read
+        self.regression.add(ms, decoding=decoding, prompt_tokens=read, padding=padding(tokens, self.card.graphs))
 
     def _sizes(self, count: int) -> Ints:
         return np.array([SIZES[next(self.order)] for _ in range(count)], dtype=np.int32)
@@ -192,6 +190,8 @@ class Machine:
             max_num_seqs=self.card.max_num_seqs,
             max_num_batched_tokens=self.card.max_num_batched_tokens,
             held_ms=self.card.held_ms,
+            late_after_ms=self.card.late_after_ms,
+            graphs=self.card.graphs,
         )
         search = ModelSearch(
             source=self,

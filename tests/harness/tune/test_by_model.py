@@ -18,7 +18,7 @@ from harness.tune import by_model
 from harness.tune import model as models
 from harness.tune.state import Options
 from sut.steps import StepSums, StepTimes
-from tests.harness.tune.machine import Card, Machine
+from tests.harness.tune.machine import GRAPHS, Card, Machine
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -27,7 +27,7 @@ OPTIONS = Options(probe_seconds=200)
 SEEDS = range(12)
 CARDS: dict[str, dict[str, Any]] = {
     "drift": {"noise": 0.03, "drift": 0.02, "drift_s": 1200.0},
-    "shape": {"noise": 0.03, "padding": 64, "launch_ms": 25.0, "bend": 3.0},
+    "shape": {"noise": 0.03, "graphs": GRAPHS, "beyond_ms": 25.0, "bend": 3.0},
     "held": {"noise": 0.03, "held_ms": 290.0},
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,44 @@ def test_holding_costs_an_engine_that_is_not_bound_by_its_steps_nothing() -> Non
     free, held = (played(Player(times=H100, held_ms=ms), rate=30) for ms in (None, 29.0))
     assert np.quantile(held.tpot_ms, 0.99) == pytest.approx(np.quantile(free.tpot_ms, 0.99), rel=0.05)
     assert held.seconds == pytest.approx(free.seconds, rel=0.01)
+
+
+def test_a_step_is_padded_to_its_graph() -> None:
+    player = Player(times=H100, graphs=(1, 8, 1024))
+    found = play(player, arrival_ms=np.array([0.0]), lengths=np.array([1000], np.int32))
+    assert found.ttft_ms == pytest.approx([4.8 + 1024 * 0.0136])
+    assert found.tpot_ms == pytest.approx([4.831])  # one sequence fills the graph of one
+
+
+def test_a_held_step_ends_at_a_graph() -> None:
+    player = Player(times=H100, held_ms=4.8 + 0.0136 * 1000, graphs=(512, 1024))
+    found = play(player, arrival_ms=np.array([0.0]), lengths=np.array([1024], np.int32))
+    assert found.ttft_ms == pytest.approx([2 * (4.8 + 512 * 0.0136)])
+
+
+def test_a_step_with_prompts_is_no_shorter_than_its_launches() -> None:
+    player = Player(times=H100, launch_ms=20.0, pace=1.1)
+    found = play(player, arrival_ms=np.array([0.0, 0.0]), lengths=np.array([300, 2000], np.int32))
+    assert found.ttft_ms == pytest.approx([1.1 * (4.8 + 2300 * 0.0136)] * 2)
+    alone = play(player, arrival_ms=np.array([0.0]), lengths=np.array([300], np.int32))
+    assert alone.ttft_ms == pytest.approx([22.0])
+    assert alone.tpot_ms == pytest.approx([1.1 * 4.831])
+
+
+def test_prompts_that_are_late_go_last_and_one_that_is_begun_goes_on() -> None:
+    """Steps of 100 tokens. While the first prompt is read the second becomes late, and the third passes it."""
+    sizes = np.array([800, 100, 100], np.int32)
+    at = np.array([0.0, 1.0, 40.0])
+    player = Player(times=StepTimes(a_ms=10, c_us=0, p_us=0), max_num_batched_tokens=100, output_tokens=1)
+    usual, late = (play(p, arrival_ms=at, lengths=sizes) for p in (player, replace(player, late_after_ms=60.0)))
+    assert (at + usual.ttft_ms).tolist() == [80, 90, 100]
+    assert (at + late.ttft_ms).tolist() == [80, 100, 90]
+
+
+def test_late_prompts_last_keeps_a_burst_from_those_that_come_after_it() -> None:
+    at = np.sort(np.concatenate([np.zeros(400), arrivals(50.0, count=1500, seed=1)]))
+    sizes = SIZES[np.random.default_rng(0).integers(0, len(SIZES), len(at))]
+    usual, late = (play(Player(times=H100, late_after_ms=ms), arrival_ms=at, lengths=sizes) for ms in (None, 1900.0))
+    over = [int((p.ttft_ms > 2000).sum()) for p in (usual, late)]
+    assert over[1] < 0.6 * over[0]
+    assert late.seconds == pytest.approx(usual.seconds, rel=0.01)

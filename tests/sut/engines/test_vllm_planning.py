@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sut.engines.vllm_planning import late_last, warming_up, whole_graph
+from sut.engines.vllm_planning import late_last, padding, warming_up, whole_graph
 
 
 @dataclass
@@ -22,7 +22,9 @@ def test_prompts_that_are_late_wait_until_no_other_does() -> None:
     assert [r.arrival_time for r in queue] == [5.0, 6.0, 1.0, 2.0]
     queue.append(Waiting(7.0))
     late_last(queue, before=5.5)
-    assert [r.arrival_time for r in queue] == [6.0, 7.0, 5.0, 1.0, 2.0]
+    assert [r.arrival_time for r in queue] == [6.0, 7.0, 1.0, 2.0, 5.0]  # whoever is late next does not overtake them
+    late_last(queue, before=9.0)
+    assert [r.arrival_time for r in queue] == [1.0, 2.0, 5.0, 6.0, 7.0]
 
 
 def test_the_order_stays_where_all_are_late_or_none() -> None:
@@ -44,6 +46,12 @@ def test_a_request_that_has_begun_to_answer_is_not_late() -> None:
 def test_a_held_step_fills_a_graph(tokens: int, fits: int) -> None:
     assert whole_graph(tokens, [1, 8, 64, 128]) == fits
     assert whole_graph(tokens, []) == tokens
+
+
+@pytest.mark.parametrize(("tokens", "more"), [(1, 0), (9, 55), (64, 0), (65, 63), (129, 0)])
+def test_a_step_is_padded_to_the_next_graph(tokens: int, more: int) -> None:
+    assert padding(tokens, [1, 8, 64, 128]) == more
+    assert padding(tokens, []) == 0
 
 
 def test_warm_up_is_told_by_its_ids() -> None:
