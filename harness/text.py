@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime
 
 UNKNOWN = "–"
 # Control characters but tab and line end, those that turn the direction of text around, and half characters of UTF-16,
@@ -41,6 +42,14 @@ def duration(seconds: float | None, *, rough: bool = False) -> str:
     if not minutes:
         return f"{left} s"
     return f"{minutes} min" if rough else f"{minutes} min {left:02d} s"
+
+
+def date(value: str) -> str:
+    """Return a time in ISO 8601 as ``2026-11-26 18:00 UTC``; as it is where it is no time."""
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except ValueError:
+        return value
 
 
 def harmless(text: str, *, display: bool = False) -> str:

@@ -6,8 +6,12 @@ lost, and the command would go on as if nobody had asked: so it is raised again 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 AGAIN_S = 0.5
@@ -16,9 +20,8 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def raise_on_signals() -> None:
     """Let these signals raise ``KeyboardInterrupt`` from now on. One that is ignored stays so: ``nohup``."""
-    for number in NUMBERS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _raise)
+    for number in _heard():
+        signal.signal(number, _raise)
 
 
 def taken() -> None:
@@ -30,6 +33,57 @@ def taken() -> None:
     exec("")
     if signal.getsignal(signal.SIGALRM) is _raise:  # else the timer is somebody else's
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def over() -> None:
+    """The command has its exit code: whoever asks now does not take that away.
+
+    Python, while it takes itself apart, would leave the signals to the kernel, which would end it by them.
+    """
+    taken()
+    for number in _heard():
+        signal.signal(number, _ignore)
+    atexit.register(_ignore_all)
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """For the end itself, once it has begun: who asks for it again does not break it off (main thread)."""
+    taken()
+    heard = _heard()
+    before = [signal.signal(number, _ignore) for number in heard]
+    try:
+        yield
+    finally:
+        for number, handler in zip(heard, before, strict=True):
+            signal.signal(number, handler)
+
+
+def pass_on(child: subprocess.Popen[Any], *, grace_s: float) -> None:
+    """Tell a child to end as we were told to, and wait for that; kill it if it takes longer than ``grace_s`` seconds.
+
+    A terminal has told it already, as all that runs there: being told twice must do it no harm.
+    """
+    with unheard():
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _heard() -> list[signal.Signals]:
+    return [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _ignore_all() -> None:
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _ignore(*_: object) -> None:
+    """Unlike ``SIG_IGN`` a process that is started meanwhile does not inherit it."""
 
 
 def _raise(*_: object) -> NoReturn:

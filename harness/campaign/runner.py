@@ -26,6 +26,7 @@ from mlperf_llama_base.source import python_path
 
 LOCK = ".campaign.lock"
 LOCK_WAIT_S = 20.0
+END_S = 20.0  # for a run that is interrupted to end its workers and leave its record
 Command = Callable[[Path, Path, bool], list[str]]
 ScoreCommand = Callable[[Step, Path], list[str]]
 
@@ -135,9 +136,7 @@ class Campaign:
         try:
             return child.wait()
         except KeyboardInterrupt:
-            interrupt.taken()
-            child.send_signal(signal.SIGTERM)
-            child.wait()
+            interrupt.pass_on(child, grace_s=END_S)
             raise RunError(f"interrupted; the same command continues from here ({self.directory})") from None
         finally:
             if child.poll() is None:

@@ -133,6 +133,7 @@ def main() -> NoReturn:
         message, code = outcome(error, argv)
         if debug and (isinstance(error, HarnessError) or message.startswith(INTERNAL)):
             traceback.print_exc()
+    interrupt.over()
     if message:
         sys.stderr.write(f"mlperf-llama: {harmless(' '.join(message.split()))}\n")
     sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from dataclasses import replace
@@ -13,6 +14,8 @@ import typer
 from harness.cli import options as o
 from harness.cli.cluster_plans import ClusterSetup, base_config, plans
 from harness.config import Mode, RunConfig, Scenario
+from mlperf_llama_base import interrupt
+from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,23 +31,44 @@ DEMO = "cpu-demo"
 def cluster(output: OutputOption, setup: ClusterSetup) -> None:
     """Datacenter, distributed and coordinated benchmark of a cluster (or this machine), and one report of them all."""
     from harness import terminal
-    from harness.execution.nodes import look_at_nodes
-    from harness.execution.runner import Execution
-    from harness.rundir.execution import Asked
-    from mlperf_llama_base.errors import RunError
+    from harness.campaign.runner import locked
 
     console = terminal.console()
     wanted = chosen(setup.only)
-    if setup.profile is None and setup.engine is None and setup.model is None:
-        console.print(f"neither --profile nor --engine nor --model: the demo ({DEMO})", highlight=False)
-        if setup.samples is None:
-            console.print("at full length, which takes a demo many hours: --samples 10 takes minutes", highlight=False)
-        setup = replace(setup, profile=DEMO)
+    setup = with_demo(setup, console)
     config = base_config(setup, output)
+    if setup.dry_run:
+        show_plan(planned(setup, config, wanted, console), console)
+        return
+    make(output)
+    try:
+        with locked(output.resolve()) as lock:
+            carry_out(setup, config, wanted, lock=lock, console=console)
+    finally:
+        remove_unused(output)
+
+
+def with_demo(setup: ClusterSetup, console: Console) -> ClusterSetup:
+    """The demo where nothing else was asked for."""
+    if not (setup.profile is None and setup.engine is None and setup.model is None):
+        return setup
+    console.print(f"neither --profile nor --engine nor --model: the demo ({DEMO})", highlight=False)
+    if setup.samples is None:
+        console.print("at full length, which takes a demo many hours: --samples 10 takes minutes", highlight=False)
+    return replace(setup, profile=DEMO)
+
+
+def planned(setup: ClusterSetup, config: RunConfig, wanted: list[PartName], console: Console) -> Execution:
+    """Look at the nodes, and at what an earlier command did in the directory of ``config``."""
+    from harness.execution.nodes import look_at_nodes
+    from harness.execution.runner import Execution
+    from harness.rundir.execution import Asked
+
+    directory = Path(config.output)
     nodes = look_at_nodes(config)
     execution = Execution(
-        directory=output.resolve(),
-        plans=plans(wanted, setup, nodes, output.resolve()),
+        directory=directory,
+        plans=plans(wanted, setup, nodes, directory),
         nodes=nodes,
         asked=Asked(
             parts=wanted,
@@ -52,28 +76,46 @@ def cluster(output: OutputOption, setup: ClusterSetup) -> None:
             samples_per_node=setup.samples,
             scenario=Scenario.OFFLINE.value,
         ),
-        command=shlex.join(["mlperf-llama", *sys.argv[1:]]),
+        command=typed(),
         console=console,
     )
     execution.load()
-    show_plan(execution, console)
-    if setup.dry_run:
-        return
-    make(output)
-    if not setup.skip_preflight:
-        check(execution, config, console)
+    return execution
+
+
+def carry_out(setup: ClusterSetup, config: RunConfig, wanted: list[PartName], *, lock: int, console: Console) -> None:
+    """From the first look at the nodes to the document, which is there too where the user ends it in between."""
+    directory = Path(config.output)
+    execution = None
     try:
-        record = execution.run()
-    except RunError:  # interrupted
-        document(execution, execution.save(), console)
-        raise
-    conclude(execution, record, console)
+        execution = planned(setup, config, wanted, console)
+        show_plan(execution, console)
+        if not setup.skip_preflight:
+            check(execution, config, console)
+        conclude(directory, execution.run(lock), console)
+    except KeyboardInterrupt:
+        with interrupt.unheard():
+            tell_interruption(directory, execution, wanted, console)
+        raise RunError(f"interrupted; the same command goes on from here ({directory})") from None
+
+
+def tell_interruption(directory: Path, execution: Execution | None, wanted: list[PartName], console: Console) -> None:
+    """The document of what was done. ``execution``: None before the nodes were known."""
+    from harness.execution.interruption import before_anything
+
+    console.print("interrupted: writing the document", highlight=False)
+    record = execution.interrupted() if execution else before_anything(directory, wanted, command=typed())
+    document(directory, record, console)
+
+
+def typed() -> str:
+    """The command line."""
+    return shlex.join(["mlperf-llama", *sys.argv[1:]])
 
 
 def chosen(only: str | None) -> list[PartName]:
     """The parts to run, in their order. Raises ``UserError``."""
     from harness.execution.parts import NAMES
-    from mlperf_llama_base.errors import UserError, nearest
 
     asked = [name.strip() for name in (only or ",".join(NAMES)).split(",") if name.strip()]
     if not asked:
@@ -108,8 +150,8 @@ def show_plan(execution: Execution, console: Console) -> None:
 
 def make(output: Path) -> None:
     """The directory. Raises ``UserError`` where it cannot be, or holds something else."""
+    from harness.campaign.runner import LOCK
     from harness.rundir import names
-    from mlperf_llama_base.errors import UserError
 
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -117,8 +159,18 @@ def make(output: Path) -> None:
     except OSError as error:
         what = f"output directory {output} cannot be written ({error.strerror}): choose another"
         raise UserError(what) from error
-    if there and names.EXECUTION not in there and ".campaign.lock" not in there:
+    if there and not there & {names.EXECUTION, LOCK}:
         raise UserError(f"output directory {output} holds something else: choose another")
+
+
+def remove_unused(output: Path) -> None:
+    """Leave no directory behind that has but our lock: nothing was begun."""
+    from harness.campaign.runner import LOCK
+
+    with contextlib.suppress(OSError):
+        if [path.name for path in output.iterdir()] == [LOCK]:
+            (output / LOCK).unlink()
+            output.rmdir()
 
 
 def check(execution: Execution, config: RunConfig, console: Console) -> None:
@@ -126,7 +178,6 @@ def check(execution: Execution, config: RunConfig, console: Console) -> None:
     from harness.execution.nodes import note_preflight
     from harness.preflight import Status, run_preflight
     from harness.rundir.execution import Cause
-    from mlperf_llama_base.errors import HarnessError
 
     scored = any(plan.name == "datacenter" for plan in execution.plans)
     mode = Mode.ACCURACY if scored else Mode.PERFORMANCE
@@ -147,15 +198,14 @@ def check(execution: Execution, config: RunConfig, console: Console) -> None:
             if part.status == "not run":
                 part.cause = Cause(first_error=str(error), node=bad, log="preflight.json")
                 part.analysis = f"Not started: {error}."
-        document(execution, execution.save(), console)
+        document(execution.directory, execution.save(), console)
         raise
 
 
-def conclude(execution: Execution, record: ExecutionRecord, console: Console) -> None:
+def conclude(directory: Path, record: ExecutionRecord, console: Console) -> None:
     """Write the document; raises what the exit code is for."""
-    from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError, UserError
 
-    page = document(execution, record, console)
+    page = document(directory, record, console)
     bad = [part for part in record.parts if part.status not in ("done", "not valid")]
     if bad:
         worst = bad[0]
@@ -167,12 +217,11 @@ def conclude(execution: Execution, record: ExecutionRecord, console: Console) ->
         raise typer.Exit(1)
 
 
-def document(execution: Execution, record: ExecutionRecord, console: Console) -> Path:
+def document(directory: Path, record: ExecutionRecord, console: Console) -> Path:
     """report.html, report.md and samples.parquet from what is in the directory."""
     from harness.execution.samples import write_samples
     from harness.report import write_report
 
-    directory = execution.directory
     write_samples(directory, directory / "samples.parquet", {part.name: part.runs for part in record.parts})
     page, _ = write_report([directory])
     for finding in record.grave:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
+from collections.abc import Iterator
 
 from harness.config import RunConfig
 from harness.workers import wants_gpus
-from mlperf_llama_base.errors import EnvironmentFault, UserError
+from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
 from mlperf_llama_base.node import name_this_node
 from mlperf_llama_base.source import python_path
 
@@ -38,13 +42,14 @@ def connect(address: str, *, bind: str | None = None) -> str:
     if not ray.is_initialized():
         _check_reachable(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)
         try:
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-                runtime_env={"env_vars": {"PYTHONPATH": python_path()}},
-                _node_ip_address=bind,
-            )
+            with _own_sigterm():
+                ray.init(
+                    address=address,
+                    log_to_driver=False,
+                    logging_level=logging.WARNING,
+                    runtime_env={"env_vars": {"PYTHONPATH": python_path()}},
+                    _node_ip_address=bind,
+                )
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             text = " ".join(str(error).split())[:300]
             raise EnvironmentFault(
@@ -55,6 +60,26 @@ def connect(address: str, *, bind: str | None = None) -> str:
 
         name_this_node(node_name())
     return bind or str(ray.util.get_node_ip_address())
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray puts a handler of SIGTERM in place of the process's own when it joins, which ends it with 15 wherever it is;
+    and when it leaves, none."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    own = signal.getsignal(signal.SIGTERM)
+    asked = False
+    try:
+        yield
+    except SystemExit:  # Ray's handler was called
+        asked = True
+    finally:
+        signal.signal(signal.SIGTERM, own)
+    if asked:
+        signal.raise_signal(signal.SIGTERM)
+        raise RunError("interrupted while it joined the cluster")  # where the handler only takes a note
 
 
 def _check_reachable(address: str) -> None:
@@ -91,7 +116,8 @@ def disconnect() -> None:
         return
 
     if ray.is_initialized():
-        ray.shutdown()
+        with _own_sigterm():
+            ray.shutdown()
 
 
 def worker_resources(config: RunConfig) -> dict[str, float]:

@@ -44,6 +44,7 @@ def assemble(
     infrastructure: Infrastructure,
     duration_s: float | None = None,
     command: str | None = None,
+    interrupted: str | None = None,
 ) -> ExecutionRecord:
     """Everything that execution.json holds.
 
@@ -57,6 +58,7 @@ def assemble(
         time=time,
         duration_s=duration_s,
         command=command,
+        interrupted=interrupted,
         asked=asked,
         parts=[looked[part.name].part for part in parts],
         environment=environment(cluster, nodes, [run.record for found in looked.values() for run in found.runs]),
@@ -83,6 +85,8 @@ def _look(directory: Path, part: Part, asked: Asked) -> _Looked:
     folder, together = directory / part.directory, part.name == "coordinated"
     try:
         scaling, runs = load_scaling(folder), runs_of(folder, coordinated=together)
+        if part.status == "interrupted":  # what it had done of a test is told, and is no figure
+            runs = [run for run in runs if run.record.result is not None and not together]
         samples = asked.samples_per_node if together else None
         source = Source(
             part=part.name,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.rundir.execution import OTHER_MODEL, ExecutionRecord
 from harness.rundir.execution_results import Finding, Recommendation, ScalingPoint
-from harness.text import number
+from harness.text import date, number
 
 TOPICS = ("correctness", "performance", "measurement")
 
@@ -53,7 +53,13 @@ def _scaling(record: ExecutionRecord) -> Iterator[str]:
 
 
 def conclusion(record: ExecutionRecord) -> str:
-    """One or two sentences: what can be relied upon, and what cannot."""
+    """One or two sentences: what can be relied upon, and what cannot; first of all if it was ended before its end."""
+    if record.interrupted is None:
+        return _outcome(record)
+    return f"Interrupted at {date(record.interrupted)}; the same command goes on from here. {_outcome(record)}"
+
+
+def _outcome(record: ExecutionRecord) -> str:
     done = [part.name for part in record.parts if part.status == "done"]
     bad = [f"{part.name} ({part.verdict})" for part in record.parts if part.status != "done"]
     text = f"{len(done)} of {len(record.parts)} benchmarks ended with a valid result"

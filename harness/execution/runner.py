@@ -22,9 +22,8 @@ from typing import IO
 import msgspec
 from rich.console import Console
 
-from harness.campaign.runner import locked
 from harness.campaign.state import Fingerprints
-from harness.execution import outcome
+from harness.execution import interruption, outcome
 from harness.execution.assemble import assemble, concluded
 from harness.execution.nodes import Nodes
 from harness.execution.parts import NAMES, PartPlan
@@ -33,12 +32,12 @@ from harness.rundir.execution import Asked, ExecutionRecord, Part
 from harness.rundir.files import read_record, write_record
 from harness.text import duration
 from mlperf_llama_base import interrupt
-from mlperf_llama_base.errors import RunError
 from mlperf_llama_base.orphans import die_with_parent
 from mlperf_llama_base.source import python_path
 
 LOGS = "logs"
 NOTE_S = 15.0  # so much of the time that was spent a kill may leave untold
+END_S = 45.0  # for a part to end its own runs, which have their time for that
 ENDED = ("done", "not valid")
 
 
@@ -57,6 +56,7 @@ class Execution:
     began: float = field(default_factory=time.time)
     first: str = ""  # when the first command began here, ISO 8601, UTC
     spent_s: float = 0.0  # by the commands that are continued here
+    ended: str | None = None  # by the user, before its end: ISO 8601, UTC
     latest: ExecutionRecord | None = None  # as it was last read from what the parts left
 
     def load(self) -> None:
@@ -82,20 +82,32 @@ class Execution:
                 self.parts[name] = old
         self.asked.parts = [part.name for part in self.parts.values()]
 
-    def run(self) -> ExecutionRecord:
-        """Every part that is not done. Raises ``RunError`` only where the user interrupts it."""
-        with locked(self.directory) as lock:
-            for number, plan in enumerate(self.plans, 1):
-                part = self.parts[plan.name]
-                title = f"benchmark {number}/{len(self.plans)}: {plan.name}"
-                if part.status in ENDED:
-                    self.console.print(f"{title}: {part.verdict}, from before", highlight=False)
-                    continue
-                self.console.rule(f"{title} ({self._progress(plan)})")
-                self._carry_out(plan, part, lock)
-                shown = (self.latest and self.latest.part(plan.name)) or part
-                self.console.print(f"{plan.name}: {shown.verdict}. {part.analysis}", highlight=False, markup=False)
-            return self.save()
+    def run(self, lock: int) -> ExecutionRecord:
+        """Every part that is not done. ``lock``: descriptor of the directory's, which each part holds with us."""
+        for number, plan in enumerate(self.plans, 1):
+            part = self.parts[plan.name]
+            title = f"benchmark {number}/{len(self.plans)}: {plan.name}"
+            if part.status in ENDED:
+                self.console.print(f"{title}: {part.verdict}, from before", highlight=False)
+                continue
+            self.console.rule(f"{title} ({self._progress(plan)})")
+            self._carry_out(plan, part, lock)
+            shown = (self.latest and self.latest.part(plan.name)) or part
+            self.console.print(f"{plan.name}: {shown.verdict}. {part.analysis}", highlight=False, markup=False)
+        return self.save()
+
+    def interrupted(self) -> ExecutionRecord:
+        """Write down that the user ended the command, and what was done by then."""
+        at = datetime.datetime.now(datetime.UTC)
+        waiting = [part for part in self.parts.values() if part.status not in ENDED]
+        if waiting:
+            self.ended = at.isoformat(timespec="seconds")
+        for part in waiting:
+            if part.status == "interrupted":
+                interruption.note(part, directory=self.directory / part.name, at=at)
+            elif part.status == "not run" and part.cause is None:
+                part.analysis = interruption.NOT_BEGUN
+        return self.save()
 
     def _progress(self, plan: PartPlan) -> str:
         waiting = ("not run", "interrupted", "failed")
@@ -149,11 +161,8 @@ class Execution:
         try:
             code = _wait(child, note)
         except KeyboardInterrupt:
-            interrupt.taken()
-            child.send_signal(signal.SIGTERM)
-            child.wait()
-            self.save()
-            raise RunError(f"interrupted; the same command continues from here ({self.directory})") from None
+            interrupt.pass_on(child, grace_s=END_S)
+            raise
         finally:
             if child.poll() is None:
                 child.kill()
@@ -179,6 +188,7 @@ class Execution:
             infrastructure=self.nodes.infrastructure,
             duration_s=gone,
             command=self.command,
+            interrupted=self.ended,
         )
         return self.latest
 

@@ -53,12 +53,22 @@ class PartRun(msgspec.Struct, kw_only=True):
     lost_workers: list[LostWorker] = []
 
 
+class Unfinished(msgspec.Struct, kw_only=True):
+    """A run in whose middle its part was interrupted. ``state``: of its test."""
+
+    name: str
+    state: Literal["not begun", "running", "ended"]
+    samples_completed: int = 0
+    samples_expected: int | None = None
+
+
 class Part(msgspec.Struct, kw_only=True):
     """One benchmark of the three. ``exit_code``: null if it was not run or interrupted before it had one.
 
     ``started``: ISO 8601, UTC. ``analysis``: one sentence. ``directory``: of its runs, relative to this file.
     ``inputs``: digest of what it was made from: command, configuration, model, data set, code. ``duration_s``: of the
-    last attempt; ``earlier_s``: of those before it, which were interrupted or failed.
+    last attempt; ``earlier_s``: of those before it, which were interrupted or failed. ``interrupted``: when the user
+    ended it, ISO 8601, UTC, and ``unfinished``: how far it was then.
     """
 
     name: PartName
@@ -72,6 +82,8 @@ class Part(msgspec.Struct, kw_only=True):
     directory: str | None = None
     inputs: str | None = None
     runs: list[PartRun] = []
+    interrupted: str | None = None
+    unfinished: list[Unfinished] = []
 
     @property
     def verdict(self) -> str:
@@ -180,13 +192,15 @@ class ExecutionRecord(msgspec.Struct, kw_only=True):
     pre-flight.
 
     ``results``: of the parts that measured something, the coordinated one first. ``achievements``: what was shown,
-    with its figure. ``conclusion``: one or two sentences.
+    with its figure. ``conclusion``: one or two sentences. ``interrupted``: when the user ended the command before its
+    end, ISO 8601, UTC; null of one that came to it.
     """
 
     schema_version: int = SCHEMA_VERSION
     time: str
     duration_s: float | None = None
     command: str | None = None
+    interrupted: str | None = None
     asked: Asked = msgspec.field(default_factory=Asked)
     parts: list[Part] = []
     environment: Environment = msgspec.field(default_factory=Environment)

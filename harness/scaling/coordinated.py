@@ -6,9 +6,11 @@ terms of its own clock, whose offset was measured over the same connection (:mod
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +20,10 @@ from rich.console import Console
 
 from harness.config import RunConfig
 from harness.rundir import names
+from harness.rundir.files import write_record
 from harness.rundir.record import RunRecord
 from harness.rundir.scaling import Counts, MemberOutcome, Rate, ScalingRecord, ScalingStep, TokenSummary
+from harness.rundir.status import Status
 from harness.scaling.analysis import analyse
 from harness.scaling.crew import Crew
 from harness.scaling.figures import imbalance, run_figures
@@ -95,7 +99,7 @@ def together(config: RunConfig, places: Sequence[Place], *, folders: Sequence[Pa
             )
             crew.until_ready(config.workers.start_timeout_s)
             clocks = start_together(crew)
-            crew.until_ended()
+            crew.until_ended(functools.partial(_note, crew.outcomes, dict(zip(crew.outcomes, folders, strict=True))))
             return _gather(crew, clocks, dict(zip(crew.outcomes, folders, strict=True)))
         except Scattered as error:
             if attempt == REPEATS:
@@ -105,6 +109,28 @@ def together(config: RunConfig, places: Sequence[Place], *, folders: Sequence[Pa
         finally:
             crew.stop()
     raise AssertionError("not reached")
+
+
+def _note(outcomes: Mapping[str, MemberOutcome], folders: Mapping[str, Path]) -> None:
+    """What members elsewhere last said of themselves, where their files will come to: for whoever looks meanwhile, and
+    all that there is after an interruption.
+    """
+    for name, outcome in outcomes.items():
+        if (folders[name] / names.CONFIG).is_file():  # it runs here
+            continue
+        over = outcome.status != "ok" or outcome.exit_code is not None
+        status = Status(
+            time=time.time(),
+            node=name,
+            phase="finished" if outcome.exit_code == 0 else "failed" if over else "running",
+            message=outcome.error,
+            expected=outcome.expected,
+            issued=outcome.issued,
+            completed=outcome.completed,
+        )
+        with contextlib.suppress(OSError):  # a full disk is told where it costs something
+            folders[name].mkdir(parents=True, exist_ok=True)
+            write_record(folders[name] / names.STATUS, status)
 
 
 def _gather(crew: Crew, clocks: Mapping[str, Clock], folders: Mapping[str, Path]) -> Part:

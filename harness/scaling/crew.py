@@ -103,8 +103,8 @@ class Crew:
                 return
             time.sleep(POLL_S)
 
-    def until_ended(self, tell: Callable[[int, int], None] = lambda done, asked: None) -> None:
-        """Until every member's session is over. ``tell``: is told samples completed and asked for, now and then."""
+    def until_ended(self, tell: Callable[[], None] = lambda: None) -> None:
+        """Until every member's session is over. ``tell``: is called whenever ``outcomes`` has news."""
         running = set(self.left)
         while running:
             time.sleep(POLL_S)
@@ -117,7 +117,7 @@ class Crew:
                     if state.ended:
                         self.put_out(name, str(state.error), exit_code=state.ended)
             running &= set(self.left)
-            tell(sum(o.completed for o in self.outcomes.values()), sum(o.expected or 0 for o in self.outcomes.values()))
+            tell()
 
     def fault(self) -> HarnessError:
         """What to raise where nobody is left: the first member's reason, in the family of its exit status."""

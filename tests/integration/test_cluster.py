@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ from mlperf_llama_base.errors import EnvironmentFault
 from qsl.synthetic import synthesize
 from tests.harness.serve import tokenizers
 from tests.helpers.command import settings
+from tests.helpers.waiting import until
 from tests.integration.cluster_document import when_running
 from tests.integration.two_nodes import ROOT, TwoNodes, two_nodes
 from tests.sut.engines import tiny_llama
@@ -389,3 +391,33 @@ def test_the_document_tells_of_a_node_that_died_in_the_coordinated_benchmark(clu
     parts = pq.read_table(out / "samples.parquet").column("part").to_pylist()
     assert parts.count("distributed") == 72
     assert "## Conclusion" in (out / "report.md").read_text()
+
+
+@pytest.mark.parametrize("part", ["distributed", "coordinated"])
+def test_a_signal_leaves_the_document_of_both_nodes(cluster: TwoNodes, folder: Path, part: str) -> None:
+    """Ray, once joined, has a handler of SIGTERM of its own, which would end the command without one."""
+    out = folder / f"ended-{part}"
+    process = cluster.head.popen(
+        *(sys.executable, "-m", "harness", "benchmark", "cluster", "--only", part, "--cluster", cluster.address),
+        *("--engine", "null", "--workers", "2", "--samples", "36", "--target-qps", "offline=9"),
+        *("--skip-preflight", "--output", str(out)),
+        *settings(
+            "engine.args.step_ms=200",
+            "engine.args.max_num_seqs=4",
+            "engine.args.output_tokens=8",
+            "workers.warm_up_prompts=1",
+        ),
+    )
+    try:
+        when_running(cluster, out / part)
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 4 and "interrupted; the same command goes on from here" in said
+    until(lambda: not any(node.commands("harness.session") for node in (cluster.head, cluster.other)))
+    (ended,) = json.loads((out / "execution.json").read_text())["parts"]
+    assert ended["status"] == "interrupted" and ended["analysis"] in (out / "report.md").read_text()
+    told = {run["name"]: run for run in ended["unfinished"]}
+    both = [cluster.head.name, cluster.other.name] if part == "coordinated" else [part]
+    assert sorted(told) == sorted(both) and all(run["samples_completed"] > 0 for run in told.values()), told

@@ -20,12 +20,13 @@ def parts_without_result(record: ExecutionRecord) -> Iterator[Finding]:
     for part in record.parts:
         if part.status in ("done", "not valid"):
             continue
+        wanted = part.status == "not run" or part.interrupted is not None  # by the user
         yield Finding(
             rule="no-result",
-            severity="warning" if part.status == "not run" else "critical",
+            severity="warning" if wanted else "critical",
             topic="correctness",
-            text=f"The {part.name} benchmark has no result: {_how(part)}. {_why(part)}",
-            figures={"exit_code": part.exit_code, "duration_s": part.duration_s},
+            text=f"The {part.name} benchmark has no result: {_how(part)}",
+            figures={"exit_code": part.exit_code, "duration_s": part.duration_s, **_so_far(part)},
             advice=_next(part),
             part=part.name,
             node=part.cause.node if part.cause else None,
@@ -41,11 +42,23 @@ def _next(part: Part) -> str:
     return f"Make the {part.name} benchmark run first: {look}, then continue with --only {part.name}."
 
 
+def _so_far(part: Part) -> dict[str, float | str | None]:
+    """Samples of what it was interrupted in."""
+    if not part.unfinished:
+        return {}
+    return {
+        "samples_completed": sum(run.samples_completed for run in part.unfinished),
+        "samples_expected": sum(run.samples_expected or 0 for run in part.unfinished) or None,
+    }
+
+
 def _how(part: Part) -> str:
+    if part.interrupted is not None and part.analysis:
+        return f"{part.analysis[0].lower()}{part.analysis[1:]}"
     took = "" if part.duration_s is None else f" after {_seconds(part.duration_s)}"
     code = "" if part.exit_code is None else f" with exit code {part.exit_code}"
     at_once = part.duration_s is not None and part.duration_s < AT_ONCE_S and part.status == "failed"
-    return f"{part.status}{took}{code}" + (", before any test began" if at_once else "")
+    return f"{part.status}{took}{code}{', before any test began' if at_once else ''}. {_why(part)}"
 
 
 def _seconds(value: float) -> str:

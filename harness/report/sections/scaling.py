@@ -7,12 +7,12 @@ from pathlib import Path
 from harness.report.document import Block, Card, Cards, Charts, Items, Section, Table, Text
 from harness.report.load import RunData
 from harness.report.over_time import NodeSamples, busy_chart, of_run, throughput_chart
-from harness.report.sections.execution.words import date, gigabytes, rate, seconds, share, text
+from harness.report.sections.execution.words import gigabytes, rate, seconds, share, text
 from harness.report.speed_up import Step, speed_up_chart
 from harness.rundir.record import RunRecord
 from harness.rundir.result import Reading
 from harness.rundir.scaling import Efficiency, ScalingRecord, ScalingStep
-from harness.text import UNKNOWN, number
+from harness.text import UNKNOWN, date, number
 from mlperf_llama_base.errors import UserError
 
 READINGS = ("utilisation_pct", "busiest_core_pct", "used_bytes", "memory_used_bytes", "power_w", "temperature_c")

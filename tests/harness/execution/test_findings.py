@@ -9,7 +9,7 @@ import pytest
 
 from harness.execution.assemble import concluded
 from harness.execution.findings import findings
-from harness.rundir.execution import Cause, ExecutionRecord, NodeProbe, PartRun
+from harness.rundir.execution import Cause, ExecutionRecord, NodeProbe, PartRun, Unfinished
 from harness.rundir.execution_results import Finding
 from harness.rundir.scaling import Rate
 from harness.rundir.session import LostWorker
@@ -338,6 +338,19 @@ def test_what_was_interrupted_is_no_fault_of_a_node() -> None:
     part.status, part.exit_code = "interrupted", None
     assert "missing-nodes" not in {finding.rule for finding in findings(record)}
     assert "same command again" in only(record, "no-result").advice
+
+
+def test_what_the_user_ended_is_told_with_its_samples_and_is_no_failure() -> None:
+    record = healthy()
+    (part,) = [part for part in record.parts if part.name == record.results[0].part]
+    part.status, part.exit_code, part.interrupted = "interrupted", None, "2026-11-26T18:00:00+00:00"
+    part.unfinished = [
+        Unfinished(name=name, state="running", samples_completed=3, samples_expected=10) for name in ("a", "b")
+    ]
+    part.analysis = "Interrupted at 18:00:00 UTC: a: 3 of 10 samples done; b: 3 of 10 samples done."
+    found = only(record, "no-result")
+    assert found.severity == "warning" and "has no result: interrupted at 18:00:00 UTC" in found.text
+    assert (found.figures["samples_completed"], found.figures["samples_expected"]) == (6, 20)
 
 
 def test_several_loadgens_on_one_machine_share_its_processors() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from harness.report.document import Folded, Section, Table
-from harness.report.sections.execution.words import date, gigabytes, text
+from harness.report.sections.execution.words import gigabytes, text
 from harness.rundir.execution import ClusterNode, ExecutionRecord
-from harness.text import UNKNOWN, duration, number
+from harness.text import UNKNOWN, date, duration, number
 
 
 def section(record: ExecutionRecord) -> Section:

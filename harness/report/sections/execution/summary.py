@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from harness.report.document import Block, Card, Cards, Items, Section, Text, Tone
-from harness.report.sections.execution.words import VERDICT, date, lasted, of, share
+from harness.report.sections.execution.words import VERDICT, lasted, of, share
 from harness.rundir.execution import OTHER_MODEL, ExecutionRecord, Part
 from harness.rundir.execution_results import ClusterResult, ScalingPoint
-from harness.text import UNKNOWN, duration, number
+from harness.text import UNKNOWN, date, duration, number
 
 
 def section(record: ExecutionRecord) -> Section:

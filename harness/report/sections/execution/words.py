@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from harness.report.document import Tone
 from harness.rundir.execution import Part
 from harness.rundir.result import TOO_SHORT
@@ -57,14 +55,6 @@ def seconds(value: float | None) -> str:
     if value < 1:
         return f"{number(1e3 * value)} ms"
     return f"{value:.2f} s" if value < 60 else duration(value)
-
-
-def date(value: str) -> str:
-    """``2026-11-26 18:00 UTC``; as it is where it is no time."""
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    except ValueError:
-        return value
 
 
 def took(value: float | None) -> str:
