@@ -43,7 +43,7 @@ class Variant:
     allowed: tuple[int, ...] = (0, 1)
 
 
-def document(output: Path, variant: Variant, *, limit_s: float = 1500) -> tuple[int, float]:
+def document(output: Path, variant: Variant, *, limit_s: float = 2200) -> tuple[int, float]:
     """Make two nodes, run the command into ``output``; returns its exit code and the seconds that it took."""
     with contextlib.ExitStack() as stack:
         # Ray's sockets lie in it, whose paths may have no more than 107 characters
