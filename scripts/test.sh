@@ -67,6 +67,7 @@ ensure_environment dev
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} HF_HUB_OFFLINE=1
 MAIN="not vllm and not calibrate"
 failed=()
+alone=
 
 # check NAME COMMAND...: every check runs, whatever the ones before said
 check() {
@@ -76,14 +77,20 @@ check() {
 }
 
 # All tests, with several files at once: a test waits for processes, timers and sockets most of its time. A worker that
-# dies ends it all, as it does without workers; pytest-xdist would start the rest of that file again and again
+# dies ends it all, as it does without workers; pytest-xdist would start the rest of that file again and again.
+# A test that failed beside others has one more try with the processors to itself, and the end says so
 share_tests() {
-    local workers=${TEST_WORKERS:-$(($(nproc) < 8 ? $(nproc) + 1 : 8))}
+    local code=0 workers=${TEST_WORKERS:-$(($(nproc) < 8 ? $(nproc) + 1 : 8))}
     # it takes a minute the first time, which no test has to spare
     "$VENV/bin/python" -c 'from harness import demo; demo.demo_dataset()' >"$ROOT/.cache/demo.log" 2>&1 ||
         say "no demo model ($(tail -n 1 "$ROOT/.cache/demo.log")); the tests that need it are skipped"
     "$VENV/bin/python" -m pytest -m "$MAIN" --numprocesses "$workers" --dist loadfile --no-loadscope-reorder \
-        --max-worker-restart 0
+        --max-worker-restart 0 || code=$?
+    [[ $code -eq 1 ]] || return "$code"
+    say ""
+    say "== pytest, what failed, alone"
+    "$VENV/bin/python" -m pytest -m "$MAIN" --last-failed --last-failed-no-failures none || return
+    alone=": but some tests failed beside others and passed alone (see above), which is a fault to find"
 }
 
 # pytest's exit code 5 means that the options selected no test here
@@ -111,4 +118,4 @@ if [[ ${#failed[@]} -gt 0 ]]; then
     say "FAILED: $(printf '%s, ' "${failed[@]}" | sed 's/, $//')"
     exit 1
 fi
-say "all checks passed"
+say "all checks passed$alone"
