@@ -18,8 +18,9 @@ from aiohttp import HttpVersion11, web
 from harness import __version__
 from harness.monitor.prometheus import CONTENT_TYPE
 from harness.serve import asked as reading
-from harness.serve.answers import Answers, Call, ids_of
+from harness.serve.answers import Answers
 from harness.serve.asked import Asked
+from harness.serve.calls import Call, ids_of
 from harness.serve.detokenise import Detokeniser
 from harness.serve.fields import DetokenizeFields, TokenizeFields, refuse_what_is_not_neutral
 from harness.serve.metrics import Metrics
@@ -36,6 +37,12 @@ BODY_S = 30.0
 OPEN_PATHS = ("/health", "/metrics")
 STREAM_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
 JSON = "application/json"
+
+
+class Stream(web.StreamResponse):
+    """An answer whose head leaves with its first chunk, in one write."""
+
+    _send_headers_immediately = False  # aiohttp's own way for whole answers; where it is not known, nothing is lost
 
 
 class Api:
@@ -123,6 +130,8 @@ class Api:
     async def _body(self, request: web.Request) -> bytes:
         """The whole body. Raises ``Problem`` for one that does not come to its end."""
         try:
+            if request.content.is_eof():  # it came with the head: there is nothing to wait for
+                return await request.read()
             async with asyncio.timeout(BODY_S):
                 return await request.read()
         except web.RequestPayloadError as error:
@@ -259,7 +268,7 @@ class Api:
         await call.wake.wait()  # for the first token: until then an error is a status, not an event
         if call.problem is not None:
             raise call.problem
-        response = web.StreamResponse(headers=STREAM_HEADERS)
+        response = Stream(headers=STREAM_HEADERS)
         if framed := request.version >= HttpVersion11:
             response.enable_chunked_encoding()
         else:
@@ -270,11 +279,14 @@ class Api:
         call.wake.clear()
         call.begin(request.transport, framed=framed)
         self.answers.show(call)
-        await call.wake.wait()
+        if call.left or call.problem:
+            await response.write(call.flow())
+        if call.left:
+            await call.wake.wait()
         if call.problem is not None:
             self.metrics.cut.inc()
             call.write(call.problem.event())
             call.transport.close()  # without the end of a whole response, so that nobody can take it for one
             return response
-        await response.write_eof()
+        await response.write_eof(call.rest())
         return response

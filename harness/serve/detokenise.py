@@ -6,14 +6,16 @@ UTF-8 decoder, which keeps what is not a whole character yet. Other tokenizers a
 
 from __future__ import annotations
 
-import codecs
 import json
 from abc import ABC, abstractmethod
+from codecs import utf_8_decode
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_new_decoder = codecs.getincrementaldecoder("utf-8")
+_as_json = msgspec.json.encode
 
 
 class Text(ABC):
@@ -23,17 +25,37 @@ class Text(ABC):
     def feed(self, ids: bytes, *, last: bool) -> str:
         """The text that further ids (int32 LE) bring; ``last``: no more will come, so nothing is kept back."""
 
+    def feed_json(self, ids: bytes) -> bytes:
+        """The text that further ids, not the last ones, bring, as a string of JSON."""
+        return _as_json(self.feed(ids, last=False))
+
 
 class ByteText(Text):
-    __slots__ = ("_decode", "_pieces")
+    """``known``: the strings of JSON for ids that have been seen and that end with a whole character; shared."""
 
-    def __init__(self, pieces: list[bytes]) -> None:
+    __slots__ = ("_kept", "_known", "_pieces")
+
+    def __init__(self, pieces: list[bytes], known: dict[bytes, bytes]) -> None:
         self._pieces = pieces
-        self._decode = _new_decoder("replace").decode
+        self._known = known
+        self._kept = b""  # the beginning of a character
 
     def feed(self, ids: bytes, *, last: bool) -> str:
         pieces = self._pieces
-        return self._decode(b"".join([pieces[i] for i in memoryview(ids).cast("i")]), last)
+        data = self._kept + b"".join([pieces[i] for i in memoryview(ids).cast("i")])
+        text, used = utf_8_decode(data, "replace", last)
+        self._kept = data[used:]
+        return text
+
+    def feed_json(self, ids: bytes) -> bytes:
+        if self._kept:
+            return _as_json(self.feed(ids, last=False))
+        shown = self._known.get(ids)
+        if shown is None:
+            shown = _as_json(self.feed(ids, last=False))
+            if len(ids) == 4 and not self._kept:
+                self._known[ids] = shown
+        return shown
 
 
 class ForeignText(Text):
@@ -70,9 +92,10 @@ class Detokeniser:
     def __init__(self, tokenizer: Any, *, vocab_size: int | None) -> None:
         self._tokenizer = tokenizer
         self.pieces = byte_pieces(tokenizer, at_least=vocab_size or 0)
+        self._known: dict[bytes, bytes] = {}
 
     def new(self) -> Text:
-        return ForeignText(self._whole) if self.pieces is None else ByteText(self.pieces)
+        return ForeignText(self._whole) if self.pieces is None else ByteText(self.pieces, self._known)
 
     def _whole(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import Metric
@@ -31,28 +33,29 @@ class Metrics:
         self.cut: Counter = self._cut.labels(*self._of)
         self.stalled: Counter = self._stalled.labels(*self._of)
         self.most_open = 0
+        self._child: Callable[..., Any] = functools.cache(lambda family, *labels: family.labels(*self._of, *labels))
         registry.register(Pool(hub, open_streams, labels=self._of))
 
     def ended(self, sample: ServedSample, *, stopped: bool) -> None:
         """Book one answer. ``stopped``: a stop string ended it before the engine did."""
-        of_worker = (*self._of, str(sample.worker))
+        child, worker = self._child, str(sample.worker)
         whole = sample.done or stopped
         outcome = "whole" if whole else "failed" if sample.failure else "left"
-        self._samples.labels(*of_worker, outcome).inc()
+        child(self._samples, worker, outcome).inc()
         if not whole:
             return
-        self._prompt.labels(*of_worker).inc(sample.length)
+        child(self._prompt, worker).inc(sample.length)
         if not sample.done_ns:
             return
-        self._latency.labels(*of_worker).observe((sample.done_ns - sample.issue_ns) / 1e9)
+        child(self._latency, worker).observe((sample.done_ns - sample.issue_ns) / 1e9)
         if sample.first_ns:
             made = len(sample.answer) >> 2
-            self._ttft.labels(*of_worker).observe((sample.first_ns - sample.issue_ns) / 1e9)
+            child(self._ttft, worker).observe((sample.first_ns - sample.issue_ns) / 1e9)
             if made > 1:
-                self._tpot.labels(*of_worker).observe((sample.done_ns - sample.first_ns) / 1e9 / (made - 1))
+                child(self._tpot, worker).observe((sample.done_ns - sample.first_ns) / 1e9 / (made - 1))
 
     def responded(self, path: str, status: int) -> None:
-        self._responses.labels(*self._of, path, str(status)).inc()
+        self._child(self._responses, path, str(status)).inc()
 
     def counts(self) -> AnswerCounts:
         """What has been answered so far; tokens that were generated and retries are the hub's to say."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import numpy as np
 
 from harness.serve.asked import Asked
 from harness.serve.problems import Problem
@@ -66,14 +65,14 @@ class Prompts:
         return await loop.run_in_executor(self._threads, self._packed, text, special_tokens)
 
     def _packed(self, text: str, special_tokens: bool) -> bytes:
-        return np.array(self._encode(text, special_tokens), dtype="<i4").tobytes()
+        return packed(self._encode(text, special_tokens))
 
     def pack(self, ids: list[int], param: str) -> bytes:
         """Ids that a client gave, as int32 LE. Raises ``Problem`` for one that the model does not have."""
         vocabulary = self.info.vocab_size or 2**31
         if ids and not (min(ids) >= 0 and max(ids) < vocabulary):
             raise Problem(f"{param}: a token id outside the vocabulary of {vocabulary}", param=param)
-        return np.array(ids, dtype="<i4").tobytes()
+        return packed(ids)
 
     def _check_length(self, length: int, param: str) -> None:
         if not length:
@@ -114,6 +113,11 @@ class Prompts:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def packed(ids: list[int]) -> bytes:
+    """Ids as int32 LE."""
+    return struct.pack(f"<{len(ids)}i", *ids)
 
 
 def encoder(tokenizer: Any) -> Callable[[str, bool], list[int]]:

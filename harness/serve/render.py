@@ -58,7 +58,14 @@ class Style:
         self._chunk_head = b"data: " + encode(shown)[:-1] + b',"choices":['
         self._first = b'"delta":{"role":"assistant","content":' if chat else b'"text":'
         self._next = b'"delta":{"content":' if chat else b'"text":'
-        self._close = b"}" if chat else b""
+        self._reason = (b"}" if chat else b"") + b',"logprobs":null,"finish_reason":'
+
+    def around(self, index: int) -> tuple[bytes, bytes]:
+        """What stands before and behind the text, a string of JSON, in each event between a stream's first and last."""
+        return self._before(index, self._next), self._reason + b"null}]}\n\n"
+
+    def _before(self, index: int, opening: bytes) -> bytes:
+        return b'%b{"index":%d,%b' % (self._chunk_head, index, opening)
 
     def chunk(
         self,
@@ -73,12 +80,9 @@ class Style:
     ) -> bytes:
         """One event of a stream. ``ids``, ``prompt``: int32 LE, where they were asked for."""
         parts = [
-            self._chunk_head,
-            b'{"index":%d,' % index,
-            self._first if first else self._next,
+            self._before(index, self._first if first else self._next),
             encode(text),
-            self._close,
-            b',"logprobs":null,"finish_reason":',
+            self._reason,
             b'"%b"' % finish.encode() if finish else b"null",
         ]
         if ids is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,21 @@ def test_the_pieces_are_the_whole_and_no_character_is_halved(tokenizer: Any, tex
         pieces = [new.feed(packed(ids[i : i + step]), last=i + step >= len(ids)) for i in range(0, len(ids), step)]
         assert "".join(pieces) == text == detokeniser._whole(ids)
         assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
+
+
+@given(st.lists(st.one_of(st.sampled_from(TEXTS), st.text(max_size=6)), max_size=8), st.integers(1, 3))
+def test_what_was_written_as_json_once_is_the_same_text_again(tokenizer: Any, texts: list[str], step: int) -> None:
+    """Answers share what their tokens look like; whatever came before, none may get another's half of a character."""
+    detokeniser = Detokeniser(tokenizer, vocab_size=500)
+    for text in texts:
+        ids = tokenizer(text)["input_ids"]
+        cut = [*ids[1:], *ids[:1]]  # begins and ends anywhere, also within a character
+        for answer in (ids, cut):
+            as_text, as_json = detokeniser.new(), detokeniser.new()
+            for i in range(0, len(answer), step):
+                piece = packed(answer[i : i + step])
+                assert json.loads(as_json.feed_json(piece)) == as_text.feed(piece, last=False)
+            assert as_json.feed(b"", last=True) == as_text.feed(b"", last=True)
 
 
 def test_a_token_costs_the_same_wherever_it_stands(tokenizer: Any) -> None:
