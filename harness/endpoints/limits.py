@@ -24,8 +24,8 @@ MEMORY = Path("/dev/shm")
 
 
 def files_needed(concurrency: int) -> int:
-    """Open files of a process that holds all streams; one for each, twice over while connections change hands."""
-    return 2 * connections(concurrency) + SPARE_FILES
+    """Open files of the one process that holds all streams, the server: each of the client's holds a share of them."""
+    return connections(concurrency) + SPARE_FILES
 
 
 def raise_open_files(concurrency: int) -> int:

@@ -23,7 +23,7 @@ LABEL = 90.0  # what a label beside the right edge takes
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """``x``, ``y``: shape [n]; NaN interrupts the line. ``low``/``high``: a band around it, with ``whiskers`` a mark at
-    each point instead. ``tone``: series 1 to 4.
+    each point instead. ``names``: of the points, shown where one points at them. ``tone``: series 1 to 4.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Line:
     low: Floats | None = None
     high: Floats | None = None
     points: bool = False
+    names: Sequence[str] = ()
     whiskers: bool = False
 
 
@@ -125,11 +126,7 @@ def line_chart(
             body.append(_whiskers(frame, line) if line.whiskers else _band(frame, line))
         body.append(f'<path class="line s{line.tone}" d="{_path(frame, line.x, line.y)}"/>')
         if line.points:
-            body += [
-                f'<circle class="dot s{line.tone}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
-                for x, y in zip(frame.px(line.x), frame.py(line.y), strict=True)
-                if np.isfinite(y)
-            ]
+            body += _dots(frame, line)
     body += [_level(frame, limit, lines) for limit in limits]
     legend = [(line.name, f"s{line.tone}") for line in lines] if len(lines) > 1 or lines[0].low is not None else []
     return Chart(title=title, svg=svg(title, description, body), description=description, legend=legend)
@@ -188,6 +185,15 @@ def _path(frame: _Frame, x: Floats, y: Floats) -> str:
         else:
             pen = "M"
     return "".join(parts)
+
+
+def _dots(frame: _Frame, line: Line) -> list[str]:
+    names = [f"<title>{escape(name)}</title>" for name in line.names] or [""] * len(line.x)
+    return [
+        f'<circle class="dot s{line.tone}" cx="{x:.1f}" cy="{y:.1f}" r="4">{name}</circle>'
+        for x, y, name in zip(frame.px(line.x), frame.py(line.y), names, strict=True)
+        if np.isfinite(y)
+    ]
 
 
 def _band(frame: _Frame, line: Line) -> str:

@@ -65,26 +65,27 @@ def _cards(record: CurveRecord, found: Measured, streamed: Measured) -> Cards:
 
 
 def _charts(streamed: Measured) -> list[Chart]:
-    """Along the curve from many users to few."""
-    order = sorted(streamed, key=lambda pair: pair[1].tps_per_user or 0.0)
+    """Along the curve from few users to many: a curve may turn back, where more users give the system nothing more."""
+    order = sorted(streamed, key=lambda pair: pair[0].concurrency)
+    names = [f"concurrency {point.concurrency:,}" for point, _ in order]
     user = np.array([f.tps_per_user or np.nan for _, f in order])
     total = np.array([f.system_tps for _, f in order])
     first = np.array([np.nan if f.ttft_p90_ms is None else f.ttft_p90_ms for _, f in order])
     charts = [
         line_chart(
             title="Throughput against interactivity",
-            description=f"from {number(float(total[0]))} tokens/s at {number(float(user[0]))} for each user to "
-            f"{number(float(total[-1]))} at {number(float(user[-1]))}",
+            description=f"from {number(float(total[0]))} tokens/s at {number(float(user[0]))} for each user "
+            f"({names[0]}) to {number(float(total[-1]))} at {number(float(user[-1]))} ({names[-1]})",
             x_label="tokens/s of a user (1000 / TPOT p90)",
             y_label="tokens/s of the system",
-            lines=[Line(name="system", x=user, y=total, points=True)],
+            lines=[Line(name="system", x=user, y=total, points=True, names=names)],
         ),
         line_chart(
             title="First token against throughput",
             description=f"TTFT p90 from {number(float(np.nanmin(first)))} to {number(float(np.nanmax(first)))} ms",
             x_label="tokens/s of the system",
             y_label="TTFT p90 (ms)",
-            lines=[Line(name="TTFT p90", x=np.sort(total), y=first[np.argsort(total)], points=True)],
+            lines=[Line(name="TTFT p90", x=total, y=first, points=True, names=names)],
         ),
     ]
     if all(f.tps_per_kw for _, f in order):
@@ -95,7 +96,7 @@ def _charts(streamed: Measured) -> list[Chart]:
                 description=f"up to {number(float(power.max()))} tokens/s for each kW of provisioned power",
                 x_label="tokens/s of a user (1000 / TPOT p90)",
                 y_label="tokens/s a kW",
-                lines=[Line(name="a kW", x=user, y=power, points=True)],
+                lines=[Line(name="a kW", x=user, y=power, points=True, names=names)],
             )
         )
     return charts

@@ -17,7 +17,7 @@ from mlperf_llama_base.errors import EnvironmentFault, RunError
 
 def test_too_few_open_files_name_the_number_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
-    with pytest.raises(EnvironmentFault, match=r"4,096 streams need 11,264 open files, .* 4,096: ulimit -n 11264"):
+    with pytest.raises(EnvironmentFault, match=r"4,096 streams need 6,144 open files, .* 4,096: ulimit -n 6144"):
         limits.raise_open_files(4096)
 
 
@@ -26,9 +26,9 @@ def test_the_soft_limit_is_raised_as_far_as_it_must_go(monkeypatch: pytest.Monke
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1_000_000))
     monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: asked.append(wanted))
     limits.raise_open_files(4096)
-    assert asked == [(11264, 1_000_000)]
+    assert asked == [(6144, 1_000_000)]
     limits.raise_open_files(1)
-    assert asked[1][0] == 1152
+    assert asked[1][0] == 1088
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     limits.raise_open_files(13368)
     assert len(asked) == 2
