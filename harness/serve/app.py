@@ -128,12 +128,17 @@ class Api:
         return resource.canonical if resource is not None else "other"
 
     async def _body(self, request: web.Request) -> bytes:
-        """The whole body. Raises ``Problem`` for one that does not come to its end."""
+        """The whole body. Raises ``Problem`` for one that is too large, or that does not come to its end."""
+        too_large = Problem(f"the body: at most {request.client_max_size:,} bytes are read", status=413)
+        if (request.content_length or 0) > request.client_max_size:
+            raise too_large  # before any of it has come
         try:
             if request.content.is_eof():  # it came with the head: there is nothing to wait for
                 return await request.read()
             async with asyncio.timeout(BODY_S):
                 return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise too_large from None
         except web.RequestPayloadError as error:
             raise Problem(f"the body cannot be read: {' '.join(str(error).split())}") from None
         except TimeoutError:

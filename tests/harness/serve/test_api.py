@@ -172,13 +172,23 @@ def test_what_is_not_served_is_refused_by_name(server: Endpoint, param: str) -> 
         (b'{"prompt": [[1], "x"]}', 400, "prompt"),
         (b'{"prompt": "' + b"x" * (15 << 20) + b'"}', 400, "15,728,640 characters"),
         (b'{"prompt": [' + b"7," * (1 << 20) + b"7]}", 400, "1,048,577 tokens"),
-        (b'{"prompt": "' + b"x" * (17 << 20) + b'"}', 413, "Too Large"),
+        (b'{"prompt": "' + b"x" * (17 << 20) + b'"}', 413, "at most 16,777,216 bytes"),
     ],
 )
 def test_bodies_that_are_none(server: Endpoint, body: bytes, status: int, words: str) -> None:
     answer = server.ask("/v1/completions", body)
     assert answer.status == status and words in answer.json["error"]["message"], answer.body[:300]
     assert server.ask("/health").status == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Content-Length: 999999999999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n1100000\r\n" + b" " * (17 << 20)],
+)
+def test_a_body_that_would_be_too_large_is_not_waited_for(server: Endpoint, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\n" + head)
+        assert connection.recv(12) == b"HTTP/1.1 413"
 
 
 def test_a_logprob_of_the_chosen_tokens_alone_is_one_too(server: Endpoint) -> None:
