@@ -7,6 +7,7 @@ all that became due meanwhile at once; counted from their receipt, those samples
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import sub
 
 TOLERANCE_NS = 50_000_000  # the first sample, from whose receipt we reckon, may have reached us so late
 
@@ -23,20 +24,21 @@ class Arrivals:
         self._origin: int | None = None
         self._moved = 0
 
-    def take(self, count: int, now_ns: int) -> list[int]:
-        """When the next ``count`` samples, received at ``now_ns``, were due, in ns of the same clock."""
+    def take(self, received_ns: list[int]) -> list[int]:
+        """When the next samples, received at these times, were due, in ns of the same clock."""
+        count = len(received_ns)
         start, self._taken = self._taken, self._taken + count
         due = self._due[start : self._taken]
-        if len(due) < count:
-            return [now_ns] * count
+        if not count or len(due) < count:
+            return received_ns
         if self._origin is None:
-            self._origin = now_ns - due[0]
-        ahead = self._origin + due[-1] - now_ns
+            self._origin = received_ns[0] - due[0]
+        ahead = self._origin + max(map(sub, due, received_ns))
         if ahead > 0:
             self._origin -= ahead
             self._moved += ahead
             if self._moved > TOLERANCE_NS:
                 self._due = ()
-                return [now_ns] * count
+                return received_ns
         origin = self._origin
         return [origin + at for at in due]

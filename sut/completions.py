@@ -12,23 +12,54 @@ import numpy as np
 
 from sut.hub import Batch
 
+AT_ONCE = 1024  # more are told in parts
+
 
 def report(first: Batch, done: Batch) -> None:
     """Tell LoadGen of first tokens and of completions, lists of ``(sample id, int32 LE ids)``."""
-    if first:
-        _respond(lg.FirstTokenComplete, first)
-    if done:
-        _respond(lg.QuerySamplesComplete, done)
+    for start in range(0, len(first), AT_ONCE):
+        lg.FirstTokenComplete(_first.fill(first[start : start + AT_ONCE]))
+    for start in range(0, len(done), AT_ONCE):
+        lg.QuerySamplesComplete(_done.fill(done[start : start + AT_ONCE]))
 
 
-def _respond(call: object, samples: Batch) -> None:
-    """Call LoadGen with one response a sample. It copies the bytes during the call, so one joined buffer serves."""
-    joined = b"".join([tokens for _, tokens in samples])
-    at = np.frombuffer(joined, dtype=np.uint8).__array_interface__["data"][0]
-    responses = []
-    make = lg.QuerySampleResponse
-    for sample_id, tokens in samples:
-        size = len(tokens)
-        responses.append(make(sample_id, at, size, size >> 2))
-        at += size
-    call(responses)  # type: ignore[operator]
+class Responses:
+    """LoadGen's response objects, used again: making one costs more than to put another sample's id into it.
+
+    Each points at a place of its own for its answer's bytes, ``_room`` of them; LoadGen copies those during the call.
+    """
+
+    def __init__(self) -> None:
+        self._made: list[lg.QuerySampleResponse] = []
+        self._sizes: list[int] = []  # as the responses have them
+        self._room = 0
+        self._bytes = np.empty(0, np.uint8)
+
+    def fill(self, samples: Batch) -> list[lg.QuerySampleResponse]:
+        """A response for each sample, :data:`AT_ONCE` at most, good until the next call."""
+        count, sizes = len(samples), [len(tokens) for _, tokens in samples]
+        if (longest := max(sizes)) > self._room:
+            self._make(room=longest)
+        room, places = self._room, self._bytes.data
+        if min(sizes) == room:
+            places[: count * room] = b"".join([tokens for _, tokens in samples])
+        else:
+            for at, (_, tokens) in enumerate(samples):
+                places[at * room : at * room + sizes[at]] = tokens
+        made = self._made[:count]
+        for response, (sample_id, _) in zip(made, samples, strict=True):
+            response.id = sample_id
+        if sizes != self._sizes[:count]:
+            for response, size in zip(made, sizes, strict=True):
+                response.size, response.n_tokens = size, size >> 2
+            self._sizes[:count] = sizes
+        return made
+
+    def _make(self, *, room: int) -> None:
+        self._room, self._bytes = room, np.zeros(AT_ONCE * room, np.uint8)
+        start = self._bytes.__array_interface__["data"][0]
+        self._made = [lg.QuerySampleResponse(0, start + at * room, room, room >> 2) for at in range(AT_ONCE)]
+        self._sizes = [room] * AT_ONCE
+
+
+_first, _done = Responses(), Responses()

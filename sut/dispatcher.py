@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from mlperf_llama_base.errors import RunError
 from sut import checks
@@ -57,13 +58,25 @@ class Dispatcher:
         self.violations: Counter[str] = Counter()
         self.examples: list[str] = []
 
-    def issue(self, samples: list[Sample]) -> None:
-        """Queue what LoadGen issued, in the policy's order inside each block."""
+    def issue(self, samples: list[Sample], queries: Sequence[int] = ()) -> None:
+        """Queue what LoadGen issued, in the policy's order inside each block. ``queries``: how many samples each query
+        has, where they are several; nothing is sorted across queries.
+        """
         self.issued += len(samples)
         outstanding = self.outstanding
         for sample in samples:
             outstanding[sample.id] = sample
-        self.queue.extend(self.order(samples, self.block) if len(samples) > 1 else samples)
+        if len(samples) == max(1, len(queries)):
+            self.queue.extend(samples)
+            return
+        left = iter(samples)
+        for size in queries or (len(samples),):
+            self.queue.extend(self.order(list(islice(left, size)), self.block))
+
+    @property
+    def moved(self) -> int:
+        """Samples that came and samples that went, so far."""
+        return self.issued + self.completed
 
     def worker_ready(self, worker: int, *, capacity: int, now_ns: int) -> None:
         load = self.workers[worker] = WorkerLoad(worker, capacity, since_ns=now_ns)
@@ -89,24 +102,32 @@ class Dispatcher:
         for worker, samples in self.policy.assign(self.queue, self.workers):
             if not worker.counted and not worker.outstanding:
                 worker.since_ns = now_ns  # it may have been ready long before there was work
+            number, outstanding = worker.id, worker.outstanding
             for sample in samples:
-                sample.worker = worker.id
+                sample.worker = number
                 sample.dispatch_ns = now_ns
                 sample.attempts += 1
-                self.behind += sample.issue_ns < late_ns and sample.attempts == 1
-                worker.outstanding[sample.id] = sample
-                worker.prefilling += 0 if sample.first_token else 1
+                outstanding[sample.id] = sample
+                if sample.issue_ns < late_ns and sample.attempts == 1:
+                    self.behind += 1
+                if not sample.first_token:
+                    worker.prefilling += 1
             self.policy.touch(worker)
             yield worker.id, samples
         self._caught_up = not self.queue
 
     def first_token(self, worker: int, event: FirstToken, now_ns: int) -> Sample | None:
         """Book a first token. ``None``: nothing to report (late, twice, or already reported by an earlier attempt)."""
-        sample = self._held(worker, event.id)
-        if sample is None or sample.first_token or len(event.tokens) != 4:
+        load = self.workers.get(worker)
+        sample = load.outstanding.get(event.id) if load else None
+        if load is None or sample is None:
+            self.duplicates += 1
             return None
-        self._got_first(self.workers[worker], sample, event.tokens, now_ns)
-        self.policy.touch(self.workers[worker])
+        if sample.first_token or len(event.tokens) != 4:
+            return None
+        sample.first_token, sample.first_ns = event.tokens, now_ns
+        load.prefilling -= 1
+        self.policy.touch(load)
         return sample
 
     def examine(self, answers: Sequence[bytes]) -> list[str] | None:
@@ -126,8 +147,10 @@ class Dispatcher:
         ``problem``: what :meth:`examine` found, where the caller had many examined at once; None: not examined yet.
         ``(None, False)``: nothing to report: it was done already, or the output is unusable and it was queued again.
         """
-        sample = self._held(worker, event.id)
-        if sample is None:
+        load = self.workers.get(worker)
+        sample = load.outstanding.get(event.id) if load else None
+        if load is None or sample is None:
+            self.duplicates += 1
             return None, False
         if problem is None:
             problem = (self.examine([event.tokens]) or [checks.CLEAN])[0]
@@ -135,14 +158,15 @@ class Dispatcher:
             self.violations[problem] += 1
             self.fail(worker, Failure(event.id, f"output is {problem.replace('_', ' ')}"))
             return None, False
-        load = self.workers[worker]
+        begins = event.tokens[:4]
         first = self.first_tokens and not sample.first_token
         if first:
             self._violation("no_first_token", sample)
-            self._got_first(load, sample, event.tokens[:4], now_ns)
+            sample.first_token, sample.first_ns = begins, now_ns
+            load.prefilling -= 1
         elif not sample.first_token:
             load.prefilling -= 1
-        elif sample.first_token != event.tokens[:4]:
+        elif sample.first_token != begins:
             self._violation("first_token_mismatch", sample)
         self._note(sample, event, problem)
         del load.outstanding[sample.id], self.outstanding[sample.id]
@@ -199,11 +223,6 @@ class Dispatcher:
         if sample is None:
             self.duplicates += 1
         return sample
-
-    def _got_first(self, load: WorkerLoad, sample: Sample, token: bytes, now_ns: int) -> None:
-        sample.first_token = token
-        sample.first_ns = now_ns
-        load.prefilling -= 1
 
     def _note(self, sample: Sample, event: Completion, problem: str) -> None:
         """Count what is wrong with an answer that LoadGen gets."""

@@ -39,6 +39,7 @@ from sut.messages import (
     WorkerSpec,
     decode_from_worker,
 )
+from sut.pace import Pace
 from sut.policies import Sample
 from sut.record import SampleRecord
 from sut.router import Router, identity
@@ -46,10 +47,8 @@ from sut.supervisor import Action, Do, LostWorker, State, Supervisor, Supervisor
 from sut.workers.base import WorkerPool
 
 POLL_MS = 100
-TURN_S = 0.001  # a turn, where many follow each other: a hundredth of the smallest latency that anything is judged by
-SPARE_TURNS = 4  # what comes now and then does not wait: this many turns may follow each other at once
 LOOK_EVERY_S = 0.2
-MESSAGES_A_TURN = 64
+MESSAGES_A_TURN = 256
 SAMPLES_A_PARCEL = 512  # handed out before the first of them leave: nobody waits until all others are full
 Batch = list[tuple[int, bytes]]
 Reports = Callable[[Batch, Batch], None]
@@ -97,7 +96,8 @@ class Hub(threading.Thread):
         self._stopping = threading.Event()
         self._router = Router(bind, curve_keys)
         self.endpoint = self._router.endpoint
-        self._next_turn = 0.0
+        self._poller = self._router.poller(self._inbox.fd)
+        self._pace = Pace()
         self.duty = Duty()
         self._clock = AwakeClock(longest_step_s=5 * POLL_MS / 1e3)
         self._now = self._clock.now()
@@ -186,44 +186,47 @@ class Hub(threading.Thread):
             self._router.close()
 
     def _loop(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._router.socket, zmq.POLLIN)
-        poller.register(self._inbox.fd, zmq.POLLIN)
-        look_at = 0.0
+        look_at, moved = 0.0, False
         while not self._stopping.is_set():
-            began = time.perf_counter()
-            ready = dict(poller.poll(POLL_MS if self._inbox.may_sleep() else 0))
-            self._inbox.awake(self._inbox.fd in ready)
-            self._collect()
-            self.duty.slept(time.perf_counter() - began)
-            away_s = self._clock.away_s
-            self._now = self._clock.now()
-            self._take_issued()
-            if self._router.socket in ready:
-                while (more := self._receive()) and self._clock.away_s > away_s:
-                    pass  # we were not running: hear first what everybody has said meanwhile
-                if more:
-                    self._next_turn = 0.0  # there is enough to do
-            self._dispatch()
+            self._wait(busy=moved)
+            moved = self._turn()
             if self._now >= look_at:
                 look_at = self._now + LOOK_EVERY_S
                 self._supervise()
 
-    def _collect(self) -> None:
-        """Let more come before yet another of many turns: what comes together shares its cost."""
-        now = time.perf_counter()
-        if now < self._next_turn:
-            time.sleep(self._next_turn - now)
-        self._next_turn = max(self._next_turn, now - SPARE_TURNS * TURN_S) + TURN_S
+    def _wait(self, *, busy: bool) -> None:
+        """Sleep: ``busy``, until the next turn is due, else until something comes."""
+        began = time.perf_counter()
+        if busy and (left_s := self._pace.left_s(began)) > 0:
+            time.sleep(left_s)  # what comes meanwhile wakes nobody
+        else:
+            ready = self._poller.poll(POLL_MS if self._inbox.may_sleep() else 0)
+            self._inbox.awake(any(which == self._inbox.fd for which, _ in ready))
+        self.duty.slept(time.perf_counter() - began)
+
+    def _turn(self) -> bool:
+        """Take what was issued and answered, and hand out. Returns whether there was anything."""
+        away_s, events, before = self._clock.away_s, self.events, self.dispatcher.moved
+        self._now = self._clock.now()
+        self._take_issued()
+        while (more := self._receive()) and self._clock.away_s > away_s:
+            pass  # we were not running: hear first what everybody has said meanwhile
+        self._dispatch()
+        if self.events == events:
+            return False
+        self._pace.moved(max(0, self.dispatcher.moved - before) / 2, time.perf_counter(), more=more)
+        return True
 
     def _take_issued(self) -> None:
+        taken = list(self._inbox.take())
+        if not taken:
+            return
+        pairs = [pair for batch, _ in taken for pair in batch]
+        due = self._arrivals.take([at_ns for batch, at_ns in taken for _ in batch])
         length = self._length
-        for batch, at_ns in self._inbox.take():
-            due = self._arrivals.take(len(batch), at_ns)
-            self.dispatcher.issue(
-                [Sample(i, index, length(index), at) for (i, index), at in zip(batch, due, strict=True)]
-            )
-            self.events += 1
+        samples = [Sample(i, index, length(index), at) for (i, index), at in zip(pairs, due, strict=True)]
+        self.dispatcher.issue(samples, [len(batch) for batch, _ in taken])
+        self.events += 1
 
     def _dispatch(self) -> None:
         """Send each worker what it is given in one message."""
@@ -307,7 +310,7 @@ class Hub(threading.Thread):
         answers = [event.tokens for _, message in steps for event in message.events if type(event) is Completion]
         problems = iter((answers and dispatcher.examine(answers)) or repeat(CLEAN))
         for view, message in steps:
-            worker = view.spec.id
+            worker, before = view.spec.id, len(done)
             for event in message.events:
                 if type(event) is FirstToken:
                     if dispatcher.first_token(worker, event, now):
@@ -319,10 +322,10 @@ class Hub(threading.Thread):
                             first.append((event.id, event.tokens[:4]))
                         done.append((event.id, event.tokens))
                         rows.append(sample)
-                        view.samples += 1
                         view.tokens += len(event.tokens) >> 2
                 elif type(event) is Failure:
                     dispatcher.fail(worker, event)
+            view.samples += len(done) - before
         self.record.add(rows, [tokens for _, tokens in done], now)  # before the test can be over
         if first or done:
             self._deliver(first, done)

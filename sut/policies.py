@@ -150,24 +150,34 @@ class ByScore(Policy):
         self.usual_speed = 0.0
 
     @abstractmethod
-    def score(self, worker: WorkerLoad) -> float: ...
+    def score(self, worker: WorkerLoad, more: int = 0) -> float:
+        """Lower is better. ``more``: samples that it is to get in this call beside those it holds."""
 
     def touch(self, worker: WorkerLoad) -> None:
-        super().touch(worker)
+        worker.version += 1
         self._changed[worker.id] = worker
 
     def assign(self, queue: deque[Sample], workers: dict[int, WorkerLoad]) -> Iterator[tuple[WorkerLoad, list[Sample]]]:
-        while queue and workers:
-            if self._changed or not self._heap:
-                self._score_again(workers)
-            if not self._heap:
-                return
-            _, _, version, worker = heapq.heappop(self._heap)
-            if version == worker.version and workers.get(worker.id) is worker and self._has_room(worker):
-                yield worker, [queue.popleft()]
-
-    def _has_room(self, worker: WorkerLoad) -> bool:
-        return len(worker.outstanding) < worker.capacity + self.backlog
+        if not queue or not workers:
+            return
+        if self._changed or not self._heap:
+            self._score_again(workers)
+        heap, score, order = self._heap, self.score, self._order
+        given: dict[int, list[Sample]] = {}
+        while queue and heap:
+            _, _, version, worker = heap[0]
+            if version != worker.version or workers.get(worker.id) is not worker:
+                heapq.heappop(heap)
+                continue
+            group = given.setdefault(worker.id, [])
+            group.append(queue.popleft())
+            more = len(group)
+            if len(worker.outstanding) + more < worker.capacity + self.backlog:
+                heapq.heapreplace(heap, (score(worker, more), next(order), version, worker))
+            else:
+                heapq.heappop(heap)
+        for number, group in given.items():
+            yield workers[number], group
 
     def _score_again(self, workers: dict[int, WorkerLoad]) -> None:
         """Put the workers whose load changed into the heap, or all that have room into an empty one."""
@@ -177,26 +187,26 @@ class ByScore(Policy):
         for worker in (self._changed or workers).values():
             if worker.speed > 0:
                 self.usual_speed += (worker.speed - self.usual_speed) / (64 if self.usual_speed else 1)
-            if self._has_room(worker):
+            if len(worker.outstanding) < worker.capacity + self.backlog:
                 heapq.heappush(self._heap, (self.score(worker), next(self._order), worker.version, worker))
         self._changed.clear()
 
 
 class PrefillAware(ByScore):
-    def score(self, worker: WorkerLoad) -> float:
-        load = len(worker.outstanding) + self.prefill_weight * worker.prefilling
+    def score(self, worker: WorkerLoad, more: int = 0) -> float:
+        load = len(worker.outstanding) + more + self.prefill_weight * (worker.prefilling + more)
         # a worker of unknown speed, a new one, counts as a usual one
         return load / (worker.speed or self.usual_speed or 1.0)
 
 
 class LeastPending(ByScore):
-    def score(self, worker: WorkerLoad) -> float:
-        return len(worker.outstanding)
+    def score(self, worker: WorkerLoad, more: int = 0) -> float:
+        return len(worker.outstanding) + more
 
 
 class RoundRobin(ByScore):
-    def score(self, worker: WorkerLoad) -> float:
-        return worker.counted + len(worker.outstanding)
+    def score(self, worker: WorkerLoad, more: int = 0) -> float:
+        return worker.counted + len(worker.outstanding) + more
 
 
 POLICIES: dict[str, type[Policy]] = {

@@ -12,6 +12,7 @@ from sut.curve import Gate
 from sut.messages import ToWorker, WorkerSpec, encode
 
 MAX_MESSAGE_BYTES = 64 << 20
+NO_WAIT, MORE, HAS_MORE = int(zmq.NOBLOCK), int(zmq.SNDMORE), int(zmq.RCVMORE)  # plain: zmq's own are slow enumerations
 
 
 class Router:
@@ -33,23 +34,35 @@ class Router:
         """Strangers turned away since the last call."""
         return self._gate.refused() if self._gate else 0
 
+    def poller(self, fd: int) -> zmq.Poller:
+        """Wakes when a message has come or ``fd`` can be read."""
+        poller = zmq.Poller()
+        poller.register(self.socket, zmq.POLLIN)
+        poller.register(fd, zmq.POLLIN)
+        return poller
+
     def receive(self, worker_of: Callable[[bytes], int | None]) -> list[bytes]:
         """The next message: who sent it, and what; nothing where one worker spoke in the name of another.
 
         ``worker_of``: the worker that speaks under an identity. Raises ``zmq.Again`` when there is none.
         """
         if self._gate is None:
-            return self.socket.recv_multipart(zmq.NOBLOCK)
-        frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            frame = [self.socket.recv(NO_WAIT), self.socket.recv(NO_WAIT)]
+            while self.socket.getsockopt(HAS_MORE):
+                frame.append(self.socket.recv(NO_WAIT))
+            return frame
+        frames = self.socket.recv_multipart(NO_WAIT, copy=False)
         worker = worker_of(frames[0].bytes)
         if worker is not None and self._gate.worker_of(frames[-1]) != worker:
             return []
         return [frame.bytes for frame in frames]
 
     def send(self, identity: bytes, message: ToWorker) -> None:
+        body = encode(message)
         # a worker that is gone cannot be reached: supervision finds out and gives its samples to others
         with contextlib.suppress(zmq.ZMQError):
-            self.socket.send_multipart([identity, encode(message)])
+            self.socket.send(identity, MORE)  # one by one: send_multipart looks at every frame for what it may be
+            self.socket.send(body)
 
     def close(self) -> None:
         if self._gate:

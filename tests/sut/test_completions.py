@@ -61,6 +61,23 @@ def test_first_tokens_and_completions_of_a_sample_are_put_together(tmp_path: Pat
     assert '"result_token_throughput"' in detail or '"result_time_per_output_token_mean"' in detail
 
 
+def test_responses_that_are_used_again_say_what_they_are_told() -> None:
+    """Answers get longer, shorter, and of one length; no response may keep what the one before it said."""
+    script = """
+import ctypes, sys
+import numpy as np
+from sut.completions import AT_ONCE, Responses
+responses, chance = Responses(), np.random.default_rng(0)
+for count, low, high in ((3, 4, 5), (40, 1, 9), (AT_ONCE, 8, 9), (7, 8, 9), (20, 1, 30), (1, 2, 3)):
+    samples = [(2**63 + i, chance.integers(0, 2**31, n).astype("<i4").tobytes())
+               for i, n in enumerate(chance.integers(low, high, count))]
+    told = responses.fill(samples)
+    assert [(r.id, ctypes.string_at(r.data, r.size)) for r in told] == samples
+    assert [r.n_tokens for r in told] == [len(tokens) // 4 for _, tokens in samples]
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=50)
+
+
 def run(scenario: str, mode: str, folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-c", TEST, scenario, mode, str(folder)], capture_output=True, text=True, timeout=50

@@ -7,14 +7,12 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import zmq
 
 from mlperf_llama_base.errors import EnvironmentFault, RunError, UserError
-from sut import hub
 from sut.supervisor import State, SupervisorOptions
 from tests.sut.rig import Rig, assert_complete
 
@@ -27,23 +25,6 @@ def test_every_sample_is_answered_once(rig: Callable[..., Rig]) -> None:
     assert_complete(r, 500)
     assert all(w.samples > 0 for w in r.hub.workers.values())
     assert len(r.hub.record) == 500
-
-
-def test_turns_now_and_then_wait_for_nothing_and_many_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    slept: list[float] = []
-    clock = SimpleNamespace(perf_counter=lambda: now, sleep=slept.append)
-    monkeypatch.setattr(hub, "time", clock)
-    paced = hub.Hub.__new__(hub.Hub)
-    paced._next_turn = 0.0
-    for _ in range(hub.SPARE_TURNS + 1):
-        paced._collect()
-    assert sum(slept) == pytest.approx(0)
-    paced._collect()
-    assert sum(slept) == pytest.approx(hub.TURN_S)
-    now += 1.0
-    paced._collect()
-    assert sum(slept) == pytest.approx(hub.TURN_S), "after a quiet moment nobody waits"
 
 
 def test_offline_sends_no_first_tokens(rig: Callable[..., Rig]) -> None:
