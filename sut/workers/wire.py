@@ -33,6 +33,7 @@ from sut.messages import (
 
 log = logging.getLogger("worker")
 LONGEST_REASON = 500
+GATHER_S = 0.05  # in Offline, where nobody asks when a single sample was done
 
 
 class NoEngine:
@@ -69,6 +70,8 @@ class Wire(threading.Thread):
         self.completed = self.tokens = self.progress = 0
         self.failure: Exception | None = None
         self._outbox: Mailbox[FromWorker] = Mailbox()
+        self._steps = StepEvents([])  # not sent yet
+        self._send_by = 0.0
         self._process = psutil.Process()
 
     def send(self, message: FromWorker) -> None:
@@ -117,7 +120,8 @@ class Wire(threading.Thread):
         poller.register(self._outbox.fd, zmq.POLLIN)
         beat_at = 0.0
         while not (self.stopping.is_set() and not self._outbox):
-            ready = dict(poller.poll(int(self.spec.heartbeat_s * 500) if self._outbox.may_sleep() else 0))
+            longest_s = GATHER_S if self._steps.events else self.spec.heartbeat_s / 2
+            ready = dict(poller.poll(int(1e3 * longest_s) if self._outbox.may_sleep() else 0))
             self._outbox.awake(self._outbox.fd in ready)
             self._send_all(socket)
             if socket in ready:
@@ -128,19 +132,30 @@ class Wire(threading.Thread):
             if now >= beat_at:
                 beat_at = now + self.spec.heartbeat_s
                 socket.send(encode(self._heartbeat()))
+        self._send_steps(socket)
 
     def _send_all(self, socket: zmq.Socket[bytes]) -> None:
-        steps = StepEvents([])
         for message in self._outbox.take():
             if type(message) is StepEvents:
-                steps.events += message.events  # steps that ended meanwhile share one message
+                if not self._steps.events:
+                    self._send_by = time.monotonic() + GATHER_S
+                self._steps.events += message.events  # steps that ended meanwhile share one message
                 continue
-            if steps.events:
-                socket.send(encode(steps))
-                steps = StepEvents([])
+            self._send_steps(socket)
             socket.send(encode(message))
-        if steps.events:
+        if not self._may_gather():
+            self._send_steps(socket)
+
+    def _send_steps(self, socket: zmq.Socket[bytes]) -> None:
+        if self._steps.events:
+            steps, self._steps = self._steps, StepEvents([])
             socket.send(encode(steps))
+
+    def _may_gather(self) -> bool:
+        """Whether nobody waits for what is done: the engine has more to begin with than what these have freed."""
+        if self.spec.engine.first_tokens or self.stopping.is_set() or time.monotonic() >= self._send_by:
+            return False
+        return self.engine.outstanding - self.engine.running > len(self._steps.events)
 
     def _receive(self, frame: bytes) -> None:
         message = decode_to_worker(frame)
