@@ -29,7 +29,7 @@ def sections(run: RunData) -> list[Section]:
                 f"least busy one {100 * under:.1f} % less.{_finish(run)}"
             )
         )
-    blocks += _faults(run) + _steps(run)
+    blocks += _start(run) + _faults(run) + _steps(run)
     return [Section(title="Workers", blocks=blocks)]
 
 
@@ -92,6 +92,21 @@ def _finish(run: RunData) -> str:
         return ""
     ends = [float(run.events.complete[run.events.worker == i].max()) for i in ids]
     return f" Their last completions lie {max(ends) - min(ends):,.2f} s apart."
+
+
+def _start(run: RunData) -> list[Block]:
+    """What took how long until the engine was ready, where it tells (vLLM)."""
+    engine = (run.result or run.session).engine
+    parts = (engine.facts.get("start_s") if engine else None) or {}
+    longest = max(parts.values(), default=0.0)
+    rows: list[list[Cell]] = [
+        [name, Bar(text=f"{seconds:.1f} s", share=seconds / longest)] for name, seconds in parts.items() if longest
+    ]
+    return (
+        [Table(caption=f"Start of the engine, {sum(parts.values()):.1f} s", columns=["part", "took"], rows=rows)]
+        if rows
+        else []
+    )
 
 
 def _steps(run: RunData) -> list[Block]:

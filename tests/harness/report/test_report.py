@@ -93,6 +93,14 @@ def test_the_figures_are_those_of_the_files(tmp_path: Path) -> None:
     assert energy["together"][0] == f"{3 * 640 * seconds / 1000:,.1f} kJ"
 
 
+def test_what_took_how_long_until_the_engine_was_ready(tmp_path: Path) -> None:
+    engine = {"name": "vllm", "version": "0.33.0", "capacity": 1024, "weight_dtype": "fp8"}
+    parts = {"import": 14.9, "configuration": 30.4, "compilation": 48.8, "rest": 0.5}
+    run_dir = write_run(tmp_path / "run", result={"engine": {**engine, "facts": {"start_s": parts}}})
+    found = table(section(build_document([run_dir]), "Workers"), "Start of the engine, 94.6 s")
+    assert found == {name: [f"{seconds:.1f} s"] for name, seconds in parts.items()}
+
+
 def test_offline_has_no_first_tokens(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", scenario=Scenario.OFFLINE, samples=2000, rate=200, workers=12)
     document = build_document([run_dir])
