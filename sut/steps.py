@@ -148,14 +148,17 @@ class StepSums:
     def __sub__(self, other: StepSums) -> StepSums:
         return StepSums(self.values - other.values, ignored=self.ignored - other.ignored)
 
-    def fit(self) -> StepTimes | None:
-        """``None`` where the blocks are too few, or too alike to tell the three apart (one query at a time, say)."""
+    def fit(self, *, launches: bool = True) -> StepTimes | None:
+        """``None`` where the blocks are too few, or too alike to tell the three apart (one query at a time, say).
+
+        Without ``launches`` no short step is taken for one that waits for them.
+        """
         plain = self._solve(())
         if plain is None:
             return None
         steps = self._parts[1]
         classes = [number for number in range(len(SHORT)) if steps[own(number)][0] >= FEWEST_SHORT]
-        if classes and (found := self._solve(classes)) is not None:
+        if launches and classes and (found := self._solve(classes)) is not None:
             shown = [number for number in classes if self._shows(found, number)]
             slow = classes[: classes.index(shown[-1]) + 1] if shown else []
             if slow and (found := self._solve(slow)) is not None and found.times(0).sound:
@@ -249,8 +252,8 @@ class Regression:
     ``sums`` hold every step of the run; ``times`` is the fit of the latest, since an engine that fills up and a card
     that warms do not stay what they were. ``drift``: how much longer the latest steps take than ``times`` says.
     ``known``: what an earlier run measured, which holds until this one's own steps outweigh it. ``near_ms``: once there
-    is a fit, only blocks that it puts at no less change it. A step with few prompt tokens may wait for its launches
-    and take as long as one with many; to shorten steps on its word would shorten none.
+    is a fit, no block changes it with a step that reads prompts and by the fit is shorter than this. Such a step may
+    wait for its launches and take as long as one with many; to shorten steps on its word would shorten none.
     """
 
     EVERY = 8  # blocks between two fits
@@ -270,6 +273,7 @@ class Regression:
         self._latest = StepSums()
         self._seen = 0
         self._block = Block()
+        self._tells = True  # no step of the block is too short to say what prompts take
         if known is not None:
             for number in range(self.KNOWN_BLOCKS):
                 decoding, prompt = self.TYPICAL[number % len(self.TYPICAL)]
@@ -279,11 +283,15 @@ class Regression:
     def add(self, ms: float, *, decoding: int, prompt_tokens: int, padding: int = 0) -> None:
         """A step; ``padding``: tokens that it computed for nothing, to fill its CUDA graph."""
         self._block.add(ms, decoding=decoding, prompt_tokens=prompt_tokens, padding=padding)
+        if self.near_ms and prompt_tokens and self.times is not None:
+            expected = self.times.step_ms(decoding=decoding, prompt_tokens=prompt_tokens + padding)
+            self._tells = self._tells and expected >= self.near_ms
         if self._block.steps == BLOCK:
             block, self._block = self._block, Block()
-            self._add_block(block)
+            tells, self._tells = self._tells, True
+            self._add_block(block, tells=tells)
 
-    def _add_block(self, block: Block) -> None:
+    def _add_block(self, block: Block, *, tells: bool) -> None:
         _, decoding, prompt_tokens = (block.design[:3] / BLOCK).tolist()
         ms, expected = block.ms / BLOCK, None
         if self.times is not None:
@@ -293,14 +301,15 @@ class Regression:
                 return
         self.sums.add_block(block)
         if expected is not None:
-            if expected < self.near_ms:
+            if not tells:
                 self.drift += (1.0 - self.drift) / self.FORGETTING
                 return
             self.drift += (min(max(ms / expected, self.DRIFT[0]), self.DRIFT[1]) - self.drift) / self.MEMORY
         self._latest.values *= self.KEPT
         self._latest.add_block(block)
         self._seen += 1
-        found = self._latest.fit() if self._seen % self.EVERY == 0 else None
+        # a step that waits for its launches is not among them: see near_ms
+        found = self._latest.fit(launches=False) if self._seen % self.EVERY == 0 else None
         if found is not None and found.sound:
             if expected is not None:  # what the new numbers explain is drift no more
                 self.drift *= expected / found.step_ms(decoding=decoding, prompt_tokens=prompt_tokens)

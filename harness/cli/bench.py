@@ -175,3 +175,44 @@ def simulate(
         console.print(bench.line(rows[-1]), highlight=False)
         if output:
             files.write_json(output, rows)
+
+
+@app.command()
+def card(
+    output: Annotated[Path, typer.Option("--output", help="Directory for runs and records; the same goes on there.")],
+    profile: Annotated[str, typer.Option("--profile", help="Profile of the card.")] = "h100-fp8",
+    model: Annotated[
+        str, typer.Option("--model", help="Model, or a shape with random weights.")
+    ] = "shape:llama-3.1-8b",
+    dataset: Annotated[
+        Path | None, typer.Option("--dataset", help="Data set; none: 2,000 made-up prompts of CNN/DailyMail's lengths.")
+    ] = None,
+    fp8_last_layer: Annotated[
+        str | None, typer.Option("--fp8-last-layer", help="Checkpoint whose lm_head is FP8 too, for that lever.")
+    ] = None,
+    int4: Annotated[str | None, typer.Option("--int4", help="Checkpoint with 4-bit weights, for that lever.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Steps whose names begin so.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0, help="Begin no step that would end later than that.")
+    ] = None,
+    list_steps: Annotated[bool, typer.Option("--list", help="Say which steps there are, and do nothing.")] = False,
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Short runs of the null engine, on any machine.")
+    ] = False,
+) -> None:
+    """All that an hour of a rented card should tell, step by step; a cut loses one step, the same call goes on."""
+    from harness import terminal
+    from harness.bench import card as bench
+    from harness.bench.card_plan import Order, steps
+
+    data = dataset or output / ("rehearsal.parquet" if rehearse else "g2000.parquet")
+    order = Order(
+        dataset=data, profile=profile, model=model, fp8_last_layer=fp8_last_layer, int4=int4, rehearse=rehearse
+    )
+    if list_steps:
+        for step in bench.chosen(steps(order), only or []):
+            typer.echo(f"{step.name:<22} {step.minutes:5.1f} min  {step.what}")
+        return
+    bench.end_in_order()
+    failed = bench.Hour(output, order, minutes=minutes, console=terminal.console()).go(only or [])
+    raise typer.Exit(int(failed > 0))

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sut.engines.vllm_planning import padding, whole_graph
+from sut.engines.vllm_planning import held_budget, padding
 from sut.steps import StepTimes
 
-FEWEST_PROMPT_TOKENS = 256  # of a step that is held to a length (sut.engines.vllm_steps)
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
@@ -41,12 +40,16 @@ class Player:
 
     def prompt_budget(self, decoding: int) -> int:
         """Prompt tokens of a step beside ``decoding`` sequences."""
-        budget = self.max_num_batched_tokens - decoding
-        if self.held_ms is not None:
-            room = int(self.times.prompt_tokens(within_ms=self.held_ms / self.pace, decoding=decoding))
-            budget = min(budget, max(room, FEWEST_PROMPT_TOKENS))
-            budget = whole_graph(decoding + budget, self.graphs) - decoding
-        return budget
+        if self.held_ms is None:
+            return self.max_num_batched_tokens - decoding
+        tokens = held_budget(
+            self.times,
+            within_ms=self.held_ms / self.pace,
+            decoding=decoding,
+            largest=self.max_num_batched_tokens,
+            graphs=self.graphs,
+        )
+        return tokens - decoding
 
     def step_ms(self, *, decoding: int, prompt_tokens: int, now_ms: float) -> float:
         """What a step takes that begins at ``now_ms``."""

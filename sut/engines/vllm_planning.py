@@ -6,6 +6,24 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sut.steps import StepTimes
+
+# Prompt tokens that any step may have: an engine full of decoding sequences must not stop reading.
+FEWEST_PROMPT_TOKENS = 256
+
+
+def held_budget(times: StepTimes, *, within_ms: float, decoding: int, largest: int, graphs: Sequence[int]) -> int:
+    """Tokens of a step that shall take ``within_ms``: one for each sequence that decodes, and the prompts that the time
+    has room for; at most ``largest``.
+
+    Padding takes as long as prompts do, so it ends at one of ``graphs`` (ascending), unless that left too few prompt
+    tokens, or not even those of the sequences.
+    """
+    room = int(times.prompt_tokens(within_ms=within_ms, decoding=decoding))
+    tokens = min(decoding + max(room, FEWEST_PROMPT_TOKENS), largest)
+    fitting = whole_graph(tokens, graphs)
+    return fitting if fitting >= min(decoding + FEWEST_PROMPT_TOKENS // 2, largest) else tokens
+
 
 def whole_graph(tokens: int, sizes: Sequence[int]) -> int:
     """The largest of ``sizes`` (ascending) that ``tokens`` fill; ``tokens`` where no graph is for so many."""

@@ -24,14 +24,12 @@ import msgspec
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
-from sut.engines.vllm_planning import late_last, padding, warming_up, whole_graph
+from sut.engines.vllm_planning import held_budget, late_last, padding, warming_up
 from sut.engines.vllm_probe import STATE, publish
 from sut.engines.vllm_step_log import FILE, KNOWN_TIMES, LATE_AFTER, STEP_TIME, count_step
 from sut.steps import Regression, StepTimes
 
 INTERVAL_S = 0.5
-# Prompt tokens that any step may have: an engine full of decoding sequences must not stop reading.
-FEWEST_PROMPT_TOKENS = 256
 NEAR = 0.8  # of the length to hold steps to: shorter ones say nothing of those that are held
 
 
@@ -60,13 +58,13 @@ class _Steps:
         return step
 
     def _budget(self) -> int:
-        """Tokens of the next step: one for each sequence that decodes, and the prompts that the time has room for."""
+        """Tokens of the next step."""
         times = self._regression.times
         if self.step_time_ms is None or times is None:
             return self._largest
         decoding = sum(r.num_computed_tokens >= r.num_prompt_tokens for r in self.running)  # type: ignore[attr-defined]
-        room = times.prompt_tokens(within_ms=self.step_time_ms / self._regression.drift, decoding=decoding)
-        return whole_graph(min(decoding + max(int(room), FEWEST_PROMPT_TOKENS), self._largest), self._graphs)
+        within_ms = self.step_time_ms / self._regression.drift
+        return held_budget(times, within_ms=within_ms, decoding=decoding, largest=self._largest, graphs=self._graphs)
 
     def update_from_output(self, scheduler_output: Any, model_runner_output: Any) -> Any:
         now = time.perf_counter()
