@@ -21,7 +21,7 @@ from rich.console import Console
 
 from harness.bench.card_plan import Order, Step, steps
 from harness.bench.card_record import DONE, StepRecord, figures_of, more_of, read_all, table
-from mlperf_llama_base import files
+from mlperf_llama_base import files, interrupt
 from mlperf_llama_base.errors import UserError, nearest
 from mlperf_llama_base.source import python_path
 from qsl.synthetic import synthesize
@@ -42,8 +42,8 @@ class Hour:
         self._end = None if minutes is None else time.monotonic() + 60 * minutes
 
     def go(self, only: Sequence[str]) -> int:
-        """Carry out what is not done. Returns the number of steps that failed; raises ``KeyboardInterrupt`` after
-        the record of the step that it cut."""
+        """Carry out what is not done. Returns how many steps failed; ``KeyboardInterrupt`` (Ctrl-C, SIGTERM) comes
+        after the record of the step that it cut."""
         self.directory.mkdir(parents=True, exist_ok=True)
         if not self.order.dataset.is_file():
             synthesize(self.order.dataset, count=REHEARSED if self.order.rehearse else SAMPLES, shape="gamma", seed=0)
@@ -137,6 +137,9 @@ class Hour:
         )  # fmt: skip
         try:
             yield process
+        except KeyboardInterrupt:
+            interrupt.taken()
+            raise
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
@@ -145,12 +148,6 @@ class Hour:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-
-
-def end_in_order() -> None:
-    """Let a machine that is taken away (SIGTERM, SIGHUP) end the step as Ctrl-C does: with its record."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
 
 
 def chosen(all_steps: list[Step], only: Sequence[str]) -> list[Step]:

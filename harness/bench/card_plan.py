@@ -159,13 +159,9 @@ def _through_endpoint(order: Order) -> tuple[str, ...]:
         "--dataset",
         str(order.dataset),
     ]
-    settings = [
-        "engine.args.url={url}",
-        "engine.args.max_connections=1024",
-        "engine.args.extra_body={ignore_eos: true}",
-    ]
+    settings = ["engine.args.url={url}", "engine.args.max_connections=1024"]
     settings += [f"loadgen.min_duration_ms={round(seconds * 1e3)}"]
-    settings += ["loadgen.min_query_count=64"] if order.rehearse else []
+    settings += ["loadgen.min_query_count=64" if order.rehearse else "engine.args.extra_body={ignore_eos: true}"]
     return (*words, *(w for s in settings for w in ("--set", s)), *_there("served"), "--skip-preflight")
 
 

@@ -213,6 +213,5 @@ def card(
         for step in bench.chosen(steps(order), only or []):
             typer.echo(f"{step.name:<22} {step.minutes:5.1f} min  {step.what}")
         return
-    bench.end_in_order()
     failed = bench.Hour(output, order, minutes=minutes, console=terminal.console()).go(only or [])
     raise typer.Exit(int(failed > 0))
