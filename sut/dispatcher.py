@@ -45,6 +45,7 @@ class Dispatcher:
         self.workers: dict[int, WorkerLoad] = {}
         self.queue: deque[Sample] = deque()
         self.outstanding: dict[int, Sample] = {}
+        self._changed: dict[int, WorkerLoad] = {}  # the policy has not been told yet
         self.new_test()
         self.eos_token_ids = frozenset(eos_token_ids)  # of the model; engines add what they know
         self.vocab_size: int | None = None
@@ -80,7 +81,7 @@ class Dispatcher:
 
     def worker_ready(self, worker: int, *, capacity: int, now_ns: int) -> None:
         load = self.workers[worker] = WorkerLoad(worker, capacity, since_ns=now_ns)
-        self.policy.touch(load)
+        self._changed[worker] = load
 
     def worker_lost(self, worker: int) -> int:
         """Take a worker's samples back and queue them first. Returns how many."""
@@ -99,6 +100,9 @@ class Dispatcher:
         them at once: it is not the workers that they waited for.
         """
         late_ns = now_ns - LATE_NS if self._caught_up else 0
+        for worker in self._changed.values():  # once for all that has happened to it since
+            self.policy.touch(worker)
+        self._changed.clear()
         for worker, samples in self.policy.assign(self.queue, self.workers):
             if not worker.counted and not worker.outstanding:
                 worker.since_ns = now_ns  # it may have been ready long before there was work
@@ -127,7 +131,7 @@ class Dispatcher:
             return None
         sample.first_token, sample.first_ns = event.tokens, now_ns
         load.prefilling -= 1
-        self.policy.touch(load)
+        self._changed[load.id] = load
         return sample
 
     def examine(self, answers: Sequence[bytes]) -> list[str] | None:
@@ -172,7 +176,7 @@ class Dispatcher:
         del load.outstanding[sample.id], self.outstanding[sample.id]
         self.completed += 1
         self._measure(load, sample, now_ns)
-        self.policy.touch(load)
+        self._changed[load.id] = load
         return sample, first
 
     def _measure(self, load: WorkerLoad, sample: Sample, now_ns: int) -> None:
@@ -200,7 +204,7 @@ class Dispatcher:
         load = self.workers[worker]
         del load.outstanding[sample.id]
         load.prefilling -= 0 if sample.first_token else 1
-        self.policy.touch(load)
+        self._changed[load.id] = load
         self._requeue(sample, event.reason)
 
     def _requeue(self, sample: Sample, reason: str) -> None:

@@ -89,9 +89,9 @@ class Credit(Policy):
         self._usual_speed = self._total_speed = 1.0
 
     def touch(self, worker: WorkerLoad) -> None:
-        super().touch(worker)
-        self._held += len(worker.outstanding) - worker.held
-        worker.held = len(worker.outstanding)
+        held = len(worker.outstanding)
+        self._held += held - worker.held
+        worker.held = held
         self._changed[worker.id] = worker
         self._touches += 1
 

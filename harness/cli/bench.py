@@ -92,6 +92,27 @@ def overhead(
 
 
 @app.command()
+def links(
+    numbers: Annotated[list[int], typer.Option("--links", min=1, help="Numbers of workers.")] = [8, 128, 1024],  # noqa: B006
+    answers: Annotated[list[int], typer.Option("--answers", min=1, help="Answers in a message.")] = [4, 64],  # noqa: B006
+    samples: Annotated[int, typer.Option(min=1, help="Samples to dispatch.")] = 400_000,
+) -> None:
+    """What a thousand workers cost the thread that dispatches: its real sockets, and one process that stands in."""
+    from harness import terminal
+    from harness.bench import links as bench
+
+    console = terminal.console()
+    for number in numbers:
+        for several in answers:
+            cost = bench.measure(links=number, answers=several, samples=samples)
+            console.print(
+                f"{number:>5} links, {several:>3} answers a message: {cost.samples_per_second:>8.0f} samples/s, "
+                f"hub's thread {cost.hub_us:5.2f} us a sample, the rest of its process {cost.other_us:5.2f}",
+                highlight=False,
+            )
+
+
+@app.command()
 def serve(
     output: Annotated[Path, typer.Option("--output", help="Directory for logs and endpoint.json.")],
     streams: Annotated[list[int], typer.Option("--streams", min=1, help="Numbers of open streams.")] = STREAMS,

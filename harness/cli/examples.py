@@ -63,6 +63,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "bench overhead": ("bench overhead --output runs/overhead",),
     "bench serve": ("bench serve --streams 1024 --output runs/bench-serve",),
     "bench weights": ("bench weights --output models/random-fp8",),
+    "bench links": ("bench links --links 8 --links 1024",),
     "bench simulate": ("bench simulate --nodes 1 --nodes 32",),
 }
 
