@@ -7,7 +7,7 @@
 #   DIR       where the runs go (default: runs/cluster-document)
 #   VARIANT   undisturbed (default), or offline (of the datacenter benchmark only that scenario): the document goes to
 #             docs/; or killed, killed-coordinated, wrong-model, wrong-model-unchecked, clock (needs a C compiler),
-#             half-speed (needs control groups of version 1)
+#             half-speed
 #
 # scripts/common.sh lists the environment variables that concern the installation.
 

@@ -3,8 +3,7 @@
 # machine, joined by a virtual cable, with addresses of their own. A node is killed, cut off and stopped at five random
 # moments each, and "benchmark cluster" makes its document of two nodes, undisturbed, with a node killed in the middle of
 # each benchmark, another model on one node, a clock apart and a node at half speed. Needs root and iproute2 (for the
-# clock a C compiler, for half the speed control groups of version 1); takes about a quarter of an hour on two cores, and
-# far longer with the documents.
+# clock a C compiler); takes about a quarter of an hour on two cores, and far longer with the documents.
 #
 # Usage: scripts/test_cluster.sh [OPTION of pytest]...
 #

@@ -85,16 +85,19 @@ def planned(setup: ClusterSetup, config: RunConfig, wanted: list[PartName], cons
 
 def carry_out(setup: ClusterSetup, config: RunConfig, wanted: list[PartName], *, lock: int, console: Console) -> None:
     """From the first look at the nodes to the document, which is there too where the user ends it in between."""
+    from harness.run import writing
+
     directory = Path(config.output)
     execution = None
     try:
         execution = planned(setup, config, wanted, console)
         show_plan(execution, console)
-        if not setup.skip_preflight:
-            check(execution, config, console)
-        conclude(directory, execution.run(lock), console)
+        with writing(directory):
+            if not setup.skip_preflight:
+                check(execution, config, console)
+            conclude(directory, execution.run(lock), console)
     except KeyboardInterrupt:
-        with interrupt.unheard():
+        with interrupt.unheard(), writing(directory):
             tell_interruption(directory, execution, wanted, console)
         raise RunError(f"interrupted; the same command goes on from here ({directory})") from None
 
@@ -181,7 +184,10 @@ def check(execution: Execution, config: RunConfig, console: Console) -> None:
 
     scored = any(plan.name == "datacenter" for plan in execution.plans)
     mode = Mode.ACCURACY if scored else Mode.PERFORMANCE
-    report = run_preflight(config.model_copy(update={"overwrite": True, "mode": mode}))
+    report = run_preflight(
+        config.model_copy(update={"overwrite": True, "mode": mode}),
+        loadgen_everywhere=any(plan.name == "coordinated" for plan in execution.plans),
+    )
     report.save(execution.directory / "preflight.json")
     note_preflight(execution.nodes, report.findings)
     for finding in report.findings:

@@ -11,6 +11,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from harness.cluster.link import Echo
+from harness.cluster.said import in_words
 from sut.workers.ray_host import node_name
 
 
@@ -77,7 +78,7 @@ def ask(futures: Mapping[str, Any], timeout_s: float) -> tuple[dict[str, Any], d
         except ray.exceptions.GetTimeoutError:
             silent[key] = f"no answer within {timeout_s:.0f} s"
         except ray.exceptions.RayError as error:
-            silent[key] = " ".join(str(error).split())[-300:]
+            silent[key] = in_words(error)
     return answers, silent
 
 

@@ -6,6 +6,7 @@ done. A part that ended, well or not valid, from what would be its inputs again 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import shutil
@@ -128,7 +129,8 @@ class Execution:
 
         def note() -> None:
             part.duration_s = round(time.monotonic() - began, 1)
-            self.save(brief=True)
+            with contextlib.suppress(OSError):  # a full disk: whether the part can do without is its own to say
+                self.save(brief=True)
 
         try:
             code, lines = self._call(plan.command(directory), log, lock, note)
@@ -228,14 +230,13 @@ def _wait(child: subprocess.Popen[str], note: Callable[[], None]) -> int:
 
 
 def _copy(source: IO[str], log: Path, lines: list[str]) -> None:
-    """Show what comes and keep it."""
-    with log.open("a", encoding="utf-8") as file:
-        for line in source:
-            lines.append(line.rstrip("\n"))
+    """Show what comes and keep it, as far as the disk has room for it."""
+    for line in source:
+        lines.append(line.rstrip("\n"))
+        sys.stderr.write(line)
+        sys.stderr.flush()
+        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
             file.write(line)
-            file.flush()
-            sys.stderr.write(line)
-            sys.stderr.flush()
 
 
 def _die_with_parent() -> None:

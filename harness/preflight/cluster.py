@@ -15,13 +15,14 @@ from harness.preflight.report import Report, now
 from harness.rundir.preflight import PreflightRecord
 from mlperf_llama_base.errors import EnvironmentFault
 
+DATA = "data set"
 # What only the machine with LoadGen has to have; a worker gets tokens and gives tokens.
 HERE_ONLY = (
     "ports",
     "output directory",
     "disk space",
     "tokenizer",
-    "data set",
+    DATA,
     "prompts",
     "references",
     "user.conf",
@@ -35,15 +36,19 @@ TIMEOUT_S = 180.0
 log = logging.getLogger(__name__)
 
 
-def cluster_preflight(config: RunConfig, *, smoke: bool = False) -> Report:
-    """The report of the whole cluster; findings of a node are named ``NODE: check``. Never raises for what it finds."""
+def cluster_preflight(config: RunConfig, *, smoke: bool = False, loadgen_everywhere: bool = False) -> Report:
+    """The report of the whole cluster; findings of a node are named ``NODE: check``. Never raises for what it finds.
+
+    ``loadgen_everywhere``: of a coordinated benchmark, whose LoadGens read the data set each on its node.
+    """
     from harness.preflight.runner import default_checks, run_preflight
 
     begun = time.monotonic()
     names = [check.name for check in default_checks(smoke=smoke)]
     here = run_preflight(config, checks=[c for c in default_checks() if c.name in HERE_ONLY or c.name in EVERYWHERE])
     try:
-        reports, silent = _ask_nodes(config, [name for name in names if name not in HERE_ONLY], smoke=smoke)
+        there = [name for name in names if name not in HERE_ONLY or (loadgen_everywhere and name == DATA)]
+        reports, silent = _ask_nodes(config, there, smoke=smoke)
     except EnvironmentFault as error:
         findings = [*here.findings, replace(fail(str(error), "start the cluster first"), check="cluster")]
         return Report(findings=findings, facts=here.facts, seconds=time.monotonic() - begun, time=now())

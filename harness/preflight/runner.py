@@ -69,16 +69,19 @@ def default_checks(*, smoke: bool = False) -> list[Check]:
     return [*checks, engine.EngineSmoke()] if smoke else checks
 
 
-def run_preflight(config: RunConfig, *, smoke: bool = False, checks: Sequence[Check] | None = None) -> Report:
+def run_preflight(
+    config: RunConfig, *, smoke: bool = False, checks: Sequence[Check] | None = None, loadgen_everywhere: bool = False
+) -> Report:
     """Check machine, installation, model, data and configuration of ``config``; never raises for what it finds.
 
     ``smoke`` adds the engine's four samples. Without it, seconds; nothing is downloaded or prepared. With a cluster in
-    the configuration (and no ``checks``), every node of it is checked, and they are compared.
+    the configuration (and no ``checks``), every node of it is checked, and they are compared; ``loadgen_everywhere``:
+    each will have a LoadGen, which reads the data set there.
     """
     if checks is None and config.cluster.address != "local":
         from harness.preflight.cluster import cluster_preflight
 
-        return cluster_preflight(config, smoke=smoke)
+        return cluster_preflight(config, smoke=smoke, loadgen_everywhere=loadgen_everywhere)
     context = Context(config)
     checks = default_checks(smoke=smoke) if checks is None else checks
     begun = time.monotonic()

@@ -104,7 +104,7 @@ class _Remote(Handle):
         try:
             return ray.get(self._actor.call.remote(method, *arguments), timeout=CALL_S)
         except ray.exceptions.RayError as error:
-            raise RunError(f"{self.name} {_why(error)}") from error
+            raise RunError(f"{self.name}{_why(error)}") from error
 
     def fetch(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,17 +113,14 @@ class _Remote(Handle):
 
 
 def _why(error: Exception) -> str:
-    """What a failed call says of the node, in a few words: Ray's own are hundreds."""
+    """What a failed call says of the node, to be put behind its name."""
     from ray import exceptions
 
-    kind = type(error).__name__
+    from harness.cluster.said import in_words, is_lost
+
     if isinstance(error, exceptions.GetTimeoutError):
-        return f"gave no answer within {CALL_S:.0f} s"
-    if isinstance(error, exceptions.RayTaskError):
-        return f"failed: {' '.join(str(error.cause).split())[-300:]}"
-    if isinstance(error, exceptions.ActorUnavailableError | exceptions.NodeDiedError):
-        return f"was lost: its node does not answer ({kind})"
-    return f"does not answer: {' '.join(str(error).split())[:300]} ({kind})"
+        return f" gave no answer within {CALL_S:.0f} s"
+    return f" was lost: {in_words(error)}" if is_lost(error) else f": {in_words(error)}"
 
 
 class RayPlace(Place):

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +25,8 @@ from harness.demo import demo_model
 from tests.integration.two_nodes import ROOT, TwoNodes, two_nodes
 
 CALLED = ("node-a", "node-b")
-CPU_GROUPS = Path("/sys/fs/cgroup/cpu")  # of version 1
+PULSE_S = 0.1  # a worker stands still, then works
+PULSES = 10  # before it is looked for new workers
 TOKENS = 100  # of 320 that a node makes: its ten samples are one batch, which ends all at once
 COMMAND = (
     *("harness", "benchmark", "cluster", "--profile", "cpu-demo", "--workers", "2", "--samples", "10"),
@@ -112,18 +116,25 @@ def _of_both(nodes: TwoNodes) -> list[Path]:
 
 @contextlib.contextmanager
 def half_speed(nodes: TwoNodes) -> Iterator[None]:
-    """The other node may use half a processor."""
-    group = CPU_GROUPS / nodes.other.name
-    group.mkdir()
-    (group / "cpu.cfs_quota_us").write_text("50000")
-    for pid in nodes.other.pids():
-        (group / "cgroup.procs").write_text(str(pid))
+    """The other node's workers stand still for half of the time: half as fast however busy the machine is."""
+    over = threading.Event()
+
+    def pulse() -> None:
+        while not over.is_set():
+            workers = nodes.other.pids_of("sut.workers.main")
+            for number in (signal.SIGSTOP, signal.SIGCONT) * PULSES:
+                for pid in workers:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+                over.wait(PULSE_S)
+
+    thread = threading.Thread(target=pulse)
+    thread.start()
     try:
         yield
     finally:
-        nodes.other.end_all()
-        with contextlib.suppress(OSError):
-            group.rmdir()
+        over.set()
+        thread.join()
 
 
 @contextlib.contextmanager

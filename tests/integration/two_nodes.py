@@ -78,11 +78,19 @@ class Node:
     def commands(self, part: str) -> list[str]:
         """The command lines and environments of what runs here and has ``part`` in its command line."""
         found = []
+        for pid in self.pids_of(part):
+            with contextlib.suppress(OSError):
+                texts = [Path(f"/proc/{pid}/{name}").read_text() for name in ("cmdline", "environ")]
+                found.append("".join(texts).replace("\0", " "))
+        return found
+
+    def pids_of(self, part: str) -> list[int]:
+        """Of the processes that have ``part`` in their command line."""
+        found = []
         for pid in self.pids():
             with contextlib.suppress(OSError):
-                command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-                if part in command:
-                    found.append(command + Path(f"/proc/{pid}/environ").read_text().replace("\0", " "))
+                if part in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "):
+                    found.append(pid)
         return found
 
     def pids(self) -> list[int]:
