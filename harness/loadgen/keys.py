@@ -69,6 +69,33 @@ ALWAYS = (
     "power_begin",
     "power_end",
 )
+TEXTS = (
+    "loadgen_version",
+    "loadgen_git_status_message",
+    "test_datetime",
+    "sut_name",
+    "qsl_name",
+    "scenario",
+    "test_mode",
+    "power_begin",
+    "power_end",
+    "result_validity",
+    "early_stopping_ttft_result",
+    "early_stopping_tpot_result",
+)
+FLAGS = (
+    "print_timestamps",
+    "performance_issue_unique",
+    "performance_issue_same",
+    "sample_concatenate_permutation",
+    "requested_use_token_latencies",
+    "requested_server_coalesce_queries",
+    "result_perf_constraints_met",
+    "result_min_duration_met",
+    "result_min_queries_met",
+    "early_stopping_met",
+)
+LISTS = ("loaded_qsl_set",)
 LIMITS = ("requested_server_ttft_latency", "requested_server_tpot_latency")
 OF_SCENARIO = {
     "Offline": ("requested_offline_expected_qps",),
@@ -135,3 +162,17 @@ def results(scenario: str) -> Iterator[str]:
         simple, percentile = FAMILIES[name]
         yield from (simple.format(part) for part in ("min", "mean", "max"))
         yield from (percentile.format(part) for part in PERCENTILES)
+
+
+def why_not(key: str, value: object) -> str | None:
+    """Why LoadGen cannot have written ``value`` for ``key``, which is one of the above; None if it can."""
+    name = key.removeprefix("requested_").removeprefix("effective_")
+    if {key, name} & set(TEXTS):
+        return None if isinstance(value, str) else "is no text"
+    if {key, name} & set(FLAGS):
+        return None if isinstance(value, bool) else "is neither true nor false"
+    if key in LISTS:
+        return None if isinstance(value, list) else "is no list"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "is no number"
+    return "is negative" if value < 0 else None

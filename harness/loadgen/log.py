@@ -152,6 +152,8 @@ def parse_detail(path: Path) -> DetailLog:
     with path.open(encoding="utf-8", errors="surrogateescape") as file:
         for number, text in enumerate(file, 1):
             if not text.strip():
+                if number == 1:  # the official checker stops there
+                    log.damaged.append("line 1 is empty")
                 continue
             if NOT_UTF8.search(text):
                 log.damaged.append(f"line {number} is not UTF-8: {text[:80].strip()!r}")

@@ -65,7 +65,8 @@ class Round:
     ``seeds``: detail log key -> value. ``limits_ns``: scenario -> latency limits. ``percentiles``: LoadGen's scenario
     name -> the percentile that it must judge. ``min_queries``: of a test whose scenario has no count of its own.
     ``max_target_latency_ns``: the official checker's bound on Server's (unused) target latency. ``audit_settings``:
-    TEST06's audit.config.
+    TEST06's audit.config. ``others``: system type -> the benchmarks of other models that the official checker knows for
+    it; ``guesses``: part of a directory's name -> the one that it takes such a directory for.
     """
 
     version: str
@@ -80,6 +81,8 @@ class Round:
     max_target_latency_ns: int
     audit_settings: Mapping[str, int]
     benchmarks: Mapping[str, BenchmarkRules]
+    others: Mapping[str, frozenset[str]]
+    guesses: Mapping[str, str]
 
     @property
     def audited_samples(self) -> int:

@@ -38,6 +38,13 @@ EDGE = BenchmarkRules(
     targets=_targets(rouge1=39.06, rouge2=16.1147, rouge_l=24.6375, rouge_lsum=36.124, gen_len=3051113),
     test06=False,
 )
+BOTH = {  # constants.py, required-scenarios-*
+    "3d-unet-99",
+    "3d-unet-99.9",
+    "whisper",
+}
+OF_DATACENTER = BOTH | {"llama2-70b-99.9", "rgat", "deepseek-r1", "gpt-oss-120b", "qwen3-vl-235b-a22b", "dlrm-v3"}
+OF_EDGE = BOTH | {"resnet", "bert-99", "bert-99.9", "stable-diffusion-xl", "yolo-95", "yolo-99", "qwen3.6-27b"}
 ROUND = Round(
     version="v6.1",
     min_loadgen=(6, 0, 16),  # v6.1 seed commit b0662794; README.md of mlcommons/inference
@@ -65,4 +72,17 @@ ROUND = Round(
         "sample_concatenate_permutation": 0,
     },
     benchmarks={"datacenter": DATACENTER, "edge": EDGE},
+    others={
+        "datacenter": frozenset(OF_DATACENTER | {"wan-2.2-t2v-a14b", "e2e-rag-qna", "e2e-rag-db"}),
+        "edge": frozenset(OF_EDGE),
+        "datacenter,edge": frozenset(OF_DATACENTER | OF_EDGE),
+        "edge,datacenter": frozenset(OF_DATACENTER | OF_EDGE),
+    },
+    guesses={  # constants.py, model_mapping; configuration.py, get_mlperf_model
+        "mobilenet": "resnet",
+        "efficientnet": "resnet",
+        "resnet50": "resnet",
+        "bert-99.9": "bert-99.9",
+        "bert-99": "bert-99",
+    },
 )

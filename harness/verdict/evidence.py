@@ -122,7 +122,7 @@ def _is_ecc(finding: PreflightFinding) -> bool:
 @RECORD.rule("evidence.scores", source=OURS)
 def scores_are_those_that_were_counted(run: Evidence) -> Iterator[str]:
     """accuracy.txt, which is published, says what accuracy.json says, and that is the mean of the samples' scores."""
-    if run.mode is not Mode.ACCURACY or run.accuracy is None:
+    if run.mode is not Mode.ACCURACY or run.accuracy is None or run.is_foreign:
         return
     again = f"score again with mlperf-llama accuracy {run.run_dir}"
     path = run.run_dir / names.ACCURACY_TEXT

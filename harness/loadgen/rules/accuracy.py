@@ -22,6 +22,9 @@ def covers_the_data_set(logs: Logs) -> Iterator[str]:
     for key in (*(("effective_accuracy_sample_count",) if newer else ()), "qsl_reported_total_count"):
         if (count := logs.detail.integer(key)) != logs.rules.samples:
             yield f"accuracy was measured on {count} samples; the benchmark has {logs.rules.samples} ({key})"
+    queries, each = (logs.detail.integer(f"generated_{name}") for name in ("query_count", "samples_per_query"))
+    if queries and each and queries * each != logs.rules.samples:
+        yield f"accuracy was measured on {queries * each} samples; the benchmark has {logs.rules.samples} (generated)"
 
 
 @BOOK.rule(

@@ -86,9 +86,21 @@ def _server(log: DetailLog, count: int) -> Iterator[str]:
         yield f"{scheduled:g} queries/s were scheduled, effective_target_qps is {rate:g}"
     if rate and generated is not None and not due - slack <= generated / 1e9 <= due + GAPS / rate + slack:
         yield f"generated_query_duration is {generated / 1e9:,.3f} s, the schedule took {due:,.3f} s"
+    yield from _overhead(log, scheduled, completed)
     target, over = log.number("effective_target_latency_ns"), log.number("result_overlatency_query_count")
     if over is not None and (over > count or (target == 0 and over != count)):
         yield f"result_overlatency_query_count is {over:g} of {count} queries, with a target of {target or 0:g} ns"
+
+
+def _overhead(log: DetailLog, scheduled: float, completed: float) -> Iterator[str]:
+    """The last query was issued when it was due or later, and before it was done."""
+    key, rate = "result_token_throughput_with_loadgen_overhead", log.number("result_completed_tokens_per_second")
+    found = log.number(key)
+    if found is None or not rate:
+        return
+    most = rate * scheduled / completed
+    if not rate * (1 - 2 * SIX_DIGITS) <= found <= most * (1 + 2 * SIX_DIGITS):
+        yield f"{key} is {found:g}, not between {rate:g}, to the last answer, and {most:g}, to when its query was due"
 
 
 def _tokens(logs: Logs, count: int) -> Iterator[str]:

@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.loadgen.accuracy_text import HASH, PATTERNS, read_count, read_scores
+from harness.loadgen.accuracy_text import HASH, PATTERNS, no_numbers, read_count, read_scores
 from harness.loadgen.log import ACCURACY
 from harness.loadgen.rules import Weight
 from harness.loadgen.rules.sources import CHECKER, RULES
 from harness.submission.accuracy_truncation import shortened
 from harness.submission.check.base import Checks, Problem
-from harness.submission.check.tree import ScenarioDirectory
+from harness.submission.check.tree import ScenarioDirectory, not_utf8
 from harness.submission.rules import MAX_ACCURACY_LOG_BYTES, TRUNCATION_MARK
 
 accuracy_checks: Checks[ScenarioDirectory] = Checks()
@@ -53,10 +53,10 @@ def scores_are_readable(scenario: ScenarioDirectory) -> Iterator[Problem]:
     text, path = read_text(scenario), text_path(scenario)
     if not text:
         return
-    try:
-        path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        yield path, f"is not UTF-8 (byte {error.start}): the official checker stops there"
+    if wrong := not_utf8(path):
+        yield path, wrong
+    for name, digits in no_numbers(text):
+        yield path, f"{name} is {digits!r}, which is no number"
     scores = read_scores(text)
     for name in PATTERNS:
         values = scores.get(name, [])

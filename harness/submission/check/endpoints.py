@@ -7,6 +7,7 @@ official checker does; what they do not show is said, and never counted as passe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +30,9 @@ SEEDS = {  # constants.py, ENDPOINTS_MAPPINGS: the seed of the library has no co
     "dataloader_random_seed": "effective_sample_index_rng_seed",
 }
 METRIC = {Scenario.OFFLINE: "result_tokens_per_second"}  # constants.py, RESULT_FIELD_BENCHMARK_OVERWRITE
+LOADS = {Scenario.OFFLINE: "max_throughput", Scenario.SERVER: "poisson", Scenario.INTERACTIVE: "poisson"}
 TOLERANCE = 0.01
+DRAIN = 0.1  # of the test, that its last answers take at most
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,10 @@ def _at(tree: object, *path: str) -> Any:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """None for what is none, and for NaN and infinity, which Python writes into JSON."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 endpoints_checks: Checks[EndpointsRun] = Checks()
@@ -111,12 +117,23 @@ def what_the_files_do_not_tell(run: EndpointsRun) -> Iterator[Problem]:
     )
 
 
-@endpoints_checks.rule("endpoints.scenario", source=f"{PERFORMANCE_CHECK} (map_endpoints_scenario)")
+@endpoints_checks.rule(
+    "endpoints.scenario",
+    source=f"{PERFORMANCE_CHECK} (map_endpoints_scenario); {RULES}, Scenarios: Server's Poisson process",
+)
 def load_is_the_scenario_s(run: EndpointsRun) -> Iterator[Problem]:
+    """The name of it, which the official checker reads, and the load itself, as asked for and as it ran."""
     kind = str(run.config.get("type", "")).lower()
     wanted = "offline" if run.directory.scenario is Scenario.OFFLINE else "online"
     if run.config and kind != wanted and kind != run.directory.name.lower():
         yield run.config_path, f"type is {kind!r}, {run.directory.name} is {wanted!r}"
+    load = LOADS.get(run.directory.scenario) if run.directory.scenario else None
+    for path, found in (
+        (run.config_path, _at(run.config, "settings", "load_pattern", "type") if run.config else load),
+        (run.summary_path, _at(run.summary, "run_config", "load_pattern", "type") or load),
+    ):
+        if load is not None and found != load:
+            yield path, f"load_pattern is {found!r}, {run.directory.name} has {load!r}"
 
 
 @endpoints_checks.rule("endpoints.complete", source=f"{RULES}, LoadGen Operation: every query is answered")
@@ -153,14 +170,12 @@ def long_enough(run: EndpointsRun) -> Iterator[Problem]:
 
 @endpoints_checks.rule("endpoints.seeds", source=f"{PERFORMANCE_CHECK} (seeds_check)")
 def seeds(run: EndpointsRun) -> Iterator[Problem]:
-    """In the configuration and in what the tool says that it ran."""
-    places = (
-        (run.config_path, _mapping(_at(run.config, "settings", "runtime"))),
-        (run.summary_path, _mapping(run.summary.get("run_config"))),
-    )
+    """In the configuration, where the official checker reads them, and in what the tool says that it ran."""
+    asked = _mapping(_at(run.config, "settings", "runtime"))
+    places = ((run.config_path, asked), (run.summary_path, _mapping(run.summary.get("run_config"))))
     for name, key in SEEDS.items():
         found = [(path, given[name]) for path, given in places if name in given]
-        if not found:
+        if name not in asked:
             yield run.config_path, f"{name} is missing; this round's is {ROUND.seeds[key]}"
         for path, value in found:
             if value != ROUND.seeds[key]:
@@ -191,19 +206,26 @@ def _p99(percentiles: object) -> float | None:
 
 @endpoints_checks.rule("endpoints.metric", source=f"{PERFORMANCE_CHECK} (get_performance_metric_check)")
 def has_a_result(run: EndpointsRun) -> Iterator[Problem]:
+    """The official checker reads the client's own names, tps in Server and qps; each that is there is a number."""
     scenario = run.directory.scenario
+    if not run.summary or scenario is Scenario.SINGLESTREAM:
+        return
     key = METRIC.get(scenario, "result_completed_tokens_per_second") if scenario else ""
-    value = run.measured(key)
-    if value is None:
-        value = run.measured("tps")  # the client's own name, which the official checker maps to LoadGen's
-    if run.summary and scenario is not Scenario.SINGLESTREAM and (value is None or value <= 0):
-        yield run.summary_path, f"has no result: {key} is {run.summary.get(key)!r}"
+    for name in (key, "tps", "qps"):
+        value = run.measured(name)
+        if name in run.summary and (value is None or value <= 0):
+            yield run.summary_path, f"has no result: {name} is {run.summary[name]!r}"
+    if "tps" not in run.summary and (scenario is Scenario.SERVER or key not in run.summary):
+        yield run.summary_path, "has no result: tps is missing"
 
 
 @endpoints_checks.rule("endpoints.figures", source=STRUCTURE, weight=Weight.EXPLAIN)
 def figures_agree(run: EndpointsRun) -> Iterator[Problem]:
     """The rates follow from the counts and the time."""
-    window = run.measured("legacy_loadgen_window_duration_ns") or run.measured("duration_ns")
+    window, took = run.measured("legacy_loadgen_window_duration_ns"), run.measured("duration_ns")
+    if window and took and not window * (1 - TOLERANCE) <= took <= window * (1 + DRAIN):
+        yield run.summary_path, f"duration_ns is {took:,.0f}, LoadGen's window in it {window:,.0f}"
+    window = window or took
     counts = (("qps", "n_samples_completed"), ("tps", "output_sequence_lengths.total"))
     for rate, count in counts:
         said, counted = run.measured(rate), run.measured(*count.split("."))

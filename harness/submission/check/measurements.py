@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.loadgen.rules import Weight
 from harness.loadgen.rules.sources import CHECKER, POLICIES, RULES
 from harness.submission.check.base import Checks, Problem
-from harness.submission.check.tree import ScenarioDirectory, Submitter
+from harness.submission.check.tree import ScenarioDirectory, Submitter, says_nothing
 from harness.submission.rules import MEASUREMENT_FIELDS
 
 measurement_checks: Checks[ScenarioDirectory] = Checks()
@@ -71,7 +71,7 @@ def readme_is_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
     path = scenario.path / "README.md"
     if not path.is_file():
         yield path, "is missing: it says how to repeat the run"
-    elif not path.read_text(encoding="utf-8", errors="replace").strip():
+    elif says_nothing(path):
         yield path, "is empty"
 
 
@@ -84,9 +84,8 @@ def calibration_is_described(submitter: Submitter) -> Iterator[Problem]:
         if benchmark.rules
         for scenario in benchmark.scenarios
     )
-    found = [
-        p for p in (submitter.path / "documentation").glob("[cC][aA][lL][iI][bB]*") if p.is_file() and p.stat().st_size
-    ]
+    named = (submitter.path / "documentation").glob("[cC][aA][lL][iI][bB]*")
+    found = [path for path in named if path.is_file() and not says_nothing(path)]
     if submitter.closed and transformed and not found:
         path = submitter.path / "documentation" / "calibration.md"
         yield path, "is missing: the weights were transformed, the method must be described"

@@ -6,11 +6,22 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.loadgen.log import ACCURACY
+from harness.loadgen.log import ACCURACY, DETAIL, parse_detail
 from harness.loadgen.rules import Weight
 from harness.loadgen.rules.sources import CHECKER, POLICIES, RULES
+from harness.rounds import ROUND
 from harness.submission.check.base import Checks, Problem
-from harness.submission.check.tree import BenchmarkDirectory, ScenarioDirectory, Submitter, System, Tree, directories
+from harness.submission.check.tree import (
+    NOT_JSON,
+    BenchmarkDirectory,
+    ScenarioDirectory,
+    Submitter,
+    System,
+    Tree,
+    directories,
+    not_utf8,
+    read_mapping,
+)
 from harness.submission.rules import DIVISIONS, MAX_ACCURACY_LOG_BYTES, VERSION
 
 tree_checks: Checks[Tree] = Checks()
@@ -22,6 +33,11 @@ scenario_layout: Checks[ScenarioDirectory] = Checks()
 LAYOUT = f"{POLICIES}, directory structure (Inference)"
 REPOSITORY = "mlcommons/inference tools/submission/repository_checks.sh"
 LEFTOVERS = ("nohup.out", "*.swp", "*.bak", "*~", "*.pyc", "core.[0-9]*")
+OTHER_TESTS = (
+    *(f"TEST{n}/performance/run_1/{DETAIL}" for n in ("01", "04")),
+    *(f"TEST{n}/verify_accuracy.txt" for n in ("01", "04", "07", "08")),
+    "TEST09/verify_output_len.txt",
+)
 MAX_FILE_BYTES = 50 * 1024 * 1024
 
 
@@ -96,6 +112,18 @@ def has_source(submitter: Submitter) -> Iterator[Problem]:
         yield source, "is empty: code that talks to LoadGen must be there"
 
 
+@submitter_checks.rule("structure.model-mapping", source=f"{CHECKER}/loader.py", weight=Weight.REFUSED)
+def mapping_can_be_read(submitter: Submitter) -> Iterator[Problem]:
+    """Another benchmark's name stands in it, but the official checker stops where it is no JSON."""
+    path = submitter.path / "model_mapping.json"
+    if submitter.closed:
+        return
+    if path.is_dir():
+        yield path, "is a directory: the official checker stops there"
+    elif isinstance(found := read_mapping(path), str) and found.startswith(NOT_JSON):
+        yield path, f"{found}: the official checker stops there"
+
+
 @submitter_checks.rule("structure.extra", source=LAYOUT, weight=Weight.EXPLAIN)
 def has_only_known_directories(submitter: Submitter) -> Iterator[Problem]:
     for path in directories(submitter.path):
@@ -117,17 +145,39 @@ def has_benchmarks(system: System) -> Iterator[Problem]:
         yield system.path, "holds no benchmark"
 
 
-@benchmark_checks.rule("structure.benchmark-name", source=f"{CHECKER}/constants.py (models, model_mapping)")
+@benchmark_checks.rule(
+    "structure.benchmark-name",
+    source=f"{CHECKER}/constants.py (models, model_mapping, required-scenarios-*)",
+    weight=Weight.REFUSED,
+)
 def benchmark_is_known(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
-    name = benchmark.path.name
-    if not benchmark.rules and "llama3" in name.lower() and "8b" in name.lower():
+    """Every directory of a system is taken for a benchmark, and one that it does not know ends the official checker."""
+    name, kind = benchmark.path.name, str(benchmark.system.fields.get("system_type"))
+    if benchmark.rules:
+        return
+    if is_llama(benchmark):
         yield benchmark.path, "is no benchmark's name: use llama3.1-8b or llama3.1-8b-edge"
+    elif benchmark.system.submitter.closed and kind in ROUND.others and not _is_one_of(name, ROUND.others[kind]):
+        yield benchmark.path, f"is no benchmark of {kind} systems in {VERSION}: the official checker stops here"
+    elif not benchmark.system.submitter.closed and benchmark.scenarios:
+        mapped = str(benchmark.system.submitter.model_mapping.get(name, name))
+        if not _is_one_of(mapped, frozenset().union(*ROUND.others.values())):
+            yield benchmark.path, f"is no benchmark of {VERSION}, and model_mapping.json does not say which it is"
+
+
+def is_llama(benchmark: BenchmarkDirectory) -> bool:
+    """Its name is meant to be this model's."""
+    name = benchmark.path.name.lower()
+    return "llama3" in name and "8b" in name
+
+
+def _is_one_of(name: str, known: frozenset[str]) -> bool:
+    return next((model for part, model in ROUND.guesses.items() if part in name), name) in known
 
 
 @benchmark_checks.rule("structure.other-benchmark", source="this checker's scope", weight=Weight.NOTE)
 def other_benchmark(benchmark: BenchmarkDirectory) -> Iterator[Problem]:
-    name = benchmark.path.name
-    if not benchmark.rules and not ("llama3" in name.lower() and "8b" in name.lower()):
+    if not benchmark.rules and not is_llama(benchmark):
         yield benchmark.path, "is another benchmark, not checked here"
 
 
@@ -190,6 +240,18 @@ def files_are_there(scenario: ScenarioDirectory) -> Iterator[Problem]:
             yield path, "is missing"
         elif not path.stat().st_size:
             yield path, "is empty"
+
+
+@scenario_layout.rule("structure.other-tests", source=f"{CHECKER}/loader.py", weight=Weight.REFUSED)
+def other_tests_can_be_read(scenario: ScenarioDirectory) -> Iterator[Problem]:
+    """Compliance tests that this benchmark does not have; the official checker reads them wherever they lie."""
+    for path in (scenario.path / name for name in OTHER_TESTS):
+        if path.is_dir():
+            yield path, "is a directory: the official checker stops there"
+        elif path.is_file() and (wrong := not_utf8(path)):
+            yield path, wrong
+        elif path.name == DETAIL and (damaged := parse_detail(path).damaged):
+            yield path, f"{damaged[0]}: the official checker stops there"
 
 
 @scenario_layout.rule("structure.runs", source=f"{RULES}, Scenarios: one performance run", weight=Weight.EXPLAIN)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
 
 from harness.loadgen.rules import Weight
 from harness.loadgen.rules.sources import CHECKER, POLICIES, RULES
@@ -23,6 +26,8 @@ def is_there(system: System) -> Iterator[Problem]:
         yield system.description_path, "is missing"
     elif isinstance(system.description, str):
         yield system.description_path, system.description
+    elif not system.description:
+        yield system.description_path, "holds no field"
 
 
 @system_checks.rule("system.fields", source=f"{SOURCE} (required_fields_check); {POLICIES}, system description")
@@ -35,6 +40,15 @@ def fields_are_there(system: System) -> Iterator[Problem]:
         elif meaningful and not system.fields[name]:
             hint = '; write "0" as a string' if system.fields[name] == 0 else ""
             yield system.description_path, f"field {name} needs a meaningful answer, is {system.fields[name]!r}{hint}"
+
+
+@system_checks.rule("system.notes", source=f"{CHECKER}/results.py (notes)", weight=Weight.REFUSED)
+def notes_are_texts(system: System) -> Iterator[Problem]:
+    """The official checker adds one to the other where there are both."""
+    hardware, software = (system.fields.get(name) for name in ("hw_notes", "sw_notes"))
+    for name, value in (("hw_notes", hardware), ("sw_notes", software)):
+        if software and value and not isinstance(value, str):
+            yield system.description_path, f"field {name} must be a text, is {value!r}"
 
 
 @system_checks.rule("system.blanks", source=f"{POLICIES}, system description: meaningful response required")
@@ -130,9 +144,26 @@ def ecc_is_on(system: System) -> Iterator[Problem]:
         yield system.description_path, "says that ECC is off: a datacenter system must have it enabled in every run"
 
 
+@system_checks.rule("system.power-file", source=f"{CHECKER}/loader.py", weight=Weight.REFUSED)
+def nameplate_can_be_read(system: System) -> Iterator[Problem]:
+    """The official checker reads it, power or not."""
+    path = nameplate(system)
+    try:
+        if path.exists():
+            yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        yield path, f"is no YAML: {' '.join(str(error).split())}: the official checker stops there"
+
+
+def nameplate(system: System) -> Path:
+    return system.description_path.with_name(f"{system.path.name}_power.yaml")
+
+
 @system_checks.rule("system.power", source=f"{SOURCE} (nameplate_power_check)", weight=Weight.EXPLAIN)
 def nameplate_is_there(system: System) -> Iterator[Problem]:
     has_power = any(s.path.joinpath("performance", "power").is_dir() for b in system.benchmarks for s in b.scenarios)
-    nameplate = system.description_path.with_name(f"{system.path.name}_power.yaml")
-    if has_power and "system_power_capacity" not in system.fields and not nameplate.is_file():
-        yield nameplate, "is missing, and the description has no system_power_capacity, though power was measured"
+    if has_power and "system_power_capacity" not in system.fields and not nameplate(system).is_file():
+        yield (
+            nameplate(system),
+            "is missing, and the description has no system_power_capacity, though power was measured",
+        )

@@ -9,7 +9,7 @@ from harness.loadgen.log import ACCURACY, DETAIL, SUMMARY
 from harness.loadgen.rules import Weight
 from harness.loadgen.rules.sources import CHECKER, POLICIES
 from harness.submission.check.base import Checks, Problem
-from harness.submission.check.tree import ScenarioDirectory
+from harness.submission.check.tree import ScenarioDirectory, not_utf8
 
 test06_checks: Checks[ScenarioDirectory] = Checks()
 SOURCE = f"{CHECKER}/checks/compliance_check.py"
@@ -40,6 +40,8 @@ def verdict_is_pass(scenario: ScenarioDirectory) -> Iterator[Problem]:
     path = scenario.test06_path / "verify_accuracy.txt"
     if not scenario.closed or not path.is_file():
         return
+    if wrong := not_utf8(path):
+        yield path, wrong
     lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
     first = ["True", "Skipped"] if scenario.scenario is Scenario.OFFLINE else ["True"]
     for what, accepted in (("First token", first), ("EOS", ["True"]), ("Sample length", ["True"])):

@@ -17,6 +17,7 @@ from harness.submission.identities import local_identity
 from harness.submission.rules import BENCHMARKS, DIVISIONS, Rules
 from harness.submission.scrub import Find, Scrubber, text_of_file
 
+NOT_JSON = "is not JSON"
 MAX_SEARCHED_BYTES = 4 * 1024 * 1024
 
 
@@ -31,9 +32,24 @@ def read_mapping(path: Path) -> dict[str, Any] | str | None:
         return None
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair can be escaped, but never written
     except (ValueError, OSError) as error:
-        return f"is not JSON: {error}"
+        return f"{NOT_JSON}: {error}"
     return value if isinstance(value, dict) else "must be a JSON object"
+
+
+def not_utf8(path: Path) -> str | None:
+    """What to say of a text on which the official checker stops; None if it is UTF-8."""
+    try:
+        path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 (byte {error.start}): the official checker stops there"
+    return None
+
+
+def says_nothing(path: Path) -> bool:
+    """Whether a text holds nothing but white space, or the zeros of a file that was never written."""
+    return not path.read_bytes().strip(b" \t\r\n\0")
 
 
 @dataclass(frozen=True)

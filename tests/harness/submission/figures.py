@@ -40,6 +40,11 @@ def together(spoiler: Spoiler) -> None:
     later(spoiler.log("Interactive"), ours[0] - theirs[0] + timedelta(seconds=60))
 
 
+def loaded_twice(spoiler: Spoiler) -> None:
+    loaded = read_values(spoiler.log())["loaded_qsl_set"]
+    edit_log(spoiler.log(), {"loaded_qsl_set": [loaded[0], *loaded[:-1]]})
+
+
 def change(log: Path, **values: object) -> None:
     edit_log(log, values)
     agree(log.parent)
@@ -80,6 +85,16 @@ FIGURES: tuple[Row, ...] = (
         lambda s: s.set({"effective_min_query_count": 20_000, "requested_min_query_count": 20_000}),
     ),
     ("min_duration is not what was asked for", "log.settings", lambda s: s.set({"requested_min_duration_ms": 1})),
+    ("fewer queries at least than asked for", "log.settings", lambda s: change(s.log(), effective_min_query_count=1)),
+    ("one sample was loaded twice", "log.settings", loaded_twice),
+    ("a number is a text", "log.keys", lambda s: change(s.log(), generated_query_duration="600 s")),
+    ("a switch is a number", "log.keys", lambda s: change(accuracy(s), requested_performance_issue_same=0)),
+    ("a rate is a text", "results.keys", lambda s: change(s.log(), result_token_throughput="fast")),
+    (
+        "tokens/s over the issue of the queries: faster than the schedule",
+        "results.figures",
+        lambda s: scaled(s, 1.5, "result_token_throughput_with_loadgen_overhead"),
+    ),
     ("a setting's line is missing", "log.keys", lambda s: without(s.log(), "requested_server_ttft_latency")),
     ("a line of the summary is missing", "log.summary", lambda s: summary_without(s, "99.00 percentile latency (ns)")),
     ("over before it began", "results.times", lambda s: change(s.log(), power_end="01-01-2020 00:00:00.000")),

@@ -22,6 +22,7 @@ from tests.harness.submission.spoil import (
     in_readme,
     interactive_as_scenario,
     large,
+    other_test,
     second_configuration,
     short_offline,
     two_logs,
@@ -196,6 +197,11 @@ PERFORMANCE = _group(
         "log.complete",
         lambda s: s.log().write_bytes(s.log().read_bytes().replace(b"sut_name", b"sut_nam\xff", 1)),
     ),
+    (
+        "an empty line before the first",
+        "log.complete",
+        lambda s: s.log().write_bytes(b"\n" + s.log().read_bytes()),
+    ),
     ("no result", "performance.metric", lambda s: s.set({"result_completed_tokens_per_second": 0})),
     ("killed: the log ends in the middle", "log.complete", lambda s: s.cut(s.log())),
     ("hung and killed: the log is empty", "structure.files", lambda s: s.log().write_text("")),
@@ -237,6 +243,11 @@ ACCURACY_RUN = _group(
         "accuracy.data-set",
         lambda s: edit_log(s.accuracy() / DETAIL, {"effective_accuracy_sample_count": 5000}),
     ),
+    (
+        "500 queries were generated",
+        "accuracy.data-set",
+        lambda s: edit_log(s.accuracy() / DETAIL, {"generated_query_count": 500}),
+    ),
     ("is the performance run's log", "log.mode", lambda s: s.move(s.log(), s.accuracy() / DETAIL)),
     ("killed: the log ends in the middle", "log.complete", lambda s: s.cut(s.accuracy() / DETAIL)),
     (
@@ -263,6 +274,7 @@ ACCURACY_RUN = _group(
     ("the shortened outputs are others", "accuracy.hash", lambda s: other_outputs(s.accuracy() / ACCURACY)),
     ("outputs too long", "accuracy.targets", lambda s: s.scores(r"'gen_len': \d+", "'gen_len': 8984500")),
     ("outputs too short", "accuracy.targets", lambda s: s.scores(r"'gen_len': \d+", "'gen_len': 7350000")),
+    ("a score with two points", "accuracy.scores", lambda s: s.scores(r"'rouge1': '[\d.]+'", "'rouge1': '38.7.8'")),
     ("double quotes (json.dumps)", "accuracy.scores", lambda s: s.scores("'", '"')),
     (
         "np.int64(...) for gen_len",
@@ -281,6 +293,8 @@ SYSTEM = _group(
     "system description",
     ("is missing", "system.file", lambda s: s.system.unlink()),
     ("is no JSON", "system.file", lambda s: s.cut(s.system, 0.7)),
+    ("holds no field", "system.file", lambda s: s.system.write_text("{}\n")),
+    ("half of a surrogate pair", "system.file", lambda s: s.describe({"accelerator_model_name": "\ud83d"})),
     ("a field is missing", "system.fields", lambda s: s.describe({}, drop="cooling")),
     ("a field is empty", "system.fields", lambda s: s.describe({"host_networking": ""})),
     ("a blank is left", "system.blanks", lambda s: s.describe({"cooling": "FILL IN: air-cooled, ..."})),
@@ -288,6 +302,7 @@ SYSTEM = _group(
     ("no accelerators, but a GPU's name", "system.accelerators", lambda s: s.describe({"accelerators_per_node": "0"})),
     ("accelerators_per_node is the number 0", "system.fields", lambda s: s.describe({"accelerators_per_node": 0})),
     ("number_of_nodes is 'N/A'", "system.counts", lambda s: s.describe({"number_of_nodes": "N/A"})),
+    ("sw_notes is a list", "system.notes", lambda s: s.describe({"sw_notes": ["vLLM", "CUDA"]})),
     ("is_network 'false'", "system.network", lambda s: s.describe({"is_network": "false"})),
     ("is_network false", "system.network", lambda s: s.describe({"is_network": False})),
     ("is_network 'true' in closed", "system.network", lambda s: s.describe({"is_network": "true"})),
@@ -320,6 +335,11 @@ DESCRIPTION = _group(
         "documentation.calibration",
         lambda s: (s.submitter / "documentation" / "calibration.md").unlink(),
     ),
+    (
+        "quantised, and the calibration document holds nothing",
+        "documentation.calibration",
+        lambda s: (s.submitter / "documentation" / "calibration.md").write_text("\n"),
+    ),
 )
 STRUCTURE = _group(
     "structure",
@@ -342,6 +362,13 @@ STRUCTURE = _group(
         "structure.benchmark-name",
         lambda s: s.move(s.benchmark, s.benchmark.with_name("Llama3.1-8B")),
     ),
+    ("a directory that is no benchmark", "structure.benchmark-name", lambda s: (s.benchmark.parent / "logs").mkdir()),
+    (
+        "a benchmark of an earlier round",
+        "structure.benchmark-name",
+        lambda s: (s.benchmark.parent / "llama2-70b-99" / "Offline").mkdir(parents=True),
+    ),
+    ("another compliance test, damaged", "structure.other-tests", other_test),
     ("a directory that is no scenario", "structure.scenarios", lambda s: (s.benchmark / "old_runs").mkdir()),
     (
         "SingleStream in datacenter",
@@ -382,6 +409,11 @@ STRUCTURE = _group(
         "a system without results",
         "structure.systems",
         lambda s: s.move(s.system, s.system.with_name("acme_16x.json")),
+    ),
+    (
+        "a nameplate that is no YAML",
+        "system.power-file",
+        lambda s: s.system.with_name("acme_8x_power.yaml").write_text("psus: ["),
     ),
     ("power measured, files missing", "power.files", lambda s: (s.log().parents[1] / "power").mkdir()),
 )
@@ -441,6 +473,13 @@ TEST06 = _group(
         "the verdict says both",
         "test06.verdict",
         lambda s: s.verdict("EOS check pass: True", "EOS check pass: True\nEOS check pass: False"),
+    ),
+    (
+        "a byte that is not UTF-8 in the verdict",
+        "test06.verdict",
+        lambda s: (s.test06() / "verify_accuracy.txt").write_bytes(
+            (s.test06() / "verify_accuracy.txt").read_bytes() + b"\xff\n"
+        ),
     ),
     ("99 samples", "test06.outputs", lambda s: s.outputs(lambda e: e[:-1])),
     ("shortened outputs", "test06.outputs", lambda s: s.cut(s.test06() / "accuracy" / ACCURACY, 0.3)),

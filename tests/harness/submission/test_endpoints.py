@@ -71,6 +71,10 @@ MUTATIONS: dict[str, tuple[str, tuple[str, Change]]] = {
     "599 s": ("endpoints.duration", summary(lambda s: s.update(duration_ns=599e9))),
     "no duration": ("endpoints.duration", summary(lambda s: s.pop("duration_ns"))),
     "no seeds": ("endpoints.seeds", summary(lambda s: s["run_config"].update(dataloader_random_seed=1))),
+    "a seed in the summary only": (
+        "endpoints.seeds",
+        config(lambda c: c["settings"]["runtime"].pop("scheduler_random_seed")),
+    ),
     "TPOT at the limit": ("endpoints.latency", summary(lambda s: s["tpot"]["percentiles"].update({"99.0": 1e8}))),
     "no TPOT": ("endpoints.latency", summary(lambda s: s.pop("tpot"))),
     "early stopping": (
@@ -78,6 +82,15 @@ MUTATIONS: dict[str, tuple[str, tuple[str, Change]]] = {
         summary(lambda s: s["ttft"]["early_stopping_percentiles"].update({"99.0": 2.1e9})),
     ),
     "no metric": ("endpoints.metric", summary(lambda s: s.update(result_completed_tokens_per_second=0))),
+    "no number": ("endpoints.metric", summary(lambda s: s.update(tps=float("nan")))),
+    "another duration than the window's": ("endpoints.figures", summary(lambda s: s.update(duration_ns=9e11))),
+    "all queries at once": ("endpoints.scenario", config(lambda c: c["settings"]["load_pattern"].update(type="burst"))),
+    "another load than asked for": (
+        "endpoints.scenario",
+        summary(lambda s: s["run_config"]["load_pattern"].update(type="max_throughput")),
+    ),
+    "no tps": ("endpoints.metric", summary(lambda s: s.pop("tps"))),
+    "qps is text": ("endpoints.metric", summary(lambda s: s.update(qps="57.6"))),
     "tokens/s made up": ("endpoints.figures", summary(lambda s: s.update(tps=11_064.9))),
     "long outputs": ("endpoints.lengths", summary(lambda s: s["output_sequence_lengths"].update(max=256))),
     "longer outputs asked for": ("endpoints.lengths", config(lambda c: c["model_params"].update(max_new_tokens=256))),

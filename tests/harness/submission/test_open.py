@@ -22,6 +22,15 @@ MS = 1_000_000
 TTFT = "result_first_token_{}_latency_ns"
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 Spoil = Callable[[Spoiler], object]
+# settings as LoadGen logs them where they were asked for: what took effect follows
+NINETIETH = {"requested_server_target_latency_percentile": 0.9, "effective_target_latency_percentile": 0.9}
+SHORT = {f"{name}_duration_ms": 60_000 for name in ("requested_min", "effective_min", "effective_target")}
+FEWER = {
+    **dict.fromkeys(("requested_offline_expected_qps", "effective_target_qps"), 7.5),
+    **dict.fromkeys(("requested_min_query_count", "effective_samples_per_query"), 5000),
+    "effective_min_sample_count": 5000,
+    "generated_query_duration": 133_333_333,
+}
 
 
 def slow(ms: int) -> dict[str, Any]:
@@ -38,7 +47,7 @@ CASES: dict[str, tuple[Spoil, dict[str, Severity], str]] = {  # what is done, ou
         "accepts",
     ),
     "another percentile": (
-        lambda s: s.set({"effective_target_latency_percentile": 0.9}),
+        lambda s: s.set(NINETIETH),
         {"validity.percentile": WARNING},
         "accepts",
     ),
@@ -65,14 +74,24 @@ CASES: dict[str, tuple[Spoil, dict[str, Severity], str]] = {  # what is done, ou
         "accepts",
     ),
     "Offline of 5,000 samples": (
-        lambda s: s.set({"effective_samples_per_query": 5000}, "Offline"),
+        lambda s: s.set(FEWER, "Offline"),
         {},
         "accepts",
     ),
     "too short": (
-        lambda s: s.set({"effective_min_duration_ms": 60_000, "requested_min_duration_ms": 60_000}),
+        lambda s: s.set(SHORT),
         {"performance.min-duration": ERROR},
         "refuses",
+    ),
+    "model_mapping.json is no JSON": (
+        lambda s: (s.submitter / "model_mapping.json").write_text("{"),
+        {"structure.model-mapping": ERROR},
+        "traceback",
+    ),
+    "a benchmark that nobody knows": (
+        lambda s: (s.benchmark.parent / "mine" / "Offline").mkdir(parents=True),
+        {"structure.benchmark-name": ERROR, "structure.other-benchmark": Severity.NOTE},
+        "traceback",
     ),
     "is_network 'false'": (lambda s: s.describe({"is_network": "false"}), {"system.network": ERROR}, "refuses"),
 }
@@ -118,11 +137,11 @@ def build_open(campaign: Path, directory: Path) -> list[str]:
     ("changes", "why"),
     [
         ({"result_validity": "INVALID", "result_perf_constraints_met": False}, ""),
-        ({"result_validity": "INVALID", "effective_target_latency_percentile": 0.9}, ""),
+        ({"result_validity": "INVALID"} | NINETIETH, ""),
         (slow(2300), "for the official checker, although open has no limits"),
         ({"early_stopping_met": False, "result_validity": "INVALID"}, "the official checker asks for it"),
         ({"effective_schedule_rng_seed": 1, "requested_schedule_rng_seed": 1}, "seeds are not the benchmark's"),
-        ({"requested_min_duration_ms": 10, "effective_min_duration_ms": 10}, "min_duration was 10 ms"),
+        (SHORT, "min_duration was 60,000 ms"),
     ],
 )
 def test_what_is_built_for_open_is_accepted(

@@ -58,9 +58,11 @@ def test_a_variant_is_judged_rightly(name: str, real: Path, tmp_path: Path) -> N
     assert found(tree) == VARIANTS[name] | {LOGS}
 
 
+@pytest.mark.parametrize("test", ["performance/run_1", "accuracy"])
 @pytest.mark.parametrize("name", ["Offline", "Server", "Interactive"])
-def test_a_foreign_run_has_loadgen_s_verdict_and_its_own_scenario(name: str, real: Path) -> None:
-    run = next((real / "base").glob(f"closed/*/results/*/*/{name}/performance/run_1"))
+def test_a_foreign_run_has_loadgen_s_verdict_and_its_own_scenario(name: str, test: str, real: Path) -> None:
+    """And nothing is asked of it that only our own runs have."""
+    run = next((real / "base").glob(f"closed/*/results/*/*/{name}/{test}"))
     result = build_result(run)
     assert (result["valid"], result["scenario"], result["benchmark"]) == (True, name.lower(), "datacenter")
     (reason,) = result["not_submittable_reasons"]
