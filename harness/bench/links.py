@@ -80,7 +80,10 @@ class StandIns(WorkerPool):
         self._process = child.start("harness.bench.links", self._directory, str(self._answers), log=log)
 
     def exits(self) -> list[Exit]:
-        return []
+        if self._process is None or self._process.poll() is None:
+            return []
+        log = (self._directory / "stand-ins.log").read_text(errors="replace").strip().splitlines()
+        raise RunError(f"the process that stands in has ended: {log[-1] if log else 'it left no word'}")
 
     def kill(self, worker: int) -> None:
         """It is not one process."""

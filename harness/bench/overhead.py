@@ -157,7 +157,7 @@ def _line(row: Row) -> str:
     return f"{row.workers} workers, {asked}: {row.samples_per_second:.0f} samples/s, {row.ratio:.3f} of LoadGen alone"
 
 
-COLUMNS = ("workers", "asked", "samples/s", "of alone", "TTFT ms", "alone", "CPU us", "all", "MB", "worker")
+COLUMNS = ("workers", "asked", "samples/s", "of alone", "TTFT ms", "alone", "CPU us", "alone", "all", "MB", "worker")
 
 
 def table(rows: Iterable[Row]) -> Table:
@@ -173,6 +173,7 @@ def table(rows: Iterable[Row]) -> Table:
             _pair(r.ttft_p50_ms, r.ttft_p99_ms),
             f"{r.alone.samples_per_second:.0f}" if r.rate is None else _pair(r.alone.ttft_p50_ms, r.alone.ttft_p99_ms),
             f"{r.cpu_us_per_sample:.1f}",
+            f"{r.alone.cpu_us_per_sample:.1f}",
             "-" if r.cpu_us_per_sample_all is None else f"{r.cpu_us_per_sample_all:.1f}",
             f"{r.peak_rss_mb:.0f}",
             f"{r.worker_rss_mb:.0f}",
