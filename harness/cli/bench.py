@@ -168,7 +168,7 @@ def simulate(
     seconds: Annotated[float, typer.Option(min=1, help="Simulated length of the test; the rules ask for 600.")] = 60.0,
     hub_us: Annotated[
         float, typer.Option(help="CPU of the dispatching thread for a sample; see docs/scaling.md.")
-    ] = 6.0,
+    ] = 7.2,
     rate: Annotated[
         float | None, typer.Option(min=1, help="Samples/s of a GPU alone; none: those of the engine's times, about 60.")
     ] = None,
