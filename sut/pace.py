@@ -7,7 +7,7 @@ wait for each other: at few, where cost does not matter, as good as not at all.
 from __future__ import annotations
 
 SHORTEST_S = 0.001  # a hundredth of the smallest latency that anything is judged by
-LONGEST_S = 0.003  # twice that is about what is added to a first token at most
+LONGEST_S = 0.002  # up to twice that is added to a first token; 3 ms saved little more and cost more latency
 SAMPLES_A_TURN = 2.5  # so many in the shortest turn; beyond that rate, turns grow with it
 SPARE_TURNS = 4  # what comes now and then does not wait: this many turns may follow each other at once
 MEMORY_S = 0.05  # of the rate
