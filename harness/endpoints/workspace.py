@@ -56,6 +56,8 @@ def prepare(folder: Path, dataset: Path, *, any_count: bool = False) -> int:
     """
     rows = articles_of(dataset)
     count = len(rows["article"])
+    if not count:
+        raise UserError(f"{dataset} has no row: give articles with their summaries")
     if count != ENDPOINTS.samples and not any_count:
         raise UserError(
             f"{dataset} has {count:,} row{'s' * (count != 1)}; the benchmark has {ENDPOINTS.samples:,} "

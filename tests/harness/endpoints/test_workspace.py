@@ -26,6 +26,12 @@ def test_a_data_set_of_another_size_is_refused(articles: Path, tmp_path: Path) -
     assert table["article"][3].as_py() == "Article 3."
 
 
+def test_a_data_set_without_a_row_is_refused_by_a_rehearsal_too(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(UserError, match=r"empty\.jsonl has no row"):
+        prepare(tmp_path, tmp_path / "empty.jsonl", any_count=True)
+
+
 def test_mlcommons_json_has_articles_and_summaries_too(tmp_path: Path) -> None:
     rows = [
         {"instruction": "i", "input": f"Article {n}.", "tok_input": [1, 2], "output": f"Summary {n}."} for n in (0, 1)
