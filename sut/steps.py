@@ -26,17 +26,20 @@ SPREAD_TOKENS = 1000.0
 # Upper ends, in prompt tokens, of the classes of steps that may wait for their launches: each may take longer than the
 # three numbers say, and then it tells nothing of them.
 SHORT = (512, 1024, 2048)
-COLUMNS = 3 + 3 * len(SHORT)  # of the design: 1, decoding sequences and tokens of all steps, and of each short class
+# Of the design: 1, decoding sequences and tokens of all steps, of each short class, and the square of all tokens.
+COLUMNS = 3 + 3 * len(SHORT) + 1
+BEND = COLUMNS - 1
 FEWEST_SHORT = 80  # steps of a class
 SHOWS, SHOWS_SHARE = 4.0, 0.04  # standard errors, and the share of a step's time, from which on it takes longer
+BENDS, BENDS_SHARE = 5.0, 0.01  # the same of the square, and its share of what prompts take
 
 
 class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
     """``a_ms``, ``c_us`` and ``p_us`` with their standard errors; ``rms_ms``: what a typical step lies off the fit.
-    ``launch_ms``: what a step that reads prompts takes at least, its launches; 0 where the steps show no such length.
+    ``launch_ms``: what a step that reads prompts takes at least, its launches; ``bend_ms``: what it takes more for the
+    square of its thousands of tokens (attention). Both are 0 where the steps do not show them.
 
-    An error is that of the regression alone: steps that differ from the form (attention over long prompts) lean on all
-    three.
+    An error is that of the regression alone: steps that differ from the form lean on all three.
     """
 
     a_ms: float
@@ -48,6 +51,7 @@ class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
     rms_ms: float = 0.0
     steps: int = 0
     launch_ms: float = 0.0
+    bend_ms: float = 0.0
 
     @property
     def sound(self) -> bool:
@@ -55,10 +59,12 @@ class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
         return self.a_ms > 0 and self.c_us >= 0 and self.p_us > 2 * self.p_error
 
     def step_ms(self, *, decoding: float, prompt_tokens: float) -> float:
-        return self.a_ms + (self.c_us * decoding + self.p_us * prompt_tokens) / 1e3
+        straight = self.a_ms + (self.c_us * decoding + self.p_us * prompt_tokens) / 1e3
+        return straight + self.bend_ms * (prompt_tokens / 1e3) ** 2 if self.bend_ms else straight
 
     def prompt_tokens(self, *, within_ms: float, decoding: int) -> float:
-        """Prompt tokens that a step of ``within_ms`` has room for beside ``decoding`` sequences; negative if none."""
+        """Prompt tokens that a step of ``within_ms`` has room for beside ``decoding`` sequences, by the three numbers;
+        negative if none."""
         return (within_ms - self.a_ms - self.c_us * decoding / 1e3) * 1e3 / max(self.p_us, 1e-3)
 
     def samples_per_second(self, *, sequences: int, prompt_tokens: float, output_tokens: int) -> float:
@@ -76,8 +82,8 @@ def short_class(prompt_tokens: int) -> int | None:
 
 
 class Block:
-    """Steps in a row, added up. ``design``, [COLUMNS]: steps, decoding sequences and tokens of all of them, and of
-    those in each class of :data:`SHORT`."""
+    """Steps in a row, added up. ``design``, [COLUMNS]: steps, decoding sequences and tokens of all of them, of those in
+    each class of :data:`SHORT`, and the squares of their tokens, in thousands."""
 
     def __init__(self) -> None:
         self.ms = 0.0
@@ -92,6 +98,7 @@ class Block:
         self.ms += ms
         row = (1, decoding, prompt_tokens + padding)
         self.design[:3] += row
+        self.design[BEND] += (row[2] / 1e3) ** 2
         if (number := short_class(prompt_tokens)) is not None:
             self.design[own(number)] += row
 
@@ -134,6 +141,7 @@ class StepSums:
         """Add a step, or steps by their means that are one to the regression, none of them short."""
         block = Block()
         block.ms, block.design[:3] = ms, (1, decoding, prompt_tokens)
+        block.design[BEND] = (prompt_tokens / 1e3) ** 2
         self.add_block(block)
 
     def add_block(self, block: Block) -> None:
@@ -148,22 +156,37 @@ class StepSums:
     def __sub__(self, other: StepSums) -> StepSums:
         return StepSums(self.values - other.values, ignored=self.ignored - other.ignored)
 
-    def fit(self, *, launches: bool = True) -> StepTimes | None:
+    def fit(self, *, straight: bool = False) -> StepTimes | None:
         """``None`` where the blocks are too few, or too alike to tell the three apart (one query at a time, say).
 
-        Without ``launches`` no short step is taken for one that waits for them.
+        ``straight``: the three numbers alone, whatever the steps show.
         """
         plain = self._solve(())
-        if plain is None:
-            return None
+        if plain is None or straight:
+            return plain.times(self.steps) if plain else None
+        slow = self._slow()
+        found = self._solve(slow, bend=True)
+        if found is None or not self._bends(found):
+            found = (self._solve(slow) if slow else None) or plain
+        if not found.times(0).sound:
+            return plain.times(self.steps)
+        return found.times(self.steps, launch_ms=self._launch_ms(found, slow) if slow and found.classes else 0.0)
+
+    def _slow(self) -> list[int]:
+        """The short classes whose steps take longer than by the three numbers, and those of shorter steps."""
         steps = self._parts[1]
         classes = [number for number in range(len(SHORT)) if steps[own(number)][0] >= FEWEST_SHORT]
-        if launches and classes and (found := self._solve(classes)) is not None:
-            shown = [number for number in classes if self._shows(found, number)]
-            slow = classes[: classes.index(shown[-1]) + 1] if shown else []
-            if slow and (found := self._solve(slow)) is not None and found.times(0).sound:
-                return found.times(self.steps, launch_ms=self._launch_ms(found, slow))
-        return plain.times(self.steps)
+        found = self._solve(classes) if classes else None
+        shown = [number for number in classes if self._shows(found, number)] if found else []
+        return classes[: classes.index(shown[-1]) + 1] if shown else []
+
+    def _bends(self, found: _Solved) -> bool:
+        """Whether long steps take more a token than short ones, for sure and by enough to matter. The other way round
+        they would be a card that was still cold when it was full."""
+        more, error = found.bend
+        _, _, tokens = self._parts[1][:3]
+        share = more * self._parts[1][BEND] / max(float(found.values[2]) * tokens, 1e-9)
+        return more > BENDS * error and share > BENDS_SHARE
 
     def _means(self, number: int) -> npt.NDArray[np.float64]:
         """Of a short class: 1, decoding sequences, tokens."""
@@ -189,9 +212,10 @@ class StepSums:
                 weights.append(1 / max(error, 1e-6) ** 2)
         return float(np.average(lengths, weights=weights))
 
-    def _solve(self, classes: Sequence[int]) -> _Solved | None:
+    def _solve(self, classes: Sequence[int], *, bend: bool = False) -> _Solved | None:
         """The regression; steps of ``classes`` may take what they like."""
         columns = [0, 1, 2, *(column for number in classes for column in range(COLUMNS)[own(number)])]
+        columns += [BEND] if bend else []
         (n, wyy), _, products, upper = self._parts
         if n < FEWEST:
             return None
@@ -210,21 +234,27 @@ class StepSums:
         left = max(float(wyy) - float(found @ target), 0.0)
         covariance = inverse / np.outer(scale, scale) * left / max(float(n) - len(columns), 1)
         rms_ms = math.sqrt(left / float(normal[0, 0]))
-        return _Solved(classes=list(classes), values=found, covariance=covariance, rms_ms=rms_ms)
+        return _Solved(classes=list(classes), bent=bend, values=found, covariance=covariance, rms_ms=rms_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Solved:
-    """A regression, ms: of all steps, and how those of ``classes`` differ."""
+    """A regression, ms: of all steps, and how those of ``classes`` differ. ``bent``: the square is its last number."""
 
     classes: list[int]
+    bent: bool
     values: npt.NDArray[np.float64]
     covariance: npt.NDArray[np.float64]
     rms_ms: float
 
     def usual(self, row: npt.NDArray[np.float64]) -> float:
-        """What such a step takes by the three numbers."""
-        return float(self.values[:3] @ row)
+        """What such a step takes by the numbers of all."""
+        return float(self.values[:3] @ row) + self.bend[0] * float(row[2] / 1e3) ** 2
+
+    @property
+    def bend(self) -> tuple[float, float]:
+        """Of the square, with its standard error."""
+        return (float(self.values[-1]), math.sqrt(float(self.covariance[-1, -1]))) if self.bent else (0.0, 0.0)
 
     def more(self, number: int, row: npt.NDArray[np.float64]) -> tuple[float, float]:
         """What one of a short class takes beyond that, and its standard error."""
@@ -243,6 +273,7 @@ class _Solved:
             rms_ms=self.rms_ms,
             steps=steps,
             launch_ms=launch_ms,
+            bend_ms=self.bend[0],
         )
 
 
@@ -309,7 +340,7 @@ class Regression:
         self._latest.add_block(block)
         self._seen += 1
         # a step that waits for its launches is not among them: see near_ms
-        found = self._latest.fit(launches=False) if self._seen % self.EVERY == 0 else None
+        found = self._latest.fit(straight=True) if self._seen % self.EVERY == 0 else None
         if found is not None and found.sound:
             if expected is not None:  # what the new numbers explain is drift no more
                 self.drift *= expected / found.step_ms(decoding=decoding, prompt_tokens=prompt_tokens)

@@ -208,6 +208,8 @@ def in_words(model: Model) -> str:
     if not model.corrections:
         pace = "not corrected by real queries yet"
     steps = f"{model.a_ms:.3g} ms + {model.c_us:.3g} us a sequence + {model.p_us:.3g} us a prompt token"
+    if model.bend_ms:
+        steps += f" + {model.bend_ms:.2g} ms for the square of their thousands"
     if model.launch_ms:
         steps += f", at least {model.launch_ms:.3g} ms with prompts"
     return (

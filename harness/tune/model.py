@@ -65,7 +65,7 @@ def new(engines: Engines, times: StepTimes, *, outputs: npt.NDArray[np.int64]) -
 
 
 def set_times(model: Model, times: StepTimes) -> None:
-    for name in ("a_ms", "c_us", "p_us", "a_error", "c_error", "p_error", "steps", "launch_ms"):
+    for name in ("a_ms", "c_us", "p_us", "a_error", "c_error", "p_error", "steps", "launch_ms", "bend_ms"):
         setattr(model, name, getattr(times, name))
 
 
@@ -78,7 +78,7 @@ def quantiles(outputs: npt.NDArray[np.int64]) -> list[int]:
 
 
 def player(model: Model, *, pace: float = 1.0) -> Player:
-    times = StepTimes(a_ms=model.a_ms, c_us=model.c_us, p_us=model.p_us)
+    times = StepTimes(a_ms=model.a_ms, c_us=model.c_us, p_us=model.p_us, bend_ms=model.bend_ms)
     return Player(
         times=times,
         max_num_seqs=model.max_num_seqs,

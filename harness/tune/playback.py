@@ -77,7 +77,7 @@ class Engine:
         self._first, self._done = first, done
         times = player.times
         numbers = (times.a_ms, times.c_us / 1e3, times.p_us / 1e3)
-        plain = type(player) is Player and not player.graphs and not player.launch_ms
+        plain = type(player) is Player and not (player.graphs or player.launch_ms or times.bend_ms)
         self._straight = tuple(player.pace * n for n in numbers) if plain else None
         self._begun = -1  # a query whose prompt is read in part: the first of those that wait
         self._ending: dict[int, list[int]] = {}  # number of a step -> who ends with it

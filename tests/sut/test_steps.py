@@ -128,7 +128,27 @@ def test_no_launches_are_seen_where_none_are_long() -> None:
             regression.add(ms, decoding=decoding, prompt_tokens=prompt)
         fit = regression.sums.fit()
         assert fit is not None
-        assert fit.launch_ms == 0.0
+        assert (fit.launch_ms, fit.bend_ms) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("bend_ms", "found_ms"), [(0.3, 0.3), (-0.3, 0.0)], ids=["attention", "a card that warmed up"])
+def test_long_steps_that_take_more_a_token_are_found(bend_ms: float, found_ms: float) -> None:
+    """Not those that take less: they were the full engine's, when the card was cold."""
+    regression, random = Regression(), np.random.default_rng(0)
+    for ms, decoding, prompt in steps(6000):
+        more = bend_ms * (prompt / 1e3) ** 2
+        regression.add(ms + more, decoding=decoding, prompt_tokens=prompt)
+    for _ in range(400):
+        decoding, prompt = int(random.integers(350, 500)), int(random.integers(4000, 8000))
+        for _ in range(BLOCK):
+            ms = H100.step_ms(decoding=decoding, prompt_tokens=prompt) + bend_ms * (prompt / 1e3) ** 2
+            regression.add(ms, decoding=decoding, prompt_tokens=prompt)
+    fit = regression.sums.fit()
+    assert fit is not None
+    assert fit.bend_ms == pytest.approx(found_ms, abs=0.03)
+    if found_ms:
+        assert fit.p_us == pytest.approx(13.6, rel=0.02)
+        assert fit.step_ms(decoding=400, prompt_tokens=8000) == pytest.approx(4.8 + 12.4 + 108.8 + 19.2, rel=0.02)
 
 
 def test_padding_takes_as_long_as_prompts_do_and_leans_on_nothing() -> None:

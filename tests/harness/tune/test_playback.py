@@ -100,3 +100,9 @@ def test_late_prompts_last_keeps_a_burst_from_those_that_come_after_it() -> None
     over = [int((p.ttft_ms > 2000).sum()) for p in (usual, late)]
     assert over[1] < 0.6 * over[0]
     assert late.seconds == pytest.approx(usual.seconds, rel=0.01)
+
+
+def test_long_steps_take_more_where_that_is_known() -> None:
+    times = StepTimes(a_ms=4.8, c_us=31, p_us=13.6, bend_ms=0.3)
+    found = play(Player(times=times), arrival_ms=np.array([0.0]), lengths=np.array([2000], np.int32))
+    assert found.ttft_ms == pytest.approx([4.8 + 27.2 + 1.2])
