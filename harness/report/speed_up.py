@@ -22,8 +22,9 @@ class Step:
 
 
 def speed_up_chart(steps: Sequence[Step]) -> Chart | None:
-    """From one worker (by definition one) on. None if nothing is known."""
-    known = sorted((s for s in steps if s.speed_up is not None and s.ideal is not None), key=lambda s: s.workers)
+    """From one worker (by definition one) on, of steps with as many workers the last. None if nothing is known."""
+    by_count = {s.workers: s for s in steps if s.speed_up is not None and s.ideal is not None}
+    known = sorted(by_count.values(), key=lambda s: s.workers)
     if not known:
         return None
     one = [Step(workers=1, speed_up=1.0, ideal=1.0)] if known[0].workers > 1 else []

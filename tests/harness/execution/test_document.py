@@ -12,6 +12,7 @@ import pytest
 from harness.execution.assemble import concluded
 from harness.report import build_document, write_report
 from harness.report.document import Bar, Beside, Block, Cards, Charts, Folded, Items, Section, Table, Text
+from harness.report.speed_up import Step, speed_up_chart
 from harness.rundir.execution import Cause, Infrastructure, Link, NodeProbe, Part, PartRun
 from harness.rundir.files import write_record
 from harness.rundir.result import TOO_SHORT
@@ -176,3 +177,10 @@ def test_the_first_report_can_be_written_at_all(tmp_path: Path) -> None:
     sections = by_title(tmp_path)
     assert any("25 % of all 20" in text for text in words(list(sections["Summary"].blocks)))
     write_report([tmp_path])
+
+
+def test_two_benchmarks_with_as_many_workers_are_no_two_points_of_a_curve() -> None:
+    steps = [Step(workers=2, speed_up=speed, ideal=2.0) for speed in (1.5, 1.9)]
+    chart = speed_up_chart(steps)
+    assert chart is not None and chart.description.startswith("1.90 times one worker with 2")
+    assert speed_up_chart(steps[1:]) == chart
