@@ -64,6 +64,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "bench serve": ("bench serve --streams 1024 --output runs/bench-serve",),
     "bench weights": ("bench weights --output models/random-fp8",),
     "bench links": ("bench links --links 8 --links 1024",),
+    "bench card": (
+        "bench card --output runs/card --list",
+        "bench card --output runs/card --minutes 50",
+    ),
     "bench simulate": ("bench simulate --nodes 1 --nodes 32",),
 }
 

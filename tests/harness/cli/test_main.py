@@ -160,7 +160,7 @@ GROUPS = {
     "benchmark": ("coordinated", "cluster", "endpoints", "datacenter", "edge"),
     "submission": ("build", "check"),
     "data": ("prepare", "inspect", "synthesize"),
-    "bench": ("engine", "overhead", "serve", "weights", "simulate"),
+    "bench": ("engine", "overhead", "links", "serve", "weights", "simulate", "card"),
 }
 
 
