@@ -171,11 +171,11 @@ def main(output: Path, name: str = "undisturbed") -> int:
 
 
 def publish(output: Path, page: Path) -> None:
-    """The document as a page of docs/, without the place where this checkout lies."""
-    text = (output / "report.md").read_text()
+    """The document as a page of docs/, without the places where this checkout and the runs lie."""
+    text = (output / "report.md").read_text().replace(f"{output.resolve().parent}/", "runs/")
     for place in (ROOT, demo_model().resolve().parents[1]):
         text = text.replace(f"{place}/", "")
-    head = "<!-- made by scripts/cluster_document.sh: a real run; only the checkout's place is left out -->\n\n"
+    head = "<!-- made by scripts/cluster_document.sh: a real run; only the places of checkout and runs are left out -->\n\n"
     page.write_text(head + text)
 
 
