@@ -74,11 +74,6 @@ class Dispatcher:
         for size in queries or (len(samples),):
             self.queue.extend(self.order(list(islice(left, size)), self.block))
 
-    @property
-    def moved(self) -> int:
-        """Samples that came and samples that went, so far."""
-        return self.issued + self.completed
-
     def worker_ready(self, worker: int, *, capacity: int, now_ns: int) -> None:
         load = self.workers[worker] = WorkerLoad(worker, capacity, since_ns=now_ns)
         self._changed[worker] = load

@@ -206,7 +206,7 @@ class Hub(threading.Thread):
 
     def _turn(self) -> bool:
         """Take what was issued and answered, and hand out. Returns whether there was anything."""
-        away_s, events, before = self._clock.away_s, self.events, self.dispatcher.moved
+        away_s, events = self._clock.away_s, self.events
         self._now = self._clock.now()
         self._take_issued()
         while (more := self._receive()) and self._clock.away_s > away_s:
@@ -214,7 +214,7 @@ class Hub(threading.Thread):
         self._dispatch()
         if self.events == events:
             return False
-        self._pace.moved(max(0, self.dispatcher.moved - before) / 2, time.perf_counter(), more=more)
+        self._pace.moved(time.perf_counter(), more=more)
         return True
 
     def _take_issued(self) -> None:

@@ -175,7 +175,7 @@ def publish(output: Path, page: Path) -> None:
     text = (output / "report.md").read_text().replace(f"{output.resolve().parent}/", "runs/")
     for place in (ROOT, demo_model().resolve().parents[1]):
         text = text.replace(f"{place}/", "")
-    head = "<!-- made by scripts/cluster_document.sh: a real run; only the places of checkout and runs are left out -->\n\n"
+    head = "<!-- made by scripts/cluster_document.sh: a real run, without the places of checkout and runs -->\n\n"
     page.write_text(head + text)
 
 
