@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlperf_llama_base import orphans
+from mlperf_llama_base import interrupt, orphans
 from mlperf_llama_base.errors import RunError
 from mlperf_llama_base.source import python_path
 
@@ -148,7 +148,7 @@ def stop_on_signals() -> Iterator[Stop]:
     One that is ignored stays so: ``nohup`` ignores SIGHUP.
     """
     stop = Stop()
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    numbers = interrupt.heard()
     previous = [signal.signal(number, lambda *_: stop.ask()) for number in numbers]
     try:
         yield stop

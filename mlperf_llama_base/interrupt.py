@@ -20,7 +20,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def raise_on_signals() -> None:
     """Let these signals raise ``KeyboardInterrupt`` from now on. One that is ignored stays so: ``nohup``."""
-    for number in _heard():
+    for number in heard():
         signal.signal(number, _raise)
 
 
@@ -41,7 +41,7 @@ def over() -> None:
     Python, while it takes itself apart, would leave the signals to the kernel, which would end it by them.
     """
     taken()
-    for number in _heard():
+    for number in heard():
         signal.signal(number, _ignore)
     atexit.register(_ignore_all)
 
@@ -50,12 +50,12 @@ def over() -> None:
 def unheard() -> Iterator[None]:
     """For the end itself, once it has begun: who asks for it again does not break it off (main thread)."""
     taken()
-    heard = _heard()
-    before = [signal.signal(number, _ignore) for number in heard]
+    numbers = heard()
+    before = [signal.signal(number, _ignore) for number in numbers]
     try:
         yield
     finally:
-        for number, handler in zip(heard, before, strict=True):
+        for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
 
 
@@ -65,15 +65,21 @@ def pass_on(child: subprocess.Popen[Any], *, grace_s: float) -> None:
     A terminal has told it already, as all that runs there: being told twice must do it no harm.
     """
     with unheard():
-        child.send_signal(signal.SIGTERM)
-        try:
-            child.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        ask_to_end(child, signal.SIGTERM, grace_s=grace_s)
 
 
-def _heard() -> list[signal.Signals]:
+def ask_to_end(child: subprocess.Popen[Any], number: signal.Signals, *, grace_s: float) -> None:
+    """Send a child this signal and wait for its end; kill it if it takes longer than ``grace_s`` seconds."""
+    child.send_signal(number)
+    try:
+        child.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def heard() -> list[signal.Signals]:
+    """Those of the signals that are not ignored: ``nohup`` ignores SIGHUP."""
     return [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
 
 

@@ -142,12 +142,7 @@ class Hour:
             raise
         finally:
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(END_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                interrupt.ask_to_end(process, signal.SIGINT, grace_s=END_S)
 
 
 def chosen(all_steps: list[Step], only: Sequence[str]) -> list[Step]:

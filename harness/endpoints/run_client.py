@@ -96,12 +96,7 @@ def _wait(process: subprocess.Popen[bytes], *, limit_s: float, alive: Callable[[
 def _end(process: subprocess.Popen[bytes], family: str) -> None:
     """Nothing of the client is left, whatever happened."""
     if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        interrupt.ask_to_end(process, signal.SIGINT, grace_s=GRACE_S)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     orphans.end(family)
