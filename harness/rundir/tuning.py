@@ -93,8 +93,8 @@ class CurvePoint(msgspec.Struct, kw_only=True, frozen=True):
 class Model(msgspec.Struct, kw_only=True):
     """The engine as the tuner plays it: a step takes ``a_ms + c_us * decoding + p_us * prompt tokens``, times ``pace``.
 
-    ``bend_ms``: :class:`sut.steps.StepTimes`; ``held_ms``, ``late_after_ms``, ``graphs`` and ``launch_ms``:
-    :class:`harness.tune.playback.Player`.
+    ``bend_ms``: :class:`sut.steps.StepTimes`; ``held_ms``, ``late_after_ms``, ``graphs``, ``launch_ms`` and
+    ``prefill_schedule_interval``: :class:`harness.tune.playback.Player`.
     ``outputs``: tokens of answers, at equal steps of their distribution. ``knee_qps``: half of the ``seeds`` hold up to
     there; ``hold_qps``: nine of ten; ``knee_error``: relative standard error from the pace, ``spread`` from the seeds.
     ``step_sums``: the regression's, of the full engine and of the probes."""
@@ -114,6 +114,7 @@ class Model(msgspec.Struct, kw_only=True):
     graphs: tuple[int, ...] = ()
     launch_ms: float = 0.0
     bend_ms: float = 0.0
+    prefill_schedule_interval: int = 1
     policy: str = "auto"
     prefill_weight: float = 8.0
     outputs: list[int]

@@ -51,6 +51,7 @@ class Engines:
     held_ms: float | None = None
     late_after_ms: float | None = None
     graphs: tuple[int, ...] = ()
+    prefill_schedule_interval: int = 1
     policy: str = "auto"
     prefill_weight: float = 8.0
 
@@ -87,6 +88,7 @@ def player(model: Model, *, pace: float = 1.0) -> Player:
         late_after_ms=model.late_after_ms,
         graphs=model.graphs,
         launch_ms=model.launch_ms,
+        prefill_schedule_interval=model.prefill_schedule_interval,
         pace=pace,
     )
 

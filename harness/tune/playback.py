@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sut.engines.vllm_planning import held_budget, padding
+from sut.engines.vllm_planning import held_budget, padding, prompts_rest, prompts_within
 from sut.steps import StepTimes
 
 Floats = npt.NDArray[np.float64]
@@ -25,8 +25,8 @@ class Player:
     """One engine. ``held_ms``: prompts wait where reading them would make a step longer than that; ``late_after_ms``:
     one that has waited longer waits until no other does. ``graphs``: tokens of its CUDA graphs, ascending: a step is
     padded to the next one, and a padded token takes as long as a prompt's. ``launch_ms``: what a step that reads
-    prompts takes at least. ``pace``: how many times longer than all this its steps take. ``output_tokens``: of an
-    answer whose length is not given."""
+    prompts takes at least. ``prefill_schedule_interval``: one step of so many reads prompts. ``pace``: how many times
+    longer than all this its steps take. ``output_tokens``: of an answer whose length is not given."""
 
     times: StepTimes
     max_num_seqs: int = 512
@@ -36,15 +36,22 @@ class Player:
     late_after_ms: float | None = None
     graphs: tuple[int, ...] = ()
     launch_ms: float = 0.0
+    prefill_schedule_interval: int = 1
     pace: float = 1.0
 
     def prompt_budget(self, decoding: int) -> int:
         """Prompt tokens of a step beside ``decoding`` sequences."""
         if self.held_ms is None:
             return self.max_num_batched_tokens - decoding
+        within_ms = prompts_within(
+            self.times,
+            held_ms=self.held_ms / self.pace,
+            decoding=decoding,
+            interval=self.prefill_schedule_interval,
+        )
         tokens = held_budget(
             self.times,
-            within_ms=self.held_ms / self.pace,
+            within_ms=within_ms,
             decoding=decoding,
             largest=self.max_num_batched_tokens,
             graphs=self.graphs,
@@ -82,6 +89,7 @@ class Engine:
         self._begun = -1  # a query whose prompt is read in part: the first of those that wait
         self._ending: dict[int, list[int]] = {}  # number of a step -> who ends with it
         self._step = 0
+        self._since = player.prefill_schedule_interval  # steps after the last that read prompts
 
     @property
     def busy(self) -> bool:
@@ -90,8 +98,11 @@ class Engine:
     def step(self) -> tuple[list[int], list[int]]:
         """Do a step. Returns who got the first token with it, and who the last."""
         decoding = self.decoding
-        whole, read = self._read() if self.waiting or self.late else ([], 0)
+        interval = self.player.prefill_schedule_interval
+        rests = interval > 1 and prompts_rest(decoding=decoding, since=self._since, interval=interval)
+        whole, read = self._read() if (self.waiting or self.late) and not rests else ([], 0)
         self.read = read
+        self._since = 0 if read else self._since + 1
         self._step += 1
         if self._straight is not None:  # a method's call would be a third of a step
             a, c, p = self._straight

@@ -46,6 +46,7 @@ def engines_of(session: Session) -> Engines:
         held_ms=own.get("step_time_ms"),
         late_after_ms=own.get("late_after_ms"),
         graphs=tuple(sorted(own.get("cudagraph_sizes") or ())),
+        prefill_schedule_interval=int(own.get("prefill_schedule_interval") or 1),
         policy=config.dispatch.policy,
         prefill_weight=config.dispatch.prefill_weight,
     )

@@ -60,6 +60,8 @@ ENVIRONMENT = {
 }
 CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB; vLLM itself takes nearly half of the machine
 
+# vLLM's own, for data parallelism; with one engine our scheduler goes by it: see vllm_steps.py.
+INTERVAL = "prefill_schedule_interval"
 
 # See split(); the rest is vLLM's.
 OWN = (
@@ -98,7 +100,12 @@ class Plan:
     @property
     def own_scheduler(self) -> str | None:
         """The argument that asks for a scheduler of ours, if any."""
-        asked = {"step_log": self.step_log, "step_time_ms": self.step_time_ms, "late_after_ms": self.late_after_ms}
+        asked = {
+            "step_log": self.step_log,
+            "step_time_ms": self.step_time_ms,
+            "late_after_ms": self.late_after_ms,
+            INTERVAL: self.vllm.get(INTERVAL, 1) != 1,
+        }
         return next((name for name, value in asked.items() if value), None)
 
     def scheduling(self) -> dict[str, str | None]:
@@ -128,8 +135,6 @@ def split(settings: EngineSettings, *, look_at_model: bool = True) -> Plan:
     plan.step_time_ms = _positive(args, "step_time_ms")
     plan.late_after_ms = _positive(args, "late_after_ms")
     plan.step_times = _step_times(args)
-    if (name := plan.own_scheduler) and args.get("scheduler_cls"):
-        raise UserError(f"engine.args.{name} takes the place of vLLM's scheduler: leave engine.args.scheduler_cls out")
     if plan.late_after_ms and args.get("scheduling_policy", "fcfs") != "fcfs":
         raise UserError("engine.args.late_after_ms orders vLLM's queue: leave engine.args.scheduling_policy out")
     plan.multiprocessing = _flag(args, "multiprocessing")
@@ -146,7 +151,10 @@ def split(settings: EngineSettings, *, look_at_model: bool = True) -> Plan:
     if plan.last_layer == "needed":
         own = {"architectures": [vllm_models.LAST_LAYER]}
         args["hf_overrides"] = {**(args.get("hf_overrides") or {}), **own}
+    _check_interval(args)
     plan.vllm = args
+    if (name := plan.own_scheduler) and args.get("scheduler_cls"):
+        raise UserError(f"engine.args.{name} takes the place of vLLM's scheduler: leave engine.args.scheduler_cls out")
     plan.not_submittable += _not_submittable(args, ignore_eos=plan.ignore_eos)
     return plan
 
@@ -280,6 +288,12 @@ def _positive(args: RawArguments, name: str) -> float | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise UserError(f"engine.args.{name} must be a number above 0 (got {value!r})")
     return value
+
+
+def _check_interval(args: RawArguments) -> None:
+    value = args.get(INTERVAL, 1)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(f"engine.args.{INTERVAL} must be a whole number of steps, 1 or more (got {value!r})")
 
 
 def _step_times(args: RawArguments) -> StepTimes | None:

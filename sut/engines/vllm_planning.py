@@ -12,6 +12,18 @@ from sut.steps import StepTimes
 FEWEST_PROMPT_TOKENS = 256
 
 
+def prompts_rest(*, decoding: int, since: int, interval: int) -> bool:
+    """Whether a step beside ``decoding`` sequences reads no prompts: of ``interval`` steps one does, and ``since`` is
+    how many have passed after the last that did."""
+    return bool(decoding) and since < interval - 1
+
+
+def prompts_within(times: StepTimes, *, held_ms: float, decoding: int, interval: int) -> float:
+    """How long, ms, a step that reads prompts may take, so that ``interval`` steps, of which it is the only one that
+    does, take ``held_ms`` each on average."""
+    return interval * held_ms - (interval - 1) * times.step_ms(decoding=decoding, prompt_tokens=0)
+
+
 def held_budget(times: StepTimes, *, within_ms: float, decoding: int, largest: int, graphs: Sequence[int]) -> int:
     """Tokens of a step that shall take ``within_ms``: one for each sequence that decodes, and the prompts that the time
     has room for; at most ``largest``.

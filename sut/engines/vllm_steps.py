@@ -5,8 +5,10 @@ prompts what the products take; one that takes much longer waits for its launche
 the scheduler. ``engine.args.step_time_ms=28.5`` holds: prompts wait where reading them would make a step longer, so
 that a burst of arrivals does not slow down every sequence that decodes. ``engine.args.late_after_ms=410`` lets a prompt
 that has waited so long (its first token is too late in any case) wait on until no other does, so that one burst does
-not make all that come after it late too. Each puts a class of ours in the place of vLLM's scheduler. What was found is
-in ``engine_live_facts`` of result.json.
+not make all that come after it late too. ``engine.args.prefill_schedule_interval=2`` (vLLM's own argument, which by
+itself concerns data parallelism alone) reads prompts in one step of two only: launching a step with prompts takes its
+host a length of its own, which then is paid half as often, for twice the prompts. Each puts a class of ours in the
+place of vLLM's scheduler. What was found is in ``engine_live_facts`` of result.json.
 
 vLLM copies ``max_num_scheduled_tokens`` into a step's budget at the head of each ``schedule()`` and serves the running
 requests first, so the length of a step is set by writing that attribute before. A step is padded to the size of its
@@ -24,7 +26,7 @@ import msgspec
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
-from sut.engines.vllm_planning import held_budget, late_last, padding, warming_up
+from sut.engines.vllm_planning import held_budget, late_last, padding, prompts_rest, prompts_within, warming_up
 from sut.engines.vllm_probe import STATE, publish
 from sut.engines.vllm_step_log import FILE, KNOWN_TIMES, LATE_AFTER, STEP_TIME, count_step
 from sut.steps import Regression, StepTimes
@@ -48,22 +50,32 @@ class _Steps:
         compilation = self.vllm_config.compilation_config  # type: ignore[attr-defined]
         self._graphs = sorted(compilation.cudagraph_capture_sizes or ())
         self._largest = self.max_num_scheduled_tokens
+        self.interval = int(self.scheduler_config.prefill_schedule_interval)  # type: ignore[attr-defined]
+        self._since = self.interval  # steps after the last that read prompts
 
-    def schedule(self, *args: Any, **kwargs: Any) -> Any:
-        self.max_num_scheduled_tokens = self._budget()
+    def schedule(self, throttle_prefills: bool = False) -> Any:
+        decoding = sum(r.num_computed_tokens >= r.num_prompt_tokens for r in self.running)  # type: ignore[attr-defined]
+        self.max_num_scheduled_tokens = self._budget(decoding)
         if self.late_after_ms is not None:
             late_last(self.waiting, before=time.time() - self.late_after_ms / 1e3)  # type: ignore[attr-defined]
-        step = super().schedule(*args, **kwargs)  # type: ignore[misc]
+        rests = prompts_rest(decoding=decoding, since=self._since, interval=self.interval)
+        if rests:
+            self.prefill_capacity_bound = False  # vLLM reads on, whatever is asked, while prompts are left over
+        step = super().schedule(throttle_prefills or rests)  # type: ignore[misc]
+        self._since += 1
+        if step.total_num_scheduled_tokens > len(step.num_scheduled_tokens):
+            self._since = 0
         self._began[id(step)] = time.perf_counter()
         return step
 
-    def _budget(self) -> int:
+    def _budget(self, decoding: int) -> int:
         """Tokens of the next step."""
         times = self._regression.times
         if self.step_time_ms is None or times is None:
             return self._largest
-        decoding = sum(r.num_computed_tokens >= r.num_prompt_tokens for r in self.running)  # type: ignore[attr-defined]
-        within_ms = self.step_time_ms / self._regression.drift
+        held_ms = self.step_time_ms / self._regression.drift
+        within_ms = prompts_within(times, held_ms=held_ms, decoding=decoding, interval=self.interval)
+        self._regression.near_ms = NEAR * within_ms
         return held_budget(times, within_ms=within_ms, decoding=decoding, largest=self._largest, graphs=self._graphs)
 
     def update_from_output(self, scheduler_output: Any, model_runner_output: Any) -> Any:

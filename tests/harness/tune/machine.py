@@ -192,6 +192,7 @@ class Machine:
             held_ms=self.card.held_ms,
             late_after_ms=self.card.late_after_ms,
             graphs=self.card.graphs,
+            prefill_schedule_interval=self.card.prefill_schedule_interval,
         )
         search = ModelSearch(
             source=self,

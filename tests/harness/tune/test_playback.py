@@ -83,6 +83,34 @@ def test_a_step_with_prompts_is_no_shorter_than_its_launches() -> None:
     assert alone.tpot_ms == pytest.approx([1.1 * 4.831])
 
 
+def test_prompts_are_read_in_one_step_of_so_many_and_at_once_where_nothing_decodes() -> None:
+    """Three prompts come while the first one decodes: they wait for the third step after that of the first."""
+    times = StepTimes(a_ms=10, c_us=0, p_us=0)
+    at, sizes = np.array([0.0, 1.0, 11.0, 29.0]), np.full(4, 100, np.int32)
+    found = play(Player(times=times, prefill_schedule_interval=3), arrival_ms=at, lengths=sizes)
+    assert (at + found.ttft_ms).tolist() == [10, 40, 40, 40]
+
+
+def test_steps_are_held_on_average_where_some_rest() -> None:
+    """Pairs of steps of 58.6 ms: 21.2 ms decode 50 sequences, and what is left reads prompts."""
+    times = StepTimes(a_ms=20.0, c_us=24.0, p_us=10.0)
+    player = Player(times=times, held_ms=29.3, prefill_schedule_interval=2)
+    assert player.prompt_budget(50) == int((58.6 - 2 * 21.2) * 100)
+
+
+def test_a_host_that_launches_slowly_is_saved_by_longer_and_fewer_steps_with_prompts() -> None:
+    """Launches of 36 ms, a TPOT of 30 allowed: at 50 q/s every step reads prompts, unless every second one rests."""
+    at = arrivals(50.0, count=3000, seed=1)
+    sizes = SIZES[np.random.default_rng(0).integers(0, len(SIZES), len(at))]
+    player = Player(times=H100, held_ms=29.3, launch_ms=36.0)
+    usual, rested = (
+        play(replace(player, prefill_schedule_interval=every), arrival_ms=at, lengths=sizes) for every in (1, 2)
+    )
+    assert np.mean(usual.tpot_ms > 30) > 0.9
+    assert not (rested.tpot_ms > 30).any()
+    assert np.quantile(rested.ttft_ms, 0.99) < 500
+
+
 def test_prompts_that_are_late_go_last_and_one_that_is_begun_goes_on() -> None:
     """Steps of 100 tokens. While the first prompt is read the second becomes late, and the third passes it."""
     sizes = np.array([800, 100, 100], np.int32)

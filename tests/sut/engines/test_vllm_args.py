@@ -315,6 +315,17 @@ def test_late_prompts_need_the_place_of_the_scheduler_and_its_queue() -> None:
         vllm_args.split(settings(late_after_ms=-1))
 
 
+def test_prompts_in_one_step_of_so_many_need_the_place_of_the_scheduler() -> None:
+    plan = vllm_args.split(settings(prefill_schedule_interval=2))
+    assert (plan.own_scheduler, plan.vllm["prefill_schedule_interval"]) == ("prefill_schedule_interval", 2)
+    assert vllm_args.split(settings(prefill_schedule_interval=1)).own_scheduler is None
+    with pytest.raises(UserError, match=r"prefill_schedule_interval takes the place"):
+        vllm_args.split(settings(prefill_schedule_interval=2, scheduler_cls="some.Scheduler"))
+    for wrong in (0, 1.5, "2", True):
+        with pytest.raises(UserError, match=r"prefill_schedule_interval must be a whole number of steps"):
+            vllm_args.split(settings(prefill_schedule_interval=wrong))
+
+
 @pytest.mark.parametrize(("name", "other"), [("last_layer", "needed"), ("mixed_attention", "apart")])
 def test_less_work_is_asked_for_by_name(name: str, other: str) -> None:
     assert getattr(vllm_args.split(settings()), name) != other

@@ -68,7 +68,8 @@ def test_the_tokens_are_the_same(tiny: TinyLlama, args: dict[str, Any], model: s
     assert info.facts["mixed_attention"] == args.get("mixed_attention", "together")
 
 
-def test_steps_are_held_and_the_tokens_are_the_same(tiny: TinyLlama) -> None:
+@pytest.mark.parametrize("interval", [1, 3])
+def test_steps_are_held_and_the_tokens_are_the_same(tiny: TinyLlama, interval: int) -> None:
     """A step time that no step can keep: each has the fewest prompt tokens. Every prompt is late."""
     settings = EngineSettings(
         name="vllm",
@@ -81,6 +82,7 @@ def test_steps_are_held_and_the_tokens_are_the_same(tiny: TinyLlama) -> None:
             "step_time_ms": 1e-3,
             "step_times": {"a_ms": 1.0, "c_us": 10.0, "p_us": 10.0},
             "late_after_ms": 1e-3,
+            "prefill_schedule_interval": interval,
         },
     )
     engine = engines.create(settings)
@@ -92,6 +94,7 @@ def test_steps_are_held_and_the_tokens_are_the_same(tiny: TinyLlama) -> None:
     finally:
         engine.close()
     assert (info.facts["step_time_ms"], info.facts["late_after_ms"]) == (1e-3, 1e-3)
+    assert info.facts["prefill_schedule_interval"] == interval
     assert facts["launches"]["with prompts"]["mean_ms"] > 0
     assert set(info.facts["start_s"]) >= {"import", "configuration", "weights", "cuda graphs", "rest"}
     assert sum(k["count"] for k in facts["steps"].values()) > 100
