@@ -26,9 +26,10 @@ MADE_BY = "<!-- Written by `python -m harness.cli.reference`; do not edit. -->\n
 SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 INTRODUCTION = """\
 A run is described by one tree of keys. It is put together from the defaults, a profile (`--profile NAME`, or a YAML
-file, in which the part `scenarios.NAME` of the scenario that runs wins over the rest), a command's own options and
-`--set key.path=value`, the later over the earlier. `config.yaml` in a run's directory is the complete tree, and can be
-given back as `--profile`. An unknown key or a value out of bounds ends a command with exit code 2."""
+file, in which the part `scenarios.NAME` of the scenario that runs wins over the rest, and which wins over the profile
+that its key `base` names, if any), a command's own options and `--set key.path=value`, the later over the earlier.
+`config.yaml` in a run's directory is the complete tree, and can be given back as `--profile`. An unknown key or a
+value out of bounds ends a command with exit code 2."""
 
 
 def configuration() -> str:

@@ -20,10 +20,31 @@ Tree = dict[str, Any]
 
 
 def load_profile(name_or_path: str, scenario: str | None) -> Tree:
-    """Read a profile: a file, or the name of one in ``harness/profiles``. ``scenarios.NAME`` is merged over the rest.
+    """Read a profile: a file, or the name of one in ``harness/profiles``. ``scenarios.NAME`` is merged over the rest,
+    and all of it over the profile that ``base`` names.
 
     Raises ``UserError`` if there is none or it is no YAML mapping.
     """
+    tree = _with_base(name_or_path, above=[])
+    parts = tree.pop("scenarios", {})
+    return merge(tree, parts.get(scenario or tree.get("scenario", Scenario.OFFLINE), {}))
+
+
+def _with_base(name_or_path: str, *, above: list[Path]) -> Tree:
+    """A profile over its base, and so on; ``above``: those that lie on it."""
+    path = _find(name_or_path)
+    if path in above:
+        raise UserError(f"profile {path}: 'base' leads back to it")
+    tree = _read(path)
+    base = tree.pop("base", None)
+    if base is None:
+        return tree
+    if not isinstance(base, str):
+        raise UserError(f"profile {path}: 'base' must name a profile (got {base!r})")
+    return merge(_with_base(base, above=[*above, path]), tree)
+
+
+def _find(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if not path.is_file():
         known = sorted(p.stem for p in PROFILES.glob("*.yaml"))
@@ -33,19 +54,24 @@ def load_profile(name_or_path: str, scenario: str | None) -> Tree:
                 f"{nearest(name_or_path, known)}"
             )
         path = PROFILES / f"{name_or_path}.yaml"
+    return path
+
+
+def _read(path: Path) -> Tree:
+    """A profile as it stands in its file, ``scenarios`` a mapping of mappings."""
     try:
         tree = yaml.safe_load(path.read_text()) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"profile {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise UserError(f"profile {path} must be a mapping of configuration keys")
-    parts = tree.pop("scenarios", {}) or {}
+    parts = tree.get("scenarios") or {}
     if not isinstance(parts, dict) or not all(isinstance(part, dict | None) for part in parts.values()):
         raise UserError(f"profile {path}: 'scenarios' must map names of scenarios to configuration keys")
     for key in parts:
         if key not in list(Scenario):
             raise UserError(f"profile {path}: scenario {key!r} is not known{nearest(str(key), Scenario)}")
-    return merge(tree, parts.get(scenario or tree.get("scenario", Scenario.OFFLINE), {}) or {})
+    return {**tree, "scenarios": {key: part or {} for key, part in parts.items()}}
 
 
 def merge(base: Tree, over: Tree) -> Tree:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -86,6 +87,7 @@ class ModelSearch:
                 log.warning("the paces of probes differ too much: the search goes on without the steps")
                 return False
             self._find(guess=knee, seeds=models.QUICK)
+            self._say_of_the_last()
             self.tell(None)
         if not model.corrections:
             log.warning("the probes had too few queries to correct the steps by: the search goes on without them")
@@ -143,7 +145,6 @@ class ModelSearch:
 
     def _probe(self, rate: float) -> None:
         probe = self.source.at_rate(rate, seconds=self.options.probe_seconds, thorough=True)
-        log.info("%g samples/s: %s (%s)", rate, "valid" if probe.valid else "not valid", probe.reason)
         self.found.probes.append(probe)
         self._judged.append((f"probe {len(self.found.probes)}", rate, self.source.judged))
 
@@ -160,6 +161,15 @@ class ModelSearch:
             if one is not None:
                 found.append(one)
         models.take_over(model, found, knee=knee)
+
+    def _say_of_the_last(self) -> None:
+        """What the model makes of the last probe: its own tail, of some seconds, says less of a run of full length."""
+        probe, knee = self.found.probes[-1], self._model.knee_qps or 0.0
+        of_it = [c for c in self._model.corrections if c.source == f"probe {len(self.found.probes)}"]
+        pace = f"its steps took {of_it[0].pace:.3f} of what is known; " if of_it else ""
+        valid, reason = probe.target_qps <= knee, f"{pace}runs of full length hold {knee:.4g}"
+        log.info("%g samples/s: %s (%s)", probe.target_qps, "valid" if valid else "not valid", reason)
+        self.found.probes[-1] = msgspec.structs.replace(probe, valid=valid, reason=reason)
 
     def _times(self) -> StepTimes | None:
         """From the probes' own steps where they are enough: a step's form is not quite straight, and this is the

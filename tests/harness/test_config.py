@@ -215,12 +215,30 @@ def test_every_number_has_bounds(key: str, value: float) -> None:
         ("scenarios: {ofline: {}}", "'ofline' is not known; did you mean 'offline'"),
         ("scenarios: {1: {}}", "1 is not known"),
         ("\0", "not YAML"),
+        ("base: 3", "'base' must name a profile"),
+        ("base: [h100-fp8]", "'base' must name a profile"),
     ],
 )
 def test_a_profile_with_a_mistake(tmp_path: Path, content: str, words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
         load_profile(profile(tmp_path, content), None)
     assert "\n" not in str(caught.value)
+
+
+def test_a_profile_lies_on_its_base(tmp_path: Path) -> None:
+    low = tmp_path / "low.yaml"
+    low.write_text("{engine: {name: 'null', args: {a: 1, b: 1}}, scenarios: {server: {engine: {args: {b: 2, c: 2}}}}}")
+    middle = tmp_path / "middle.yaml"
+    middle.write_text(f"{{base: {low}, engine: {{args: {{a: 3}}}}, scenarios: {{server: }}}}")
+    top = profile(tmp_path, f"{{base: {middle}, scenarios: {{server: {{engine: {{args: {{c: 4}}}}}}}}}}")
+    assert load_profile(top, "server") == {"engine": {"name": "null", "args": {"a": 3, "b": 2, "c": 4}}}
+    assert load_profile(top, "offline") == {"engine": {"name": "null", "args": {"a": 3, "b": 1}}}
+    low.write_text(f"base: {middle}")
+    with pytest.raises(UserError, match="'base' leads back to it"):
+        load_profile(top, "server")
+    low.write_text("base: h100-pf8")
+    with pytest.raises(UserError, match="did you mean 'h100-fp8'"):
+        load_profile(top, "server")
 
 
 def test_a_profile_that_is_none(tmp_path: Path) -> None:

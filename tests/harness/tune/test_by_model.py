@@ -52,6 +52,7 @@ def test_interactive_is_found_on_cards_that_are_not_of_the_form(name: str) -> No
     assert found.knee_qps == pytest.approx(np.median(knees), rel=0.03)
     assert (knees >= found.best_qps).mean() > 0.7
     assert one.now_s < by_model.BUDGET * OPTIONS.probe_seconds
+    assert all("runs of full length hold" in probe.reason for probe in found.probes)
     assert found.bracket.limited_by == ("TTFT" if name == "held" else "TPOT")  # held, prompts are what waits
 
 
