@@ -16,11 +16,13 @@ from harness.tune.search import Ask, Estimate, Search, clean, queueing_ceiling
 from harness.tune.state import Options
 from harness.tune.system import engines_of, load_of, tells_steps
 from harness.tune.verdict import full_length_share
+from sut.steps import StepSums
 
 log = logging.getLogger("tune")
 Save = Callable[[str | None, Found], None]
 FILLED = 1.25  # times what the engines can work on at once
 LATE_S = 1.0  # that an engine's record of its steps may be behind
+AGAIN = 2
 
 
 def explore(session: Session, options: Options, *, known: Found, save: Save, coarse: bool = False) -> Found:
@@ -51,8 +53,8 @@ def _by_model(prober: Prober, session: Session, options: Options, *, found: Foun
     """Search through the engine's steps, where it tells them; False where it does not, or they do not explain much."""
     if not tells_steps(session):
         return False
-    prober.system.pause(2 * session.config.workers.heartbeat_s + LATE_S)  # the full engine's last steps are told
-    full = prober.step_sums()
+    late_s = 2 * session.config.workers.heartbeat_s + LATE_S
+    full = steps_of_the_full(prober, outstanding=_fill(session), seconds=2 * options.probe_seconds, late_s=late_s)
     with processes() as run:
         search = ModelSearch(
             source=prober,
@@ -72,6 +74,20 @@ def _by_model(prober: Prober, session: Session, options: Options, *, found: Foun
         if not coarse:
             search.draw()
     return True
+
+
+def steps_of_the_full(prober: Prober, *, outstanding: int, seconds: float, late_s: float) -> StepSums:
+    """Sums over the steps of the engine that was just kept full. Where they are too few or too noisy for the three
+    numbers (long steps, a busy host), it is kept full some more, ``AGAIN`` times ``seconds`` at most."""
+    for _ in range(AGAIN):
+        prober.system.pause(late_s)  # its last steps are told
+        full = prober.step_sums()
+        if (times := full.fit()) is not None and times.sound:
+            return full
+        log.info("%d steps do not tell what a step takes: the engine is kept full for %g s more", full.steps, seconds)
+        prober.closed_loop(outstanding, seconds=seconds)
+    prober.system.pause(late_s)
+    return prober.step_sums()
 
 
 def speed_of(found: Found) -> float:
