@@ -87,7 +87,7 @@ def _facts(config: Any, plan: Plan) -> dict[str, Any]:
         **({"kv_cache_scales": KV_SCALES} if "fp8" in str(cache.cache_dtype) else {}),
         "step_time_ms": plan.step_time_ms,
         "late_after_ms": plan.late_after_ms,
-        "prefill_schedule_interval": scheduler.prefill_schedule_interval,
+        "prefill_schedule_interval": getattr(scheduler, "prefill_schedule_interval", 1),
         "last_layer": plan.last_layer,
         "mixed_attention": plan.mixed_attention,
         "dropped_args": plan.dropped,

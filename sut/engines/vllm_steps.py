@@ -26,6 +26,7 @@ import msgspec
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
+from sut.engines.vllm_args import INTERVAL
 from sut.engines.vllm_planning import held_budget, late_last, padding, prompts_rest, prompts_within, warming_up
 from sut.engines.vllm_probe import STATE, publish
 from sut.engines.vllm_step_log import FILE, KNOWN_TIMES, LATE_AFTER, STEP_TIME, count_step
@@ -50,18 +51,18 @@ class _Steps:
         compilation = self.vllm_config.compilation_config  # type: ignore[attr-defined]
         self._graphs = sorted(compilation.cudagraph_capture_sizes or ())
         self._largest = self.max_num_scheduled_tokens
-        self.interval = int(self.scheduler_config.prefill_schedule_interval)  # type: ignore[attr-defined]
+        self.interval = int(getattr(self.scheduler_config, INTERVAL, 1))  # type: ignore[attr-defined]
         self._since = self.interval  # steps after the last that read prompts
 
-    def schedule(self, throttle_prefills: bool = False) -> Any:
+    def schedule(self, *args: Any, **kwargs: Any) -> Any:
         decoding = sum(r.num_computed_tokens >= r.num_prompt_tokens for r in self.running)  # type: ignore[attr-defined]
         self.max_num_scheduled_tokens = self._budget(decoding)
         if self.late_after_ms is not None:
             late_last(self.waiting, before=time.time() - self.late_after_ms / 1e3)  # type: ignore[attr-defined]
-        rests = prompts_rest(decoding=decoding, since=self._since, interval=self.interval)
-        if rests:
+        if prompts_rest(decoding=decoding, since=self._since, interval=self.interval):
             self.prefill_capacity_bound = False  # vLLM reads on, whatever is asked, while prompts are left over
-        step = super().schedule(throttle_prefills or rests)  # type: ignore[misc]
+            args, kwargs = (), {"throttle_prefills": True}
+        step = super().schedule(*args, **kwargs)  # type: ignore[misc]
         self._since += 1
         if step.total_num_scheduled_tokens > len(step.num_scheduled_tokens):
             self._since = 0
