@@ -19,7 +19,7 @@ from sut.messages import Completion, EngineSettings, Request
 from tests.sut.engines import tiny_llama
 from tests.sut.engines.tiny_llama import TinyLlama
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
 # Steps of 64 tokens: prompts of up to 113 are read in chunks, beside sequences that decode.
 ARGS = {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 16, "max_model_len": 256}
