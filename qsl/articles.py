@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 from mlperf_llama_base.files import expanded
 from qsl import id_list
@@ -129,7 +130,7 @@ def _json_lines(path: Path, columns: list[str]) -> Iterator[Row]:
     with path.open("rb") as file:
         for line in file:
             if line.strip():
-                yield msgspec.json.decode(line, type=Row)
+                yield typed.from_json(line, Row)
 
 
 def _csv(path: Path, columns: list[str]) -> Iterator[Row]:

@@ -19,6 +19,7 @@ from typing import Annotated, TypeVar
 import msgspec
 import numpy as np
 
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import UserError
 from qsl.foreign import what_it_is
 from qsl.rows import TOKEN, Ids, Row
@@ -73,7 +74,7 @@ def _rows(path: Path) -> Iterator[list[msgspec.Raw]]:
         # Never closed by hand: rows in a traceback may still point into it, and the last reference unmaps it anyway
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        rows = msgspec.json.decode(mapped, type=list[msgspec.Raw])
+        rows = typed.from_json(mapped, list[msgspec.Raw])
     except msgspec.ValidationError as error:
         raise UserError(
             f"data set {path} is not a JSON list of objects ({error}); make one with `mlperf-llama data prepare`"
@@ -100,7 +101,7 @@ def _near(text: mmap.mmap, error: str) -> str:
 
 def _decode(path: Path, number: int, raw: msgspec.Raw, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return typed.from_json(raw, kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reason = str(error).replace("`$.", "`")
         raise UserError(

@@ -21,7 +21,7 @@ from harness.loadgen.log import DETAIL, PERCENTILES, parse_detail
 from harness.rundir import names
 from harness.session.outcome import cpu_seconds
 from harness.verdict.result import samples_per_second
-from mlperf_llama_base import child, files
+from mlperf_llama_base import child, files, typed
 from mlperf_llama_base.errors import RunError
 from mlperf_llama_base.orphans import die_with_parent
 from sut.completions import report
@@ -51,7 +51,7 @@ def measure(run_config: RunConfig, directory: Path) -> Alone:
     child.clean_up(process)
     if code or not (directory / FILE).is_file():
         raise RunError(f"LoadGen alone ended with {child.exit_in_words(code)}: see {log}")
-    return msgspec.json.decode((directory / FILE).read_bytes(), type=Alone)
+    return typed.from_json((directory / FILE).read_bytes(), Alone)
 
 
 def answer_at_once(*, first_tokens: bool) -> Any:

@@ -12,6 +12,7 @@ from harness.rundir import names
 from harness.rundir.files import read_record
 from harness.rundir.result import Result
 from harness.rundir.tuning import TuneRecord
+from mlperf_llama_base import typed
 
 DONE: Literal["done"] = "done"
 COLUMNS = (
@@ -107,7 +108,7 @@ def more_of(folder: Path, runs: dict[str, Figures]) -> list[str]:
 
 def read_all(directory: Path) -> list[StepRecord]:
     """Those in ``directory``, in the order of their beginning."""
-    found = [msgspec.json.decode(path.read_bytes(), type=StepRecord) for path in directory.glob("*.json")]
+    found = [typed.from_json(path.read_bytes(), StepRecord) for path in directory.glob("*.json")]
     return sorted(found, key=lambda one: one.began)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import zmq
 
 from harness.session.outcome import cpu_seconds
-from mlperf_llama_base import child
+from mlperf_llama_base import child, typed
 from mlperf_llama_base.errors import RunError
 from mlperf_llama_base.orphans import die_with_parent
 from qsl.synthetic import lengths
@@ -163,7 +163,7 @@ def _until(hub: Hub, condition: Any, *, seconds: float = START_S) -> None:
 
 def stand_in(directory: Path, answers: int) -> None:
     """Be all the workers whose specs lie in ``directory``, until killed."""
-    specs = msgspec.msgpack.decode((directory / "specs").read_bytes(), type=list[WorkerSpec])
+    specs = typed.from_msgpack((directory / "specs").read_bytes(), list[WorkerSpec])
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, 2 * len(specs) + 16)
     poller = zmq.Poller()

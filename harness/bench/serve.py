@@ -17,7 +17,7 @@ import psutil
 from rich.console import Console
 
 from harness.bench.serve_client import Figures, Order
-from mlperf_llama_base import child, files
+from mlperf_llama_base import child, files, typed
 from mlperf_llama_base.errors import EnvironmentFault, RunError
 
 LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
@@ -135,7 +135,7 @@ def _ask(order: Order, path: Path) -> Figures:
         child.end(client)
     if code or not found.exists():
         raise RunError(f"the client broke with status {code}: see {path.with_suffix('.log')}")
-    return msgspec.json.decode(found.read_bytes(), type=Figures)
+    return typed.from_json(found.read_bytes(), Figures)
 
 
 def cpu_s(process: psutil.Process) -> float:

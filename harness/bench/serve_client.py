@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from mlperf_llama_base import files
+from mlperf_llama_base import files, typed
 
 EVENT = b"data: "
 USAGE = b'"completion_tokens":'
@@ -197,7 +197,7 @@ class Client:
 def main(path: Path) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    order = msgspec.json.decode(path.read_bytes(), type=Order)
+    order = typed.from_json(path.read_bytes(), Order)
 
     async def run() -> Figures:
         return await Client(order).run()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.rounds import ENDPOINTS
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import EnvironmentFault
 
 NAME = "inference-endpoint"
@@ -113,7 +114,7 @@ def _module(executable: Path) -> tuple[Path | None, list[str]]:
         done = subprocess.run(
             [str(python), "-c", LOOK, *EXTRAS], capture_output=True, text=True, timeout=TIMEOUT_S, check=True
         )
-        origin, missing, _ = msgspec.json.decode(done.stdout, type=tuple[str | None, list[str], list[int]])
+        origin, missing, _ = typed.from_json(done.stdout, tuple[str | None, list[str], list[int]])
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
         raise EnvironmentFault(
             f"{executable} is not the endpoints client: {python} cannot be asked ({type(error).__name__}). "

@@ -17,6 +17,7 @@ from harness.endpoints.power import SystemPower, cooling_of
 from harness.endpoints.system_desc import Node, Parallelism, SystemDescription
 from harness.submission.measurements import REFERENCE
 from harness.submission.system_description import BLANK
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import UserError, nearest
 
 DATASET_LINK = "https://huggingface.co/datasets/abisee/cnn_dailymail"
@@ -94,7 +95,7 @@ def read_owner(path: Path) -> Owner:
     if blanks := list(_blanks(tree)):
         raise UserError(f"system description {path} is not complete: fill in {', '.join(blanks)}")
     try:
-        owner = msgspec.convert(tree, Owner)
+        owner = typed.convert(tree, Owner)
     except msgspec.ValidationError as error:
         raise UserError(f"system description {path}: {error}") from error
     if faults := [*_faults(owner)]:

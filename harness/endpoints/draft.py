@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import yaml
 
 from harness.endpoints.description import DATASET_LINK, Owner
@@ -17,6 +16,7 @@ from harness.rundir.session import Engine
 from harness.submission.measurements import REFERENCE
 from harness.submission.system_description import BLANK, REHEARSAL
 from harness.submission.system_description import draft as inference_draft
+from mlperf_llama_base import typed
 
 HEADER = f"""\
 # The system of an MLPerf Endpoints submission. Detected values are filled in: correct what is wrong.
@@ -159,7 +159,7 @@ def rehearsed(machine: Machine, *, workers: int | None) -> Owner:
         "serving_framework": "mlperf-llama",
         "config_summary_notes": REHEARSAL,
     }
-    return msgspec.convert(tree, Owner)
+    return typed.convert(tree, Owner)
 
 
 def _filled(tree: Any) -> Any:

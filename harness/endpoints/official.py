@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from harness.rounds import ENDPOINTS
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import EnvironmentFault
 
 NAME = "endpoints-submission-cli"
@@ -69,7 +70,7 @@ def check(executable: Path, tree: Path) -> Verdict:
     version = _run([str(executable), "--version"])
     done = _run([str(executable), "check-submission", "--json", str(tree)])
     try:
-        report = msgspec.json.decode(done.stdout, type=Report)
+        report = typed.from_json(done.stdout, Report)
     except msgspec.DecodeError as error:
         text = " ".join((done.stdout + done.stderr).split())[-200:]
         raise EnvironmentFault(f"{executable} cannot check {tree} ({text}): {INSTALL}") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import UserError
 
 FILE = "calibration.json"
@@ -85,7 +86,7 @@ def read_calibration(folder: Path | str) -> CalibrationRecord | None:
     """The record in a model folder; None if it has none. Raises ``UserError`` for one that cannot be read."""
     path = Path(folder) / FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=CalibrationRecord)
+        return typed.from_json(path.read_bytes(), CalibrationRecord)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import UserError
 
 IntArray = npt.NDArray[np.int32]
@@ -60,13 +61,13 @@ def read_entries(path: Path) -> Iterator[Entry]:
     if not text.strip():
         raise UserError(f"accuracy log {path} is empty: the run ended before LoadGen wrote it; run it again")
     try:
-        yield from msgspec.json.decode(text, type=list[Entry])
+        yield from typed.from_json(text, list[Entry])
     except msgspec.DecodeError as error:
         raise UserError(_damage(path, where="it", read=0, text=text, error=error)) from error
 
 
 def _read_lines(path: Path, lines: Iterator[str]) -> Iterator[Entry]:
-    decode = msgspec.json.Decoder(Entry).decode
+    decode = msgspec.json.Decoder(typed.ready(Entry)).decode
     read, last = 0, False
     for number, line in enumerate(lines, 2):
         text = line.strip()

@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from mlperf_llama_base import typed
+
 PREFIX = ":::MLLOG "
 DETAIL, SUMMARY, ACCURACY = "mlperf_log_detail.txt", "mlperf_log_summary.txt", "mlperf_log_accuracy.json"
 POWER_TIME = "%m-%d-%Y %H:%M:%S.%f"  # utils.cc, DateTimeStringForPower
@@ -147,7 +149,7 @@ def parse_detail(path: Path) -> DetailLog:
     if not path.is_file():
         return DetailLog(exists=False)
     log = DetailLog(exists=True)
-    decode = msgspec.json.Decoder(_Line).decode
+    decode = msgspec.json.Decoder(typed.ready(_Line)).decode
     read, last_ms = 0, 0.0
     with path.open(encoding="utf-8", errors="surrogateescape") as file:
         for number, text in enumerate(file, 1):

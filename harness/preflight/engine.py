@@ -14,6 +14,7 @@ import msgspec
 from harness.preflight.base import Check, Context, Finding, combine, fail, passed, skipped, warn
 from harness.rounds import ROUND
 from harness.workers import engine_settings
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import HarnessError, UserError
 from mlperf_llama_base.source import python_path
 from sut import engines
@@ -195,7 +196,7 @@ class EngineSmoke(Check):
                 "run with --engine transformers to compare; look at the GPU with nvidia-smi",
             )
         try:
-            return msgspec.json.decode(done.stdout.strip().splitlines()[-1], type=Answer)
+            return typed.from_json(done.stdout.strip().splitlines()[-1], Answer)
         except (IndexError, msgspec.DecodeError):
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             return fail(

@@ -12,6 +12,7 @@ import time
 import msgspec
 import numpy as np
 
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import HarnessError
 from sut.engines import create
 from sut.engines.base import Engine
@@ -63,7 +64,7 @@ def try_prompts(engine: Engine, info: EngineInfo, prompts: list[list[int]], voca
 
 
 def main() -> None:
-    job = msgspec.json.decode(sys.stdin.read(), type=Job)
+    job = typed.from_json(sys.stdin.read(), Job)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries print on standard output; the answer must stand alone there
     try:

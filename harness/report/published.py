@@ -17,6 +17,7 @@ from harness.config import Benchmark, Scenario
 from harness.report.accelerators import accelerator_of
 from harness.report.load import RunData
 from harness.report.noise import bounds, percentile_draws, rate_draws
+from mlperf_llama_base import typed
 
 TABLE = Path(__file__).parent / "published.json"
 TOKENS_PER_SAMPLE = 128.5  # logs of one and the same software count 128 or 129, so this is right to 0.4 %
@@ -122,7 +123,7 @@ class Standing:
 @functools.cache
 def table() -> PublishedTable:
     """The table shipped with the program."""
-    return msgspec.json.decode(TABLE.read_bytes(), type=PublishedTable)
+    return typed.from_json(TABLE.read_bytes(), PublishedTable)
 
 
 def standing(run: RunData) -> Standing | None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import UserError
 from mlperf_llama_base.files import write_whole
 
@@ -41,7 +42,7 @@ def read_record(path: Path, kind: type[T]) -> T | None:
             f"{path} is of version {version}, this program knows {newest}: read it with the program that wrote it"
         )
     try:
-        return msgspec.convert({key: value for key, value in tree.items() if value is not None}, kind)
+        return typed.convert({key: value for key, value in tree.items() if value is not None}, kind)
     except msgspec.ValidationError as error:
         raise damaged(path, error) from error
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from harness.serve.problems import Problem
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import nearest
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -23,7 +24,7 @@ _text = msgspec.json.Decoder(str)
 def read(body: bytes, kind: type[T]) -> T:
     """Decode a body. Raises ``Problem``: no JSON, not UTF-8, a field that is unknown, missing or of a wrong type."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return typed.from_json(body, kind)
     except msgspec.ValidationError as error:
         raise _invalid(str(error), kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -31,6 +31,7 @@ from harness.rundir.session import (
     Tokens,
     Worker,
 )
+from mlperf_llama_base import typed
 from mlperf_llama_base.files import replacing, sha256_of
 from sut.hub import Hub
 from sut.workers.devices import short_name
@@ -153,10 +154,10 @@ def _with_workers(record: SessionRecord, hub: Hub) -> SessionRecord:
         violation_examples=d.examples,
         workers=_workers(hub),
         restarts=sum(w.restarts for w in hub.workers.values()),
-        lost_workers=msgspec.convert(hub.lost, list[LostWorker], from_attributes=True),
+        lost_workers=typed.convert(hub.lost, list[LostWorker], from_attributes=True),
         refused_messages=hub.refused,
         refused_peers=hub.refused_peers,
-        engine=msgspec.convert(hub.engine, Engine, from_attributes=True) if hub.engine else None,
+        engine=typed.convert(hub.engine, Engine, from_attributes=True) if hub.engine else None,
         engine_live_facts={str(i): w.beat.facts for i, w in hub.workers.items() if w.beat.facts},
         tokens=_tokens(hub),
         answers=[_answer(*answer) for answer in hub.record.answers],

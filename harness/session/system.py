@@ -10,15 +10,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from harness.config import RunConfig, Scenario
 from harness.inventory.calibration import read_calibration
 from harness.rundir.session import Dataset as DatasetRecord
 from harness.rundir.session import Model
 from harness.session.journal import Journal
 from harness.session.wire import connect, supervisor_options
-from mlperf_llama_base import orphans
+from mlperf_llama_base import orphans, typed
 from mlperf_llama_base.errors import HarnessError
 from mlperf_llama_base.scratch import ScratchFolder
 from qsl.dataset import Dataset
@@ -119,7 +117,7 @@ def _inspect_model(config: RunConfig, journal: Journal) -> dict[str, Any]:
     from harness.inventory.model import inspect_model
 
     info = dataclasses.asdict(inspect_model(config.model.path or "", revision=config.model.revision))
-    model = msgspec.convert({"path": config.model.path} | info, Model)
+    model = typed.convert({"path": config.model.path} | info, Model)
     if record := read_calibration(info["folder"]):
         model.calibration = record.without_marks
     journal.describe(model=model)

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from harness.config import Mode, Scenario
 from harness.loadgen.keys import FAMILIES
 from harness.loadgen.log import PERCENTILES, DetailLog
@@ -33,6 +31,7 @@ from harness.rundir.result import (
 from harness.rundir.session import Tokens
 from harness.rundir.system import SystemRecord
 from harness.verdict.gate import Verdict, judge
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import UserError
 
 T = TypeVar("T")
@@ -140,7 +139,7 @@ def _metrics(run: Evidence) -> dict[str, Reading] | None:
 
 
 def _energy(run: Evidence) -> EnergyResult | None:
-    return None if run.energy is None else msgspec.convert(run.energy, EnergyResult, from_attributes=True)
+    return None if run.energy is None else typed.convert(run.energy, EnergyResult, from_attributes=True)
 
 
 def samples_per_second(log: DetailLog, scenario: Scenario) -> float | None:

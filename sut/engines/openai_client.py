@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from mlperf_llama_base import typed
 from sut.engines.openai_args import OpenAIArgs
 from sut.engines.sse import Decoder
 
@@ -145,7 +146,7 @@ class Client:
             ),
             headers={**headers, "Content-Type": "application/json"},
         )
-        self._decode = msgspec.json.Decoder(Chunk).decode
+        self._decode = msgspec.json.Decoder(typed.ready(Chunk)).decode
 
     async def close(self) -> None:
         await self._session.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import UserError
 from sut.engines import shapes, vllm_attention, vllm_models, vllm_release, vllm_step_log
 from sut.messages import EngineSettings, RawArguments
@@ -301,7 +302,7 @@ def _step_times(args: RawArguments) -> StepTimes | None:
     if value is None:
         return None
     try:
-        known = msgspec.convert(value, type=StepTimes)
+        known = typed.convert(value, StepTimes)
     except msgspec.ValidationError as error:
         raise UserError(f"engine.args.step_times: {error}; give a_ms, c_us and p_us (bench engine --steps)") from error
     if not known.sound:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from mlperf_llama_base import typed
 from sut.steps import StepSums
 
 FILE = "steps"
@@ -43,7 +44,7 @@ def count_step(kinds: dict[str, list[float]], *, seconds: float, tokens: int, re
 def read(folder: Path) -> StepLog:
     """Return what the scheduler has published in ``folder``; empty before the first step."""
     try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=StepLog)
+        return typed.from_json((folder / FILE).read_bytes(), StepLog)
     except (OSError, msgspec.DecodeError):
         return StepLog()
 

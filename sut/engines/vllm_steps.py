@@ -22,10 +22,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
+from mlperf_llama_base import typed
 from sut.engines.vllm_args import INTERVAL
 from sut.engines.vllm_planning import held_budget, late_last, padding, prompts_rest, prompts_within, warming_up
 from sut.engines.vllm_probe import STATE, publish
@@ -108,7 +108,7 @@ class _Steps:
 
 def known_times() -> StepTimes | None:
     text = os.environ.get(KNOWN_TIMES)
-    return None if text is None else msgspec.json.decode(text, type=StepTimes)
+    return None if text is None else typed.from_json(text, StepTimes)
 
 
 def _variable(name: str) -> float | None:

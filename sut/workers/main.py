@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from queue import Empty
 
-import msgspec
 import numpy as np
 
+from mlperf_llama_base import typed
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 from mlperf_llama_base.node import node_name
 from mlperf_llama_base.orphans import die_with_parent, die_with_pipe
@@ -105,7 +105,7 @@ def _warm_up_prompts(spec: WorkerSpec, vocab_size: int | None) -> list[IntArray]
 
 def main() -> None:
     size = int.from_bytes(sys.stdin.buffer.read(4), "little")
-    spec = msgspec.msgpack.decode(sys.stdin.buffer.read(size), type=WorkerSpec)
+    spec = typed.from_msgpack(sys.stdin.buffer.read(size), WorkerSpec)
     die_with_parent()
     die_with_pipe(sys.stdin.buffer)
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s worker {spec.id} %(name)s %(levelname)s %(message)s")

@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from mlperf_llama_base import typed
 from sut.messages import WorkerSpec
 from sut.workers.base import Exit, WorkerPool
 from sut.workers.ray_host import LOG_CHUNK, Host, Location
@@ -102,7 +103,7 @@ class RayPool(WorkerPool):
 
     def start(self, spec: WorkerSpec) -> None:
         self._shared.places.pop(spec.id, None)
-        self._commands.put(("start", msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=WorkerSpec)))
+        self._commands.put(("start", typed.from_msgpack(msgspec.msgpack.encode(spec), WorkerSpec)))
 
     def kill(self, worker: int) -> None:
         self._commands.put(("kill", worker))

@@ -9,7 +9,7 @@ from collections import Counter
 import msgspec
 import ray
 
-from mlperf_llama_base import child
+from mlperf_llama_base import child, typed
 from mlperf_llama_base.errors import EnvironmentFault
 from mlperf_llama_base.files import expanded
 from mlperf_llama_base.node import NODE_VARIABLE, given_name
@@ -56,7 +56,7 @@ class Host:
 
     def run(self, payload: bytes) -> tuple[int, str]:
         """Start the worker that ``payload`` (a spec) describes and wait for its end: exit status, and that in words."""
-        spec = msgspec.msgpack.decode(payload, type=WorkerSpec)
+        spec = typed.from_msgpack(payload, WorkerSpec)
         spec.log_file = str(self._log)
         spec.gpus = _gpus()
         spec.env = spec.env | {NODE_VARIABLE: node_name()}
