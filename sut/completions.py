@@ -10,7 +10,8 @@ from __future__ import annotations
 import mlperf_loadgen as lg
 import numpy as np
 
-from sut.hub import Batch
+from sut.dispatching import Batch
+from sut.front.rows import Rows
 
 AT_ONCE = 1024  # more are told in parts
 
@@ -21,6 +22,14 @@ def report(first: Batch, done: Batch) -> None:
         lg.FirstTokenComplete(_first.fill(first[start : start + AT_ONCE]))
     for start in range(0, len(done), AT_ONCE):
         lg.QuerySamplesComplete(_done.fill(done[start : start + AT_ONCE]))
+
+
+def report_rows(first: Rows, done: Rows) -> None:
+    """The same of samples whose tokens are the rows of an array."""
+    for start in range(0, len(first.ids), AT_ONCE):
+        lg.FirstTokenComplete(_first.fill_rows(first, start))
+    for start in range(0, len(done.ids), AT_ONCE):
+        lg.QuerySamplesComplete(_done.fill_rows(done, start))
 
 
 class Responses:
@@ -46,13 +55,27 @@ class Responses:
         else:
             for at, (_, tokens) in enumerate(samples):
                 places[at * room : at * room + sizes[at]] = tokens
-        made = self._made[:count]
-        for response, (sample_id, _) in zip(made, samples, strict=True):
+        return self._tell([sample_id for sample_id, _ in samples], sizes)
+
+    def fill_rows(self, rows: Rows, start: int) -> list[lg.QuerySampleResponse]:
+        """The same for at most :data:`AT_ONCE` of ``rows``, from ``start`` on."""
+        ids, tokens = rows.ids[start : start + AT_ONCE], rows.tokens[start : start + AT_ONCE]
+        count, width = tokens.shape
+        if width > self._room:
+            self._make(room=width)
+        self._bytes.reshape(AT_ONCE, self._room)[:count, :width] = tokens
+        return self._tell(ids, rows.sizes[start : start + AT_ONCE].tolist())
+
+    def _tell(self, ids: list[int], sizes: list[int]) -> list[lg.QuerySampleResponse]:
+        made = self._made[: len(ids)]
+        for response, sample_id in zip(made, ids, strict=True):
             response.id = sample_id
-        if sizes != self._sizes[:count]:
-            for response, size in zip(made, sizes, strict=True):
-                response.size, response.n_tokens = size, size >> 2
-            self._sizes[:count] = sizes
+        known = self._sizes[: len(ids)]
+        if sizes != known:
+            for response, size, before in zip(made, sizes, known, strict=True):
+                if size != before:
+                    response.size, response.n_tokens = size, size >> 2
+            self._sizes[: len(ids)] = sizes
         return made
 
     def _make(self, *, room: int) -> None:

@@ -21,11 +21,10 @@ from sut.arrivals import Arrivals
 from sut.awake import AwakeClock
 from sut.checks import CLEAN
 from sut.dispatcher import Dispatcher
-from sut.duty import Duty
+from sut.dispatching import Batch, Counts, Dispatching, Reports, counts_of
 from sut.mailbox import Mailbox
 from sut.messages import (
     Completion,
-    EngineInfo,
     Failure,
     Fault,
     FirstToken,
@@ -50,17 +49,14 @@ POLL_MS = 100
 LOOK_EVERY_S = 0.2
 MESSAGES_A_TURN = 256
 SAMPLES_A_PARCEL = 512  # handed out before the first of them leave: nobody waits until all others are full
-Batch = list[tuple[int, bytes]]
-Reports = Callable[[Batch, Batch], None]
 
 
-class Hub(threading.Thread):
-    """Runs until :meth:`stop`. ``failure`` is set when the run cannot go on; ``changed`` fires on it and on each ready.
-
-    ``prompts(index)`` gives a sample's ids as int32 LE bytes, ``lengths`` their numbers where known already;
+class Hub(Dispatching):
+    """``prompts(index)`` gives a sample's ids as int32 LE bytes, ``lengths`` their numbers where known already;
     ``deliver(first, done)`` takes what is for LoadGen.
-    ``events`` grows with everything that happens, so that a watchdog sees when nothing does.
     """
+
+    poll_ms = POLL_MS
 
     def __init__(
         self,
@@ -75,18 +71,11 @@ class Hub(threading.Thread):
         bind: str,
         curve_keys: tuple[bytes, bytes] | None = None,
     ) -> None:
-        super().__init__(name="hub", daemon=True)
+        super().__init__("hub")
         self.dispatcher = dispatcher
         self.supervisor = Supervisor(options)
         self.pool = pool
         self.prompts = prompts
-        self.record = SampleRecord()
-        self.engine: EngineInfo | None = None
-        self.lost: list[LostWorker] = []
-        self.refused = self.refused_peers = 0
-        self.failure: HarnessError | None = None
-        self.changed = threading.Event()
-        self.events = 0
         self._deliver = deliver
         self._arrivals = Arrivals()
         self._peers: dict[bytes, WorkerView] = {}  # by the identity of the incarnation that may speak now
@@ -98,7 +87,6 @@ class Hub(threading.Thread):
         self.endpoint = self._router.endpoint
         self._poller = self._router.poller(self._inbox.fd)
         self._pace = Pace()
-        self.duty = Duty()
         self._clock = AwakeClock(longest_step_s=5 * POLL_MS / 1e3)
         self._now = self._clock.now()
         for spec in specs:
@@ -107,13 +95,9 @@ class Hub(threading.Thread):
     # -- called from other threads -------------------------------------------------------------------------------
 
     def issue(self, samples: list[tuple[int, int]], at_ns: int | None = None) -> None:
-        """Take ``(sample id, data-set index)`` pairs, issued at ``at_ns`` (now). Only enqueues: it runs on LoadGen's
-        thread.
-        """
         self._inbox.put((samples, time.perf_counter_ns() if at_ns is None else at_ns))
 
     def new_test(self, arrivals: Arrivals | None = None) -> None:
-        """Count from zero; only between tests, when nothing is outstanding. ``arrivals``: when samples will be due."""
         self._arrivals = arrivals or Arrivals()
         self.record = SampleRecord()
         self.dispatcher.new_test()
@@ -124,20 +108,13 @@ class Hub(threading.Thread):
 
     @contextlib.contextmanager
     def reporting_to(self, reports: Reports) -> Iterator[None]:
-        """For a block ``reports`` gets first tokens and completions, on the hub's thread, in LoadGen's place."""
         usual, self._deliver = self._deliver, reports
         try:
             yield
         finally:
             self._deliver = usual
 
-    def start_record(self) -> SampleRecord:
-        """Begin a new record, which samples that complete from now on go into, and return it."""
-        self.record = SampleRecord()
-        return self.record
-
     def in_flight(self) -> list[Sample]:
-        """The outstanding samples."""
         while True:
             try:
                 return list(self.dispatcher.outstanding.values())
@@ -149,22 +126,24 @@ class Hub(threading.Thread):
         return self.supervisor.workers
 
     @property
-    def ready(self) -> int:
-        return sum(w.state is State.READY for w in self.workers.values())
-
-    @property
     def dead(self) -> int:
-        """Workers that are gone and will not be started again, or that no node had room for in time."""
         return self.supervisor.gone(self._now)
 
     @property
     def capacity(self) -> int:
-        """Samples that the ready workers can work on at once."""
         return sum(load.capacity for load in list(self.dispatcher.workers.values()))
 
-    def missing(self) -> list[str]:
-        """Workers that are not ready, each with what is known of it."""
-        return [f"{w.name} ({w.trouble})" for w in self.workers.values() if w.state is not State.READY]
+    @property
+    def counts(self) -> Counts:
+        return counts_of(self.dispatcher)
+
+    @property
+    def outstanding(self) -> int:
+        return len(self.dispatcher.outstanding)
+
+    def held(self, worker: int) -> int:
+        load = self.dispatcher.workers.get(worker)
+        return len(load.outstanding) if load else 0
 
     def stop(self) -> None:
         self._stopping.set()
@@ -200,7 +179,7 @@ class Hub(threading.Thread):
         if busy and (left_s := self._pace.left_s(began)) > 0:
             time.sleep(left_s)  # what comes meanwhile wakes nobody
         else:
-            ready = self._poller.poll(POLL_MS if self._inbox.may_sleep() else 0)
+            ready = self._poller.poll(self.poll_ms if self._inbox.may_sleep() else 0)
             self._inbox.awake(any(which == self._inbox.fd for which, _ in ready))
         self.duty.slept(time.perf_counter() - began)
 
@@ -394,7 +373,3 @@ class Hub(threading.Thread):
     def _silence(self, view: WorkerView) -> None:
         """What a worker's process says from now on counts for nothing."""
         self._peers = {peer: known for peer, known in self._peers.items() if known is not view}
-
-    def _fail(self, error: HarnessError) -> None:
-        self.failure = error
-        self.changed.set()

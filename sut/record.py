@@ -59,6 +59,22 @@ class SampleRecord:
         for column, values in zip(self.columns.values(), rows, strict=True):
             column.extend(values)
 
+    def add_columns(self, columns: Sequence[bytes], answers: Sequence[bytes]) -> None:
+        """Append rows that another record has had (:meth:`take`). ``answers``: ids of the first of them."""
+        places = {name: at for at, name in enumerate(self.COLUMNS)}
+        index, worker = (array(self.COLUMNS[n], columns[places[n]]) for n in ("qsl_idx", "worker"))
+        for i, w, tokens in zip(index[: ANSWERS - len(self.answers)], worker, answers, strict=False):
+            self.answers.append((i, w, tokens))
+        for column, values in zip(self.columns.values(), columns, strict=True):
+            column.frombytes(values)
+
+    def take(self) -> list[bytes]:
+        """All rows, as the bytes of each column, and forget them."""
+        taken = [column.tobytes() for column in self.columns.values()]
+        for column in self.columns.values():
+            del column[:]
+        return taken
+
     def column(self, name: str) -> np.ndarray[Any, Any]:
         """A copy of a column, of the rows that are whole: another thread may be adding some."""
         return self.rows([name])[0]

@@ -6,10 +6,11 @@ import contextlib
 import secrets
 from collections.abc import Callable
 
+import msgspec
 import zmq
 
 from sut.curve import Gate
-from sut.messages import ToWorker, WorkerSpec, encode
+from sut.messages import WorkerSpec, encode
 
 MAX_MESSAGE_BYTES = 64 << 20
 NO_WAIT, MORE, HAS_MORE = int(zmq.NOBLOCK), int(zmq.SNDMORE), int(zmq.RCVMORE)  # plain: zmq's own are slow enumerations
@@ -57,7 +58,7 @@ class Router:
             return []
         return [frame.bytes for frame in frames]
 
-    def send(self, identity: bytes, message: ToWorker) -> None:
+    def send(self, identity: bytes, message: msgspec.Struct) -> None:
         body = encode(message)
         # a worker that is gone cannot be reached: supervision finds out and gives its samples to others
         with contextlib.suppress(zmq.ZMQError):

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mlperf_llama_base.errors import HarnessError
-from sut.hub import Batch, Hub
+from sut.dispatching import Batch
+from sut.hub import Hub
 from sut.messages import Cancel, Completion, Failure, FirstToken, Request, StepEvents, Tokens
 from sut.served import ServedDispatcher, ServedSample
 from sut.supervisor import WorkerView

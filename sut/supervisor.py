@@ -6,7 +6,7 @@ out the actions; a test does the same in time that it makes up.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -222,14 +222,9 @@ class Supervisor:
         if self.gone(now) == len(self.workers):
             reasons = sorted({view.fault or "no node has room for it" for view in self.workers.values()})
             kind = RunError if self._served else EnvironmentFault
-            raise self.of_input() or kind(f"no worker is left: {'; '.join(reasons)} (see workers/*.log)")
+            ended = kind(f"no worker is left: {'; '.join(reasons)} (see workers/*.log)")
+            raise of_input(self.workers.values()) or ended
         return moved
-
-    def of_input(self) -> HarnessError | None:
-        """What the user gave, if that is why workers cannot start: it is the same for all of them."""
-        dead = [view for view in self.workers.values() if view.state is State.DEAD]
-        wrong = {view.fault for view in dead if view.exit_code == UserError.exit_code}
-        return UserError("; ".join(sorted(wrong))) if wrong else None
 
     def gone(self, now: float) -> int:
         """Workers that are dead, or that no node had room for in time."""
@@ -306,3 +301,10 @@ class Supervisor:
         view.before = -view.made
         view.beat, view.beat_at = Heartbeat(state="starting"), now
         self._actions.append(Action(Do.START, view.spec.id))
+
+
+def of_input(views: Iterable[WorkerView]) -> HarnessError | None:
+    """What the user gave, if that is why workers cannot start: it is the same for all of them."""
+    dead = [view for view in views if view.state is State.DEAD]
+    wrong = {view.fault for view in dead if view.exit_code == UserError.exit_code}
+    return UserError("; ".join(sorted(wrong))) if wrong else None

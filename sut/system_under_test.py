@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import time
 
-from sut.hub import Hub
+from sut.dispatching import Dispatching
 
 
 class SystemUnderTest:
     """``issue`` and ``flush`` for ``ConstructFastSUT``. An exception must never reach LoadGen: it would crash."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Dispatching) -> None:
         self._hub = hub
 
     def issue(self, ids: list[int], indices: list[int]) -> None:
@@ -19,7 +19,7 @@ class SystemUnderTest:
         LoadGen's clock: it started before it made the lists.
         """
         at_ns = time.perf_counter_ns()
-        self._hub.issue(list(zip(ids, indices, strict=True)), at_ns)
+        self._hub.take(ids, indices, at_ns)
 
     def flush(self) -> None:
         """Nothing is held back, so there is nothing to flush."""

@@ -63,18 +63,19 @@ class Cost(msgspec.Struct, kw_only=True):
 
 
 class StandIns(WorkerPool):
-    """Starts nothing until all are known; then a process holds them all."""
+    """Starts nothing until all ``links`` are known; then a process holds them all."""
 
-    def __init__(self, directory: Path, answers: int) -> None:
-        self._directory, self._answers = directory, answers
+    def __init__(self, directory: Path, *, links: int, answers: int) -> None:
+        self._directory, self._links, self._answers = directory, links, answers
         self.specs: list[WorkerSpec] = []
         self._process: child.Child | None = None
 
     def start(self, spec: WorkerSpec) -> None:
         self.specs.append(msgspec.structs.replace(spec))
+        if len(self.specs) == self._links:
+            self._open()
 
-    def open(self) -> None:
-        """Start the process."""
+    def _open(self) -> None:
         (self._directory / "specs").write_bytes(msgspec.msgpack.encode(self.specs))
         log = self._directory / "stand-ins.log"
         self._process = child.start("harness.bench.links", self._directory, str(self._answers), log=log)
@@ -97,12 +98,10 @@ class StandIns(WorkerPool):
 def measure(*, links: int, answers: int, samples: int) -> Cost:
     """Dispatch ``samples`` over ``links``, with ``answers`` in a message. Raises ``RunError`` if they do not come."""
     with tempfile.TemporaryDirectory() as name:
-        pool = StandIns(Path(name), answers)
-        hub = _hub(pool, links, Path(name) / "wire")
+        pool = StandIns(Path(name), links=links, answers=answers)
+        hub = Hub(deliver=lambda first, done: None, specs=specs(links), **arguments(pool, Path(name) / "wire"))
         hub.start()
         try:
-            _until(hub, lambda: len(pool.specs) == links)
-            pool.open()
             _until(hub, lambda: hub.ready == links)
             return _run(hub, links, answers, samples)
         finally:
@@ -126,26 +125,30 @@ def _run(hub: Hub, links: int, answers: int, samples: int) -> Cost:
     )
 
 
-def _hub(pool: StandIns, links: int, socket: Path) -> Hub:
+def specs(links: int) -> list[WorkerSpec]:
+    """Of the stand-ins."""
+    settings = EngineSettings(name="null", model="", first_tokens=False)
+    return [WorkerSpec(id=number, endpoint="", engine=settings) for number in range(links)]
+
+
+def arguments(pool: StandIns, socket: Path) -> dict[str, Any]:
+    """What a hub of stand-ins is made with."""
     sizes = lengths(BLOCK, seed=0).tolist()
     prompts = [np.full(size, 7, "<i4").tobytes() for size in sizes]
-    settings = EngineSettings(name="null", model="", first_tokens=False)
-    return Hub(
-        dispatcher=Dispatcher(
+    return {
+        "dispatcher": Dispatcher(
             policy=make_policy("auto", offline=True, backlog=128, prefill_weight=8.0),
             order=make_order("issue"),
             block=BLOCK,
             max_attempts=2,
             first_tokens=False,
         ),
-        pool=pool,
-        specs=[WorkerSpec(id=number, endpoint="", engine=settings) for number in range(links)],
-        prompts=prompts.__getitem__,
-        lengths=sizes,
-        deliver=lambda first, done: None,
-        options=SupervisorOptions(),
-        bind=f"ipc://{socket}",
-    )
+        "pool": pool,
+        "prompts": prompts.__getitem__,
+        "lengths": sizes,
+        "options": SupervisorOptions(),
+        "bind": f"ipc://{socket}",
+    }
 
 
 def _until(hub: Hub, condition: Any, *, seconds: float = START_S) -> None:

@@ -32,12 +32,14 @@ HIGHEST_RATE = 1e6
 
 
 class Row(msgspec.Struct, kw_only=True):
-    """One run. ``rate``: target_qps of a Server run, None in Offline. ``ratio``: samples/s against LoadGen alone.
+    """One run. ``processes``: that dispatched. ``rate``: target_qps of a Server run, None in Offline.
+    ``ratio``: samples/s against LoadGen alone.
 
     CPU is of the test, a sample: the LoadGen process's, and that of all processes, workers included.
     """
 
     workers: int
+    processes: int
     rate: float | None
     samples_per_second: float
     ratio: float
@@ -57,7 +59,7 @@ class Row(msgspec.Struct, kw_only=True):
 @dataclass(kw_only=True)
 class Plan:
     """What is to be measured. ``overload``: double the highest rate until the host cannot keep up with it.
-    ``profiler``: the program that looks where the time goes.
+    ``processes``: that dispatch. ``profiler``: the program that looks where the time goes.
     """
 
     output: Path
@@ -66,6 +68,7 @@ class Plan:
     offline_samples: int
     seconds: float
     overload: bool = True
+    processes: int = 1
     profiler: str | None = None
     console: Console
     known: dict[float | None, alone.Alone] = field(default_factory=dict)
@@ -121,6 +124,7 @@ def _run(plan: Plan, data: Path, workers: int, rate: float | None) -> Row:
     rate_alone = plan.known[rate].samples_per_second
     return Row(
         workers=workers,
+        processes=plan.processes,
         rate=rate,
         samples_per_second=result.samples_per_second or 0.0,
         ratio=(result.samples_per_second or 0.0) / rate_alone,
@@ -140,6 +144,7 @@ def _config(plan: Plan, data: Path, workers: int, rate: float | None) -> RunConf
     config.dataset.path = str(data)
     config.workers.count = workers
     config.workers.warm_up_prompts = 1
+    config.dispatch.processes = plan.processes
     config.monitor.enabled = False
     config.loadgen.target_qps = rate or 1.0
     config.loadgen.min_duration_ms = 1

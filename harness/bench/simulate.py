@@ -139,13 +139,18 @@ class Simulation:
         sizes = self.sizes[order].tolist()
         dispatcher.issue([Sample(i, int(index), sizes[i], 0) for i, index in enumerate(order.tolist())])
         self._hand_out(0.0)
+        now = self._go()
+        if dispatcher.completed != self.count:
+            raise RuntimeError(f"{dispatcher.completed} of {self.count} samples came back")
+        return self._figures(max(now, self._hub_free), time.perf_counter() - began)
+
+    def _go(self) -> float:
+        """To the last event. Returns when that was."""
         now = 0.0
         while self._events:
             now, _, kind, number, what = heapq.heappop(self._events)
             getattr(self, f"_{kind}")(now, number, what)
-        if dispatcher.completed != self.count:
-            raise RuntimeError(f"{dispatcher.completed} of {self.count} samples came back")
-        return self._figures(max(now, self._hub_free), time.perf_counter() - began)
+        return now
 
     def _later(self, at: float, kind: str, number: int, what: Any) -> None:
         heapq.heappush(self._events, (at, next(self._number), kind, number, what))
@@ -231,5 +236,6 @@ def line(figures: dict[str, Any]) -> str:
         f"{figures['gpus']:>5} GPUs {figures['samples_per_second']:>9.0f} samples/s  "
         f"{figures['of_engines']:7.2%} of the engines alone  idle {figures['idle_fraction']:.2%} "
         f"(worst GPU {figures['idle_fraction_worst']:.2%})  LoadGen process busy {figures['hub_busy_fraction']:.1%}  "
-        f"dispatcher {figures['dispatcher_us_per_sample']:.1f} us/sample with the simulation"
+        + (f"each of {figures['shares']} shares {figures['share_busy_fraction']:.1%}  " if "shares" in figures else "")
+        + f"dispatcher {figures['dispatcher_us_per_sample']:.1f} us/sample with the simulation"
     )

@@ -68,6 +68,7 @@ def overhead(
     overload: Annotated[
         bool, typer.Option(help="Double the highest rate until it is more than the host can dispatch.")
     ] = True,
+    processes: Annotated[int, typer.Option(min=1, help="Dispatching processes (dispatch.processes).")] = 1,
     profiled: Annotated[
         bool, typer.Option("--profile", help="Write where the LoadGen process's time goes (extra 'profile': py-spy).")
     ] = False,
@@ -85,6 +86,7 @@ def overhead(
         offline_samples=offline_samples,
         seconds=seconds,
         overload=overload,
+        processes=processes,
         profiler=profile.find() if profiled else None,
         console=console,
     )
@@ -96,14 +98,26 @@ def links(
     numbers: Annotated[list[int], typer.Option("--links", min=1, help="Numbers of workers.")] = [8, 128, 1024],  # noqa: B006
     answers: Annotated[list[int], typer.Option("--answers", min=1, help="Answers in a message.")] = [4, 64],  # noqa: B006
     samples: Annotated[int, typer.Option(min=1, help="Samples to dispatch.")] = 400_000,
+    processes: Annotated[
+        list[int] | None,
+        typer.Option("--processes", min=1, help="Dispatching processes behind the real LoadGen, Offline."),
+    ] = None,
 ) -> None:
     """What a thousand workers cost the thread that dispatches: its real sockets, and one process that stands in."""
     from harness import terminal
     from harness.bench import links as bench
+    from harness.bench import shares
 
     console = terminal.console()
     for number in numbers:
         for several in answers:
+            for count in processes or ():
+                console.print(
+                    shares.line(shares.measure(processes=count, links=number, answers=several, samples=samples)),
+                    highlight=False,
+                )
+            if processes:
+                continue
             cost = bench.measure(links=number, answers=several, samples=samples)
             console.print(
                 f"{number:>5} links, {several:>3} answers a message: {cost.samples_per_second:>8.0f} samples/s, "
@@ -172,6 +186,11 @@ def simulate(
     rate: Annotated[
         float | None, typer.Option(min=1, help="Samples/s of a GPU alone; none: those of the engine's times, about 60.")
     ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Dispatching processes (dispatch.processes).")] = 1,
+    front_us: Annotated[
+        float,
+        typer.Option(help="CPU of the LoadGen process for a sample, with several; see docs/scaling.md."),
+    ] = 2.3,
     policy: Annotated[str, typer.Option(help="Dispatch policy (dispatch.policy).")] = "auto",
     order: Annotated[str, typer.Option(help="Order in a block (dispatch.order).")] = "issue",
     steps_of: Annotated[
@@ -183,6 +202,7 @@ def simulate(
     """The real dispatcher in a simulated machine room, Offline: what share of the time GPUs have nothing to do."""
     from harness import terminal
     from harness.bench import simulate as bench
+    from harness.bench import simulate_shares
     from mlperf_llama_base import files
 
     console = terminal.console()
@@ -192,7 +212,10 @@ def simulate(
         room = bench.Room(nodes=count, gpus=gpus, slow=slow, seconds=seconds, hub_us=hub_us, policy=policy, order=order)
         room = replace(room, **engine)
         room = bench.at_rate(room, rate) if rate else room
-        rows.append(bench.Simulation(room).run())
+        if processes > 1:
+            rows.append(simulate_shares.SharedSimulation(room, shares=processes, front_us=front_us).run())
+        else:
+            rows.append(bench.Simulation(room).run())
         console.print(bench.line(rows[-1]), highlight=False)
         if output:
             files.write_json(output, rows)

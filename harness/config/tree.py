@@ -172,6 +172,14 @@ class DispatchConfig(Strict):
         description="Samples given to a worker beyond what its engine computes at once",
         json_schema_extra=unit("samples"),
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that dispatch, each to its share of the workers; more than one for what is too much for "
+        "one thread (docs/scaling.md)",
+        json_schema_extra=unit("processes"),
+    )
 
 
 class LoadGenConfig(Strict):

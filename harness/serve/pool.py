@@ -93,7 +93,7 @@ def is_ready(config: RunConfig, hub: ServingHub) -> bool:
     workers = hub.workers
     wanted = min(config.cluster.min_workers or len(workers), len(workers))
     if hub.dead > len(workers) - wanted:
-        raise hub.supervisor.of_input() or EnvironmentFault(
+        raise hub.of_input() or EnvironmentFault(
             f"workers could not be started: {'; '.join(hub.missing())} (see workers/*.log)"
         )
     return hub.ready >= wanted

@@ -17,7 +17,7 @@ from harness.session.outcome import Outcome, children_cpu_seconds, cpu_seconds
 from harness.session.status import StatusWriter
 from mlperf_llama_base.errors import EnvironmentFault
 from mlperf_llama_base.files import sha256_of
-from sut.hub import Hub
+from sut.dispatching import Dispatching
 
 
 class Interrupted(Exception):
@@ -33,11 +33,11 @@ class Journal:
         self.run_dir = run_dir
         self._status = StatusWriter(config, run_dir)
         self._outcome = Outcome(config=config)
-        self._hub: Hub | None = None
+        self._hub: Dispatching | None = None
         self._began = self._cpu_began = 0.0
         self._children_began: dict[int, float] = {}
 
-    def follow(self, hub: Hub) -> None:
+    def follow(self, hub: Dispatching) -> None:
         """From now on both files tell what this hub and its workers do."""
         self._hub = self._status.hub = hub
 
@@ -87,7 +87,7 @@ class Journal:
         self._outcome.test_ended = _now()
         self._outcome.wall_s = time.monotonic() - self._began
         self._outcome.test_cpu_s = own = cpu_seconds() - self._cpu_began
-        self._outcome.dispatch_share = self._hub.duty.share if self._hub else None
+        self._outcome.dispatch_share = self._hub.busy_share if self._hub else None
         children = children_cpu_seconds()
         if children.keys() == self._children_began.keys():
             self._outcome.test_cpu_all_s = own + sum(children.values()) - sum(self._children_began.values())

@@ -33,7 +33,7 @@ from harness.rundir.session import (
 )
 from mlperf_llama_base import typed
 from mlperf_llama_base.files import replacing, sha256_of
-from sut.hub import Hub
+from sut.dispatching import Dispatching
 from sut.workers.devices import short_name
 
 log = logging.getLogger("session")
@@ -60,7 +60,7 @@ class Outcome:
     dispatch_share: float | None = None
     log_sha256: dict[str, str] | None = None
 
-    def record(self, hub: Hub | None) -> SessionRecord:
+    def record(self, hub: Dispatching | None) -> SessionRecord:
         """What session.json holds; without a ``hub`` no worker was ever started."""
         config = self.config
         record = SessionRecord(
@@ -88,7 +88,7 @@ class Outcome:
         )
         return record if hub is None else _with_workers(record, hub)
 
-    def _process(self, hub: Hub | None) -> Process:
+    def _process(self, hub: Dispatching | None) -> Process:
         """What this process has used so far, and how it kept up."""
         return Process(
             cpu_s=cpu_seconds(),
@@ -97,10 +97,10 @@ class Outcome:
             test_cpu_all_s=self.test_cpu_all_s,
             cores=len(os.sched_getaffinity(0)),
             dispatch_share=self.dispatch_share,
-            dispatched_late=hub.dispatcher.behind if hub and self.config.scenario is not Scenario.OFFLINE else None,
+            dispatched_late=hub.counts.behind if hub and self.config.scenario is not Scenario.OFFLINE else None,
         )
 
-    def save(self, run_dir: Path, hub: Hub | None, *, signed: dict[str, str] | None = None) -> None:
+    def save(self, run_dir: Path, hub: Dispatching | None, *, signed: dict[str, str] | None = None) -> None:
         """Write both files. ``signed``: digests of what the test left, which both keep; session.json that of
         events.parquet, too. Raises ``OSError`` if session.json cannot be written; without events.parquet a run still
         has a verdict, so that is a note where it cannot.
@@ -138,8 +138,8 @@ def children_cpu_seconds() -> dict[int, float]:
     return used
 
 
-def _with_workers(record: SessionRecord, hub: Hub) -> SessionRecord:
-    d = hub.dispatcher
+def _with_workers(record: SessionRecord, hub: Dispatching) -> SessionRecord:
+    d = hub.counts
     return msgspec.structs.replace(
         record,
         samples=Samples(
@@ -150,7 +150,7 @@ def _with_workers(record: SessionRecord, hub: Hub) -> SessionRecord:
             duplicates=d.duplicates,
             failed=d.failures,
         ),
-        violations=dict(d.violations),
+        violations=d.violations,
         violation_examples=d.examples,
         workers=_workers(hub),
         restarts=sum(w.restarts for w in hub.workers.values()),
@@ -169,7 +169,7 @@ def _answer(index: int, worker: int, tokens: bytes) -> SampleAnswer:
     return SampleAnswer(qsl_idx=index, token_ids=ids[:ANSWER_TOKENS].tolist(), output_tokens=len(ids), worker=worker)
 
 
-def _workers(hub: Hub) -> list[Worker]:
+def _workers(hub: Dispatching) -> list[Worker]:
     return [
         Worker(
             id=i,
@@ -192,7 +192,7 @@ def _workers(hub: Hub) -> list[Worker]:
     ]
 
 
-def _tokens(hub: Hub) -> Tokens | None:
+def _tokens(hub: Dispatching) -> Tokens | None:
     if not len(hub.record):
         return None
     given, got = hub.record.column("input_tokens"), hub.record.column("output_tokens")
@@ -207,7 +207,7 @@ def _tokens(hub: Hub) -> Tokens | None:
     )
 
 
-def write_events(path: Path, hub: Hub, *, signed: dict[str, str] | None = None) -> None:
+def write_events(path: Path, hub: Dispatching, *, signed: dict[str, str] | None = None) -> None:
     """One row per sample; times in ns since the test's first issue, ``first_token_ns`` null where none was reported.
     ``signed``: digests of the test's other files, kept in the file's metadata.
     """

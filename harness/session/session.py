@@ -22,7 +22,7 @@ from harness.session.system import System
 from harness.session.watchdog import Watchdog
 from mlperf_llama_base.errors import EnvironmentFault, RunError
 from sut.arrivals import Arrivals
-from sut.hub import Hub, Reports
+from sut.dispatching import Dispatching, Reports
 from sut.policies import Sample
 from sut.record import SampleRecord
 from sut.system_under_test import SystemUnderTest
@@ -60,7 +60,7 @@ class Session:
         self.interrupt = interrupt
 
     @property
-    def hub(self) -> Hub:
+    def hub(self) -> Dispatching:
         return self.system.hub
 
     @property
@@ -75,7 +75,7 @@ class Session:
         while hub.ready < (wanted := min(config.cluster.min_workers or len(hub.workers), len(hub.workers))):
             self._tick("starting workers", wait_s=TICK_S)
             if hub.dead > len(hub.workers) - wanted:
-                raise hub.supervisor.of_input() or EnvironmentFault(
+                raise hub.of_input() or EnvironmentFault(
                     f"could not be started: {'; '.join(hub.missing())} (see workers/*.log)"
                 )
             if time.monotonic() > deadline:
@@ -117,6 +117,7 @@ class Session:
                 self._look(watchdog, watch)
         if test.failure is not None:
             raise RunError(f"LoadGen broke: {test.failure}") from test.failure
+        self.hub.catch_up()
         self.journal.complete()
 
     def _prepare(self, config: RunConfig, out_dir: Path) -> LoadGenTest:
@@ -195,7 +196,7 @@ class Loan:
 
     @property
     def completed(self) -> int:
-        return self._session.hub.dispatcher.completed
+        return self._session.hub.counts.completed
 
     def start_record(self) -> SampleRecord:
         """A new record for the samples that complete from now on."""

@@ -14,7 +14,7 @@ from harness.rundir.names import STATUS
 from harness.rundir.status import Status, WorkerStatus
 from harness.session.tally import Tally, WorkerTally
 from mlperf_llama_base.node import node_name
-from sut.hub import Hub
+from sut.dispatching import Dispatching
 
 WINDOW_S = 5.0
 Count = tuple[int, float]
@@ -28,7 +28,7 @@ class StatusWriter:
         self.config = config
         self.path = run_dir / STATUS
         self.phase = "loading data"
-        self.hub: Hub | None = None
+        self.hub: Dispatching | None = None
         self.expected: int | None = None
         self.scheduled_s: float | None = None
         self.started: float | None = None
@@ -65,10 +65,10 @@ class StatusWriter:
             self._fill(status, self.hub, elapsed)
         return status
 
-    def _fill(self, status: Status, hub: Hub, elapsed: float) -> None:
-        dispatcher, now = hub.dispatcher, time.monotonic()
+    def _fill(self, status: Status, hub: Dispatching, elapsed: float) -> None:
+        counted, now = hub.counts, time.monotonic()
         counts = {i: (w.counted, w.beat_at) for i, w in hub.workers.items()}
-        self._recent.append((now, dispatcher.completed, counts))
+        self._recent.append((now, counted.completed, counts))
         begin = max(now - WINDOW_S, self.started or 0.0)  # what was before the test is no rate of it
         while len(self._recent) > 1 and self._recent[0][0] < begin:
             self._recent.popleft()
@@ -78,13 +78,13 @@ class StatusWriter:
         due = self.phase == "finished" or now - self._percentiles_at > 1
         if self.config.scenario is not Scenario.OFFLINE and due:
             self._percentiles, self._percentiles_at = hub.record.percentiles(), now
-        status.issued, status.completed, status.tokens = dispatcher.issued, dispatcher.completed, tokens
-        status.samples_per_s = (dispatcher.completed - done_then) / max(now - then, 1e-3)
+        status.issued, status.completed, status.tokens = counted.issued, counted.completed, tokens
+        status.samples_per_s = (counted.completed - done_then) / max(now - then, 1e-3)
         status.tokens_per_s = sum(rates.values())
         status.tokens_per_s_mean = tokens / elapsed if elapsed > 0 else None
         status.ttft_p99_ms, status.tpot_p99_ms = self._percentiles
-        status.eta_s = self._eta(elapsed, dispatcher.completed)
-        status.retried = dispatcher.retried
+        status.eta_s = self._eta(elapsed, counted.completed)
+        status.retried = counted.retried
         status.restarts = sum(w.restarts for w in hub.workers.values())
         status.workers = _workers(hub, rates)
         if self._tally is not None:
@@ -108,14 +108,14 @@ def rate(then: Count | None, now: Count) -> float:
     return (now[0] - then[0]) / (now[1] - then[1])
 
 
-def _workers(hub: Hub, rates: dict[int, float]) -> list[WorkerStatus]:
+def _workers(hub: Dispatching, rates: dict[int, float]) -> list[WorkerStatus]:
     return [
         WorkerStatus(
             id=i,
             node=w.node,
             gpu=w.gpu,
             state=w.state,
-            outstanding=len(load.outstanding) if (load := hub.dispatcher.workers.get(i)) else 0,
+            outstanding=hub.held(i),
             running=w.beat.running,
             waiting=w.beat.waiting,
             samples=w.samples,

@@ -7,32 +7,41 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig, Scenario
 from harness.inventory.calibration import read_calibration
+from harness.rundir import names
 from harness.rundir.session import Dataset as DatasetRecord
 from harness.rundir.session import Model
 from harness.session.journal import Journal
-from harness.session.wire import connect, supervisor_options
+from harness.session.wire import connect, plan, supervisor_options
 from mlperf_llama_base import orphans, typed
 from mlperf_llama_base.errors import HarnessError
 from mlperf_llama_base.scratch import ScratchFolder
 from qsl.dataset import Dataset
 from qsl.library import SampleLibrary
 from sut import engines
-from sut.completions import report
+from sut.completions import report, report_rows
 from sut.dispatcher import Dispatcher
+from sut.dispatching import Dispatching
 from sut.engines import shapes
 from sut.engines.facts import ModelUse
+from sut.front.front import Front
+from sut.front.ledger import Ledger
+from sut.front.messages import ShareSpec
+from sut.front.part import launcher
 from sut.hub import Hub
 from sut.policies import make_order, make_policy
-from sut.workers.base import WorkerPool
 
 SOCKET = "wire"
 DONE_GRACE_S = 3.0  # for workers that have nothing left to do
 BUSY_GRACE_S = 0.5  # for those whose work is of no use any more
+
+Made = tuple[Dispatching, Callable[[float], None]]
+"""What stands between LoadGen and the workers, and what ends those within so many seconds."""
 
 
 class System:
@@ -55,18 +64,20 @@ class System:
         journal.phase("starting workers")
         orphans.end_abandoned()
         with contextlib.ExitStack() as on_failure:
-            self._scratch = ScratchFolder(socket=len(SOCKET))  # of the local wire, for us alone
+            self._scratch = ScratchFolder(socket=len(f"{SOCKET}-00"))  # of the local wire, for us alone
             on_failure.callback(self._scratch.remove)
-            self.hub, self._pool = self._connect(config, journal.run_dir, eos_token_ids=model.get("eos_token_ids", []))
+            make = self._several if config.dispatch.processes > 1 else self._connect
+            eos_token_ids = list(model.get("eos_token_ids", []))
+            self.hub, self._end = make(config, journal.run_dir, eos_token_ids=eos_token_ids)
+            journal.follow(self.hub)
+            self.hub.start()
             on_failure.pop_all()
-        journal.follow(self.hub)
-        self.hub.start()
 
-    def _connect(self, config: RunConfig, run_dir: Path, *, eos_token_ids: list[int]) -> tuple[Hub, WorkerPool]:
-        """The hub and the pool that its workers will be in. ``eos_token_ids``: of the model that was inspected."""
+    def _connect(self, config: RunConfig, run_dir: Path, *, eos_token_ids: list[int]) -> Made:
+        """The hub, and what ends its workers. ``eos_token_ids``: of the model that was inspected."""
         wire = connect(config, run_dir=run_dir, socket=self._scratch.path / SOCKET)
         hub = Hub(
-            dispatcher=_make_dispatcher(config, block=self.library.performance_count, eos_token_ids=eos_token_ids),
+            dispatcher=make_dispatcher(config, block=self.library.performance_count, eos_token_ids=eos_token_ids),
             pool=wire.pool,
             specs=wire.specs,
             prompts=self.library.__getitem__,
@@ -76,23 +87,50 @@ class System:
             bind=wire.bind,
             curve_keys=wire.curve_keys,
         )
-        return hub, wire.pool
+        return hub, wire.pool.close
+
+    def _several(self, config: RunConfig, run_dir: Path, *, eos_token_ids: list[int]) -> Made:
+        """The front of several dispatching processes, and what ends those."""
+        workers, curve_keys = plan(config, run_dir=run_dir)
+        setup = {
+            "config": config.model_dump(mode="json"),
+            "socket": str(self._scratch.path / SOCKET),
+            "data_sha256": self.dataset.sha256,
+            "eos_token_ids": eos_token_ids,
+        }
+        count = min(config.dispatch.processes, len(workers))
+        front = Front(
+            shares=[
+                ShareSpec(number=i, workers=workers[i::count], curve_keys=curve_keys, setup=setup) for i in range(count)
+            ],
+            launch=launcher("harness.session.share", run_dir / names.SESSION_LOG),
+            ledger=Ledger(
+                first_tokens=config.scenario is not Scenario.OFFLINE,
+                lengths=self.dataset.lengths.tolist(),
+                order=make_order(config.dispatch.order) if config.dispatch.order != "issue" else None,
+                block=self.library.performance_count,
+            ),
+            deliver=report_rows,
+            options=supervisor_options(config),
+            bind=f"ipc://{self._scratch.path / SOCKET}",
+        )
+        return front, front.end
 
     @property
     def idle(self) -> bool:
         """Whether every worker is ready and none has work."""
-        return self.hub.ready == len(self.hub.workers) and not self.hub.dispatcher.outstanding
+        return self.hub.ready == len(self.hub.workers) and not self.hub.outstanding
 
     def close(self) -> None:
         """End the workers. No process of ours is left afterwards."""
         grace_s = DONE_GRACE_S if self.idle else BUSY_GRACE_S
         with contextlib.suppress(HarnessError):
             self.hub.stop()
-        self._pool.close(grace_s)
+        self._end(grace_s)
         self._scratch.remove()
 
 
-def _make_dispatcher(config: RunConfig, *, block: int, eos_token_ids: list[int]) -> Dispatcher:
+def make_dispatcher(config: RunConfig, *, block: int, eos_token_ids: list[int]) -> Dispatcher:
     dispatch, offline = config.dispatch, config.scenario is Scenario.OFFLINE
     return Dispatcher(
         policy=make_policy(

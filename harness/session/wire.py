@@ -38,6 +38,29 @@ def connect(config: RunConfig, *, run_dir: Path, socket: Path) -> Wire:
     return Wire(pool=pool, specs=specs, bind=bind, curve_keys=curve_keys)
 
 
+def plan(config: RunConfig, *, run_dir: Path) -> tuple[list[WorkerSpec], tuple[bytes, bytes] | None]:
+    """The workers of several dispatching processes, which will each :func:`join`, and the pair of keys of their hubs.
+
+    Raises like :func:`connect`, and ``UserError`` for what cannot be split.
+    """
+    if config.cluster.address == "local":
+        return plan_workers(config, run_dir=run_dir, endpoint=""), None
+    from harness.session.cluster import plan_cluster
+
+    return plan_cluster(config, run_dir=run_dir)
+
+
+def join(config: RunConfig, *, specs: list[WorkerSpec], socket: Path) -> tuple[WorkerPool, str]:
+    """In a dispatching process: the pool for these of the workers, and where their hub listens."""
+    if config.cluster.address == "local":
+        from sut.workers.local import LocalPool
+
+        return LocalPool(), f"ipc://{socket}"
+    from harness.session.cluster import join_cluster
+
+    return join_cluster(config, workers=len(specs))
+
+
 def supervisor_options(config: RunConfig) -> SupervisorOptions:
     """When a worker counts as lost, and how often it is started again."""
     workers = config.workers

@@ -40,7 +40,7 @@ def engines_of(session: Session) -> Engines:
         longest_mean = float(session.lengths.mean()) + config.engine.max_new_tokens
         sequences = max(1, min(sequences, int(cache / longest_mean)))
     return Engines(
-        workers=max(len(hub.dispatcher.workers), 1),
+        workers=max(hub.ready, 1),
         max_num_seqs=sequences,
         max_num_batched_tokens=int(own.get("max_num_batched_tokens") or 8192),
         held_ms=own.get("step_time_ms"),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -63,7 +64,9 @@ def cluster() -> Iterator[TwoNodes]:
         yield nodes
 
 
-def prepare(cluster: TwoNodes, folder: Path, name: str, scenario: str, mode: str = "accuracy") -> Path:
+def prepare(
+    cluster: TwoNodes, folder: Path, name: str, scenario: str, mode: str = "accuracy", processes: int = 1
+) -> Path:
     """The directory of a run of the tiny model, one worker on each node. float32: tokens do not depend on the batch."""
     config = build(
         {
@@ -76,7 +79,7 @@ def prepare(cluster: TwoNodes, folder: Path, name: str, scenario: str, mode: str
             "dataset": {"path": str(folder / "data.parquet")},
             "engine": {"device": "cpu", "max_new_tokens": 24, "args": {"dtype": "float32"}},
             "workers": {"count": 2, "heartbeat_s": 0.5, "heartbeat_timeout_s": 5, "warm_up_prompts": 1},
-            "dispatch": {"backlog": 8},
+            "dispatch": {"backlog": 8, "processes": processes},
             "loadgen": {"target_qps": 12, "min_duration_ms": 1, "min_query_count": SAMPLES},
         }
     )
@@ -169,6 +172,30 @@ def test_accuracy_pass_with_the_demo_model_and_preflight_of_both_nodes(cluster: 
     }
     assert json.loads((run / "status.json").read_text())["node"] == cluster.head.name
     assert sorted(p.name for p in (run / "workers").iterdir()) == ["worker-0.log", "worker-1.log"]
+
+
+def test_several_dispatching_processes_and_one_that_is_killed(
+    cluster: TwoNodes, folder: Path, undisturbed: dict[int, list[int]]
+) -> None:
+    """Its actors end with it: Ray sees to that."""
+    run = prepare(cluster, folder, "shares", "server", processes=2)
+
+    def accident() -> None:
+        when_completed(run, SAMPLES // 4)
+        shares = [p for p in psutil.process_iter(["cmdline"]) if "harness.session.share" in (p.info["cmdline"] or ())]
+        ours = [p for p in shares if str(run) in (p.parent() or p).cmdline()]
+        assert len(ours) == 2
+        ours[1].kill()
+
+    cluster.python("harness.session", str(run), meanwhile=accident)
+    state = session(run)
+    assert_complete(state)
+    assert len(state["lost_workers"]) == 1 and state["samples"]["retried"] > 0
+    assert "was killed by SIGKILL" in state["lost_workers"][0]["reason"]
+    assert {w["node"] for w in state["workers"]} <= {cluster.head.name, cluster.other.name}
+    got = answers(run)
+    assert got.keys() == undisturbed.keys()
+    assert sum(got[index] != undisturbed[index] for index in got) <= SAMPLES // 100
 
 
 def test_an_engine_from_outside_the_package(cluster: TwoNodes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

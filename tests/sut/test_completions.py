@@ -13,7 +13,8 @@ TEST = '''
 import sys
 import mlperf_loadgen as lg
 import numpy as np
-from sut.completions import report
+from sut.completions import report, report_rows
+from sut.front.rows import NO_ROWS, Rows
 
 def answer(samples):
     """Tokens that tell the sample: its index, so many times as the index and two more."""
@@ -21,6 +22,18 @@ def answer(samples):
     report([(i, t[:4]) for i, t in ids], [])
     report([], ids[: len(ids) // 2])
     report([], ids[len(ids) // 2 :])
+
+def answer_rows(samples):
+    """The same as arrays."""
+    sizes = np.array([4 * s.index + 8 for s in samples], np.int32)
+    tokens = np.zeros((len(samples), sizes.max() // 4), np.int32)
+    for row, s in zip(tokens, samples):
+        row[: s.index + 2] = s.index
+    ids, tokens = [s.id for s in samples], tokens.view(np.uint8)
+    report_rows(Rows(ids, np.full(len(ids), 4, np.int32), np.ascontiguousarray(tokens[:, :4])), NO_ROWS)
+    half = len(ids) // 2
+    for part in (slice(half), slice(half, None)):
+        report_rows(NO_ROWS, Rows(ids[part], sizes[part], tokens[part]))
 
 settings = lg.TestSettings()
 settings.scenario = getattr(lg.TestScenario, sys.argv[1])
@@ -36,15 +49,16 @@ output.outdir = sys.argv[3]
 logs = lg.LogSettings()
 logs.log_output = output
 qsl = lg.ConstructQSL(40, 40, lambda _: None, lambda _: None)
-sut = lg.ConstructSUT(answer, lambda: None)
+sut = lg.ConstructSUT(globals()[sys.argv[4]], lambda: None)
 lg.StartTestWithLogSettings(sut, qsl, settings, logs, "")
 print("done")
 '''
 
 
+@pytest.mark.parametrize("how", ["answer", "answer_rows"])
 @pytest.mark.parametrize("scenario", ["Offline", "Server"])
-def test_every_token_is_in_loadgens_log(tmp_path: Path, scenario: str) -> None:
-    assert run(scenario, "AccuracyOnly", tmp_path) == "done"
+def test_every_token_is_in_loadgens_log(tmp_path: Path, scenario: str, how: str) -> None:
+    assert run(scenario, "AccuracyOnly", tmp_path, how) == "done"
     rows = json.loads((tmp_path / "mlperf_log_accuracy.json").read_text())
     assert sorted(row["qsl_idx"] for row in rows) == list(range(40))
     for row in rows:
@@ -52,9 +66,10 @@ def test_every_token_is_in_loadgens_log(tmp_path: Path, scenario: str) -> None:
         assert row["token_count"] == row["qsl_idx"] + 2
 
 
-def test_first_tokens_and_completions_of_a_sample_are_put_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["answer", "answer_rows"])
+def test_first_tokens_and_completions_of_a_sample_are_put_together(tmp_path: Path, how: str) -> None:
     """LoadGen orders its log within a thread only: were they from two, it would complain of lost latencies."""
-    assert run("Server", "PerformanceOnly", tmp_path) == "done"
+    assert run("Server", "PerformanceOnly", tmp_path, how) == "done"
     detail = (tmp_path / "mlperf_log_detail.txt").read_text()
     errors = [line for line in detail.splitlines() if '"is_error": true' in line]
     assert not errors
@@ -78,9 +93,9 @@ for count, low, high in ((3, 4, 5), (40, 1, 9), (AT_ONCE, 8, 9), (7, 8, 9), (20,
     subprocess.run([sys.executable, "-c", script], check=True, timeout=50)
 
 
-def run(scenario: str, mode: str, folder: Path) -> str:
+def run(scenario: str, mode: str, folder: Path, how: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", TEST, scenario, mode, str(folder)], capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", TEST, scenario, mode, str(folder), how], capture_output=True, text=True, timeout=50
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip().splitlines()[-1]

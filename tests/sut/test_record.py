@@ -98,3 +98,15 @@ def test_it_is_read_while_it_grows() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_rows_that_another_record_has_had_are_added_as_they_were() -> None:
+    here, there = SampleRecord(), SampleRecord()
+    for number in range(5):
+        add(there, done(2**63 + number, issue=100, first=200), 11 + number, 900)
+    expected = {name: there.column(name).tolist() for name in there.columns}
+    taken = there.take()
+    assert len(there) == 0
+    here.add_columns(taken, [bytes(44), bytes(48)])
+    assert {name: here.column(name).tolist() for name in here.columns} == expected
+    assert here.answers == [(7, 3, bytes(44)), (7, 3, bytes(48))]

@@ -18,7 +18,19 @@ thread (12): loadgen;LoadGenTest.run (harness/session/session.py:230) 2
 
 
 def test_each_run_is_held_against_loadgen_alone(tmp_path: Path) -> None:
-    options = ("--workers", "1", "--rate", "6000", "--seconds", "1", "--offline-samples", "500", "--no-overload")
+    options = (
+        "--workers",
+        "2",
+        "--processes",
+        "2",
+        "--rate",
+        "6000",
+        "--seconds",
+        "1",
+        "--offline-samples",
+        "500",
+        "--no-overload",
+    )
     done = command("bench", "overhead", "--output", tmp_path, *options)
     assert done.code == 0, done.err
     offline, server = read(tmp_path, "overhead.json")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.bench.simulate import Room, Simulation, at_rate, engine_of
+from harness.bench.simulate_shares import SharedSimulation
 from harness.inventory.floors import step_times
 from mlperf_llama_base.errors import UserError
 from tests.harness.inventory.test_floors import sums
@@ -44,3 +45,17 @@ def test_an_engine_from_a_runs_own_steps(tmp_path: Path, monkeypatch: pytest.Mon
     result.engine_live_facts = {}
     with pytest.raises(UserError, match="step_log=true"):
         engine_of(tmp_path)
+
+
+def test_several_dispatching_processes_do_as_much_as_one_that_is_fast_enough() -> None:
+    room = Room(nodes=8, gpus=8, slow=0.5, seconds=10)
+    one, several = Simulation(room).run(), SharedSimulation(room, shares=4).run()
+    assert several["samples"] == one["samples"] and several["shares"] == 4
+    assert several["seconds"] < one["seconds"] + 0.2  # lots, turns and a wire more, not a share that waits
+
+
+def test_several_processes_do_what_one_cannot_and_the_front_is_a_limit_where_it_would_be_one() -> None:
+    room = Room(nodes=8, gpus=8, seconds=10, hub_us=600)
+    assert Simulation(room).run()["samples_per_second"] < 1700
+    assert SharedSimulation(room, shares=4).run()["samples_per_second"] > 3000
+    assert SharedSimulation(room, shares=4, front_us=1000).run()["samples_per_second"] < 1010

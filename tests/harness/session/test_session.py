@@ -92,7 +92,7 @@ def test_what_is_lent_answers_its_caller_and_is_given_back(tmp_path: Path) -> No
             s.hub.issue([(99, 0)])
             until(lambda: len(done) == 51)
             assert (len(record), second.column("sample_id").tolist()) == (50, [99])
-        assert s.hub.dispatcher.completed == 0  # a test that follows counts from zero
+        assert s.hub.counts.completed == 0  # a test that follows counts from zero
 
 
 @pytest.mark.parametrize("at", ["starting", "ready"])
@@ -204,7 +204,7 @@ def test_no_memory_for_the_events_leaves_the_record_and_a_note(tmp_path: Path, m
         s.wait_until_ready()
         with s.lent(lambda *_: None):
             s.hub.issue([(1, 0)])
-            until(lambda: s.hub.dispatcher.completed == 1)
+            until(lambda: s.hub.counts.completed == 1)
             s.journal.save(tmp_path / "run")
     saved = read_json(tmp_path / "run" / names.SESSION)
     assert saved["notes"] == ["events.parquet could not be written (no memory is left)"]

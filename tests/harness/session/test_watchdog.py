@@ -16,9 +16,7 @@ from sut.hub import Hub
 class Rig:
     def __init__(self, *, outstanding: int, timeout_s: float = 60.0) -> None:
         self.now = 0.0
-        self.hub: Any = SimpleNamespace(
-            events=0, dispatcher=SimpleNamespace(outstanding=dict.fromkeys(range(outstanding)))
-        )
+        self.hub: Any = SimpleNamespace(events=0, outstanding=outstanding)
         clock = AwakeClock(longest_step_s=LONGEST_STEP_S, clock=lambda: self.now)
         self.watchdog = Watchdog(cast("Hub", self.hub), stall_timeout_s=timeout_s, clock=clock)
 
@@ -47,7 +45,7 @@ def test_with_nothing_outstanding_nothing_is_waited_for() -> None:
     """Server at a low rate: the next query may come in an hour."""
     r = Rig(outstanding=0)
     r.pass_by(4000, step=1.0)
-    r.hub.dispatcher.outstanding = {1: None}
+    r.hub.outstanding = 1
     r.pass_by(59)
 
 

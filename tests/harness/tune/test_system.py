@@ -15,7 +15,7 @@ from sut.steps import StepTimes
 
 def session(facts: dict[str, Any]) -> Any:
     engine = SimpleNamespace(facts=facts, capacity=850)
-    hub = SimpleNamespace(engine=engine, dispatcher=SimpleNamespace(workers={0: None, 1: None}))
+    hub = SimpleNamespace(engine=engine, ready=2)
     return SimpleNamespace(hub=hub, config=build({"output": "x"}), lengths=np.array([700, 900]))
 
 
