@@ -11,11 +11,10 @@ import sys
 import time
 from typing import Any, NoReturn
 
-import msgspec
 import numpy as np
 import zmq
 
-from mlperf_llama_base import child
+from mlperf_llama_base import child, typed
 from mlperf_llama_base.errors import HarnessError
 from mlperf_llama_base.orphans import die_with_parent
 from sut.dispatching import Batch
@@ -180,7 +179,7 @@ def _list(column: bytes, kind: str) -> list[int]:
 def own_spec() -> ShareSpec:
     """In the process of a share, first of all: what it is to be."""
     size = int.from_bytes(sys.stdin.buffer.read(4), "little")
-    spec = msgspec.msgpack.decode(sys.stdin.buffer.read(size), type=ShareSpec)
+    spec = typed.from_msgpack(sys.stdin.buffer.read(size), ShareSpec)
     die_with_parent(child.parent())
     return spec
 
