@@ -49,7 +49,7 @@ def session(run_config: RunConfig, interrupt: threading.Event | None = None) -> 
 
 def workers() -> list[psutil.Process]:
     found = []
-    for process in psutil.Process().children():
+    for process in psutil.Process().children(recursive=True):
         try:
             if "sut.workers.main" in process.cmdline():
                 found.append(process)
@@ -58,8 +58,9 @@ def workers() -> list[psutil.Process]:
     return found
 
 
-def test_a_system_comes_up_and_goes_away_whole(tmp_path: Path) -> None:
-    with session(make(tmp_path)) as s:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_system_comes_up_and_goes_away_whole(tmp_path: Path, processes: int) -> None:
+    with session(make(tmp_path, dispatch={"processes": processes})) as s:
         s.wait_until_ready()
         assert len(workers()) == len(s.hub.workers) == 2
         s.hold()
@@ -78,9 +79,10 @@ def test_a_system_without_first_tokens_takes_no_test_that_measures_them(tmp_path
         assert not (tmp_path / "test").exists()
 
 
-def test_what_is_lent_answers_its_caller_and_is_given_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_is_lent_answers_its_caller_and_is_given_back(tmp_path: Path, processes: int) -> None:
     done: list[int] = []
-    with session(make(tmp_path)) as s:
+    with session(make(tmp_path, dispatch={"processes": processes})) as s:
         s.wait_until_ready()
         with s.lent(lambda _, completed: done.extend(i for i, _ in completed)) as system:
             record = system.start_record()
