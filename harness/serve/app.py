@@ -82,6 +82,7 @@ class Api:
                 web.post("/detokenize", self.detokenize),
             ]
         )
+        self.metrics.expect(route.resource.canonical for route in app.router.routes() if route.resource is not None)
         return app
 
     # -- around every request --------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
@@ -16,13 +16,19 @@ from harness.rundir.served import AnswerCounts
 from sut.served import ServedSample
 from sut.serving import ServingHub
 
+WHOLE, LEFT, FAILED = "whole", "left", "failed"
+
 
 class Metrics:
     """``ended`` books an answer; ``page`` is what is read. ``open_streams()``: requests that are being answered.
-    ``run``: label of everything, as of a run."""
+    ``run``: label of everything, as of a run.
+
+    What can be counted is there at 0 before it is: who reads a counter takes its first value as where it began.
+    """
 
     def __init__(self, hub: ServingHub, open_streams: Callable[[], int], *, run: str) -> None:
         self.registry = registry = CollectorRegistry()
+        self._hub = hub
         self._of = (run, named.SERVING)
         self._ttft, self._tpot, self._latency = (
             histogram(family, registry) for family in (named.TTFT, named.TPOT, named.LATENCY)
@@ -40,7 +46,7 @@ class Metrics:
         """Book one answer. ``stopped``: a stop string ended it before the engine did."""
         child, worker = self._child, str(sample.worker)
         whole = sample.done or stopped
-        outcome = "whole" if whole else "failed" if sample.failure else "left"
+        outcome = WHOLE if whole else FAILED if sample.failure else LEFT
         child(self._samples, worker, outcome).inc()
         if not whole:
             return
@@ -54,6 +60,11 @@ class Metrics:
             if made > 1:
                 child(self._tpot, worker).observe((sample.done_ns - sample.first_ns) / 1e9 / (made - 1))
 
+    def expect(self, paths: Iterable[str]) -> None:
+        """Paths that will be answered with 200."""
+        for path in paths:
+            self._child(self._responses, path, "200")
+
     def responded(self, path: str, status: int) -> None:
         self._child(self._responses, path, str(status)).inc()
 
@@ -61,19 +72,25 @@ class Metrics:
         """What has been answered so far; tokens that were generated and retries are the hub's to say."""
         outcomes = _by_label(self._samples, "outcome")
         found = AnswerCounts(
-            whole=outcomes.get("whole", 0),
-            left=outcomes.get("left", 0),
-            failed=outcomes.get("failed", 0),
+            whole=outcomes.get(WHOLE, 0),
+            left=outcomes.get(LEFT, 0),
+            failed=outcomes.get(FAILED, 0),
             prompt_tokens=sum(_by_label(self._prompt, "worker").values()),
             streams_cut=sum(_by_label(self._cut, "run").values()),
             stalled=sum(_by_label(self._stalled, "run").values()),
             most_open=self.most_open,
         )
-        for path in _by_label(self._responses, "path"):
-            found.responses[path] = _by_label(self._responses, "status", path=path)
+        for path, count in _by_label(self._responses, "path").items():
+            if count:
+                found.responses[path] = _by_label(self._responses, "status", path=path)
         return found
 
     def page(self) -> bytes:
+        for worker in map(str, list(self._hub.workers)):
+            for family in (self._prompt, self._ttft, self._tpot, self._latency):
+                self._child(family, worker)
+            for outcome in (WHOLE, LEFT, FAILED):
+                self._child(self._samples, worker, outcome)
         return bytes(generate_latest(self.registry))
 
 

@@ -32,10 +32,16 @@ def tokenizer(folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path, tokenizer: Any) -> Iterator[Endpoint]:
+def started(folder: Path, tokenizer: Any) -> Iterator[tuple[Endpoint, str]]:
+    """The server, and its metrics before it was asked for anything."""
     options = ("--set", f"model.tokenizer={folder / 'tokenizer'}", "--set", "engine.args.step_ms=1")
     with serving(folder, "--engine", "null", *options, "--set", "workers.heartbeat_s=0.2") as endpoint:
-        yield endpoint
+        yield endpoint, endpoint.ask("/metrics").body.decode()
+
+
+@pytest.fixture(scope="module")
+def server(started: tuple[Endpoint, str]) -> Endpoint:
+    return started[0]
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:
@@ -247,6 +253,18 @@ def test_metrics_have_their_types_and_count(server: Endpoint, tokenizer: Any) ->
         assert f"# TYPE {name}_{metric} {kind}" in page
     assert server.metric(f"{name}_time_per_output_token_seconds_count", **of_worker) > 0
     assert server.metric(f"{name}_request_latency_seconds_count", **of_worker) > 0
+
+
+def test_what_can_be_counted_is_there_before_it_is(started: tuple[Endpoint, str]) -> None:
+    server, page = started  # aiperf, like PromQL's increase, takes the first value that it sees as where it began
+    run = f'run="{server.folder.name}",scenario="serve"'
+    counted = [f'samples_total{{outcome="{outcome}",{run},worker="0"}}' for outcome in ("whole", "left", "failed")]
+    counted += [f'{name}{{{run},worker="0"}}' for name in ("prompt_tokens_total", "request_latency_seconds_count")]
+    counted += [
+        f'responses_total{{path="/v1/{path}",{run},status="200"}}' for path in ("completions", "chat/completions")
+    ]
+    for series in counted:
+        assert f"mlperf_llama_{series} 0.0" in page
 
 
 def raw(server: Endpoint, data: bytes) -> socket.socket:
