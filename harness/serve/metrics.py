@@ -80,9 +80,9 @@ class Metrics:
             stalled=sum(_by_label(self._stalled, "run").values()),
             most_open=self.most_open,
         )
-        for path, count in _by_label(self._responses, "path").items():
-            if count:
-                found.responses[path] = _by_label(self._responses, "status", path=path)
+        for path in _by_label(self._responses, "path"):
+            if given := {code: n for code, n in _by_label(self._responses, "status", path=path).items() if n}:
+                found.responses[path] = given
         return found
 
     def page(self) -> bytes:

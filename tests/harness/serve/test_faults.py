@@ -127,6 +127,8 @@ def test_a_thousand_streams_are_served_to_their_end_after_sigterm(tmp_path: Path
     assert (counted.whole, counted.most_open, counted.failed, counted.streams_cut) == (1000, 1000, 0, 0)
     assert counted.generated_tokens == counted.prompt_tokens == 1000 * len(PROMPT) == found.workers[0].tokens
     assert counted.responses["/v1/completions"] == {"200": 1000}
+    assert all(count for by_status in counted.responses.values() for count in by_status.values())
+    assert "/tokenize" not in counted.responses  # what nobody asked for is a 0 in /metrics, and nothing here
 
 
 async def _thousand(server: Endpoint) -> list[bytes]:
