@@ -16,8 +16,8 @@ from harness.bench.simulate import DATA_SET, TOKENS, Room, Simulation
 from sut.checks import CLEAN
 from sut.dispatcher import Dispatcher
 from sut.front.ledger import Ledger
+from sut.front.messages import LOT, LOT_S
 from sut.front.part import SPEED_WINDOW_S
-from sut.front.share import LOT, LOT_S
 from sut.front.split import portions
 from sut.messages import Completion
 from sut.pace import TURN_S
@@ -42,12 +42,12 @@ class _Share:
 
 
 class SharedSimulation(Simulation):
-    """``shares``: dispatching processes."""
+    """``shares``: dispatching processes, each with a node at least: no more than those are simulated."""
 
     def __init__(self, room: Room, *, shares: int, front_us: float = FRONT_US) -> None:
         super().__init__(room)
         self._front_us = front_us
-        self._shares = [_Share(self._dispatcher(), 0) for _ in range(shares)]
+        self._shares = [_Share(self._dispatcher(), 0) for _ in range(min(shares, room.nodes))]
         order = make_order(room.order) if room.order != "issue" else None
         self._ledger = Ledger(first_tokens=False, lengths=self.sizes.tolist(), order=order, block=DATA_SET)
         self._front_free = self._front_busy_s = 0.0

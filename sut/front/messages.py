@@ -13,6 +13,8 @@ from sut.dispatching import Counts
 from sut.messages import EngineInfo, RawArguments, Stop, WorkerSpec
 from sut.supervisor import LostWorker, WorkerView
 
+LOT_S, LOT = 0.01, 512  # answers that a share keeps back in Offline: for so long, and so many
+
 
 class ShareSpec(msgspec.Struct, kw_only=True):
     """All that the process of a share needs to start. ``identity``: its name on the wire to the front at ``endpoint``;

@@ -18,14 +18,25 @@ from mlperf_llama_base import child, typed
 from mlperf_llama_base.errors import HarnessError
 from mlperf_llama_base.orphans import die_with_parent
 from sut.dispatching import Batch
-from sut.front.messages import Answers, Ask, Broke, Given, News, NewTest, ShareSpec, decode_to_share, encode
+from sut.front.messages import (
+    LOT,
+    LOT_S,
+    Answers,
+    Ask,
+    Broke,
+    Given,
+    News,
+    NewTest,
+    ShareSpec,
+    decode_to_share,
+    encode,
+)
 from sut.hub import Hub
 from sut.messages import Stop
 from sut.policies import Sample
 from sut.record import SampleRecord
 from sut.workers.base import WorkerPool
 
-LOT_S, LOT = 0.01, 512  # answers kept back: for so long, and so many
 NEWS_S = 0.5
 MESSAGES_A_TURN = 4
 NO_WAIT = int(zmq.NOBLOCK)

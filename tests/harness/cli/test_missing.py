@@ -75,6 +75,7 @@ def test_the_light_commands_work(tmp_path: Path) -> None:
         ("data", "inspect", data),
         ("data", "synthesize", "--count", 3, "--output", tmp_path / "y.parquet"),
         ("bench", "simulate", "--nodes", 1, "--seconds", 1),
+        ("bench", "simulate", "--nodes", 1, "--seconds", 1, "--processes", 2),
     ):
         done = light(*arguments)
         assert done.returncode == 0, done.stderr
