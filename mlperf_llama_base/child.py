@@ -65,6 +65,20 @@ def start(
     return child
 
 
+def hand_over(child: Child, payload: bytes) -> None:
+    """Write ``payload`` to the stdin of a child that was started with ``pipe``, which stays open."""
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it died already; the next look finds out
+        child.stdin.write(len(payload).to_bytes(4, "little") + payload)
+        child.stdin.flush()
+
+
+def handed_over() -> bytes:
+    """In the child: that payload."""
+    size = int.from_bytes(sys.stdin.buffer.read(4), "little")
+    return sys.stdin.buffer.read(size)
+
+
 def parent() -> int | None:
     """In the child: who started it, if ``start`` did."""
     return int(os.environ.get(PARENT, 0)) or None

@@ -7,22 +7,16 @@ happens to workers to the supervisor; the decisions are those two's.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
-from typing import Any
 
 import msgspec
-import zmq
 
-from mlperf_llama_base.errors import HarnessError, RunError
 from sut.arrivals import Arrivals
-from sut.awake import AwakeClock
 from sut.checks import CLEAN
 from sut.dispatcher import Dispatcher
-from sut.dispatching import Batch, Counts, Dispatching, Reports, counts_of
-from sut.mailbox import Mailbox
+from sut.dispatching import Batch, Counts, Reports, counts_of
 from sut.messages import (
     Completion,
     Failure,
@@ -33,30 +27,24 @@ from sut.messages import (
     Ready,
     Request,
     StepEvents,
-    Stop,
     Submit,
     WorkerSpec,
     decode_from_worker,
 )
-from sut.pace import Pace
 from sut.policies import Sample
 from sut.record import SampleRecord
-from sut.router import Router, identity
+from sut.router import identity
 from sut.supervisor import Action, Do, LostWorker, State, Supervisor, SupervisorOptions, WorkerView
+from sut.turns import Turns
 from sut.workers.base import WorkerPool
 
-POLL_MS = 100
-LOOK_EVERY_S = 0.2
-MESSAGES_A_TURN = 256
 SAMPLES_A_PARCEL = 512  # handed out before the first of them leave: nobody waits until all others are full
 
 
-class Hub(Dispatching):
+class Hub(Turns):
     """``prompts(index)`` gives a sample's ids as int32 LE bytes, ``lengths`` their numbers where known already;
     ``deliver(first, done)`` takes what is for LoadGen.
     """
-
-    poll_ms = POLL_MS
 
     def __init__(
         self,
@@ -71,7 +59,7 @@ class Hub(Dispatching):
         bind: str,
         curve_keys: tuple[bytes, bytes] | None = None,
     ) -> None:
-        super().__init__("hub")
+        super().__init__("hub", role="dispatcher", bind=bind, curve_keys=curve_keys)
         self.dispatcher = dispatcher
         self.supervisor = Supervisor(options)
         self.pool = pool
@@ -80,15 +68,7 @@ class Hub(Dispatching):
         self._arrivals = Arrivals()
         self._peers: dict[bytes, WorkerView] = {}  # by the identity of the incarnation that may speak now
         self._steps: list[tuple[WorkerView, StepEvents]] = []  # heard in this turn, not yet booked
-        self._inbox: Mailbox[Any] = Mailbox()
         self._length = lengths.__getitem__ if lengths else lambda index: len(prompts(index)) >> 2
-        self._stopping = threading.Event()
-        self._router = Router(bind, curve_keys)
-        self.endpoint = self._router.endpoint
-        self._poller = self._router.poller(self._inbox.fd)
-        self._pace = Pace()
-        self._clock = AwakeClock(longest_step_s=5 * POLL_MS / 1e3)
-        self._now = self._clock.now()
         for spec in specs:
             self._admit(spec)
 
@@ -145,56 +125,10 @@ class Hub(Dispatching):
         load = self.dispatcher.workers.get(worker)
         return len(load.outstanding) if load else 0
 
-    def stop(self) -> None:
-        self._stopping.set()
-        self._inbox.wake()
-        self.join(10)
-
     # -- the hub's thread ----------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        try:
-            self._loop()
-        except HarnessError as error:
-            self._fail(error)
-        except Exception as error:  # noqa: BLE001  nothing may leave LoadGen waiting forever
-            self._fail(RunError(f"the dispatcher broke: {type(error).__name__}: {error}"))
-        finally:
-            for view in self.workers.values():
-                self._router.send(view.spec.identity, Stop())
-            self._router.close()
-
-    def _loop(self) -> None:
-        look_at, moved = 0.0, False
-        while not self._stopping.is_set():
-            self._wait(busy=moved)
-            moved = self._turn()
-            if self._now >= look_at:
-                look_at = self._now + LOOK_EVERY_S
-                self._supervise()
-
-    def _wait(self, *, busy: bool) -> None:
-        """Sleep: ``busy``, until the next turn is due, else until something comes."""
-        began = time.perf_counter()
-        if busy and (left_s := self._pace.left_s(began)) > 0:
-            time.sleep(left_s)  # what comes meanwhile wakes nobody
-        else:
-            ready = self._poller.poll(self.poll_ms if self._inbox.may_sleep() else 0)
-            self._inbox.awake(any(which == self._inbox.fd for which, _ in ready))
-        self.duty.slept(time.perf_counter() - began)
-
-    def _turn(self) -> bool:
-        """Take what was issued and answered, and hand out. Returns whether there was anything."""
-        away_s, events = self._clock.away_s, self.events
-        self._now = self._clock.now()
-        self._take_issued()
-        while (more := self._receive()) and self._clock.away_s > away_s:
-            pass  # we were not running: hear first what everybody has said meanwhile
-        self._dispatch()
-        if self.events == events:
-            return False
-        self._pace.moved(time.perf_counter(), more=more)
-        return True
+    def _identities(self) -> Iterator[bytes]:
+        return (view.spec.identity for view in self.workers.values())
 
     def _take_issued(self) -> None:
         taken = list(self._inbox.take())
@@ -229,17 +163,6 @@ class Hub(Dispatching):
 
     def _request(self, sample: Sample) -> Request:
         return Request(sample.id, self.prompts(sample.index))
-
-    def _receive(self) -> bool:
-        """Take in what has come. Returns whether there may be more."""
-        more = True
-        try:
-            for _ in range(MESSAGES_A_TURN):
-                self._one(self._router.receive(self._worker_of))
-        except zmq.Again:
-            more = False
-        self._settle()
-        return more
 
     def _worker_of(self, peer: bytes) -> int | None:
         view = self._peers.get(peer)

@@ -35,10 +35,9 @@ from sut.front.messages import ShareSpec
 from sut.front.part import launcher
 from sut.hub import Hub
 from sut.policies import make_order, make_policy
+from sut.workers.base import grace_s
 
 SOCKET = "wire"
-DONE_GRACE_S = 3.0  # for workers that have nothing left to do
-BUSY_GRACE_S = 0.5  # for those whose work is of no use any more
 
 Made = tuple[Dispatching, Callable[[float], None]]
 """What stands between LoadGen and the workers, and what ends those within so many seconds."""
@@ -123,10 +122,10 @@ class System:
 
     def close(self) -> None:
         """End the workers. No process of ours is left afterwards."""
-        grace_s = DONE_GRACE_S if self.idle else BUSY_GRACE_S
+        grace = grace_s(idle=self.idle)
         with contextlib.suppress(HarnessError):
             self.hub.stop()
-        self._end(grace_s)
+        self._end(grace)
         self._scratch.remove()
 
 

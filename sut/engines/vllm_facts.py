@@ -11,7 +11,7 @@ from typing import Any
 
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, UserError
 from sut.engines.quantized import activation_scheme, weight_format
-from sut.engines.vllm_args import Plan
+from sut.engines.vllm_args import INTERVAL, Plan
 from sut.messages import EngineInfo, EngineSettings
 
 MEMORY = re.compile(
@@ -87,7 +87,7 @@ def _facts(config: Any, plan: Plan) -> dict[str, Any]:
         **({"kv_cache_scales": KV_SCALES} if "fp8" in str(cache.cache_dtype) else {}),
         "step_time_ms": plan.step_time_ms,
         "late_after_ms": plan.late_after_ms,
-        "prefill_schedule_interval": getattr(scheduler, "prefill_schedule_interval", 1),
+        INTERVAL: getattr(scheduler, INTERVAL, 1),
         "last_layer": plan.last_layer,
         "mixed_attention": plan.mixed_attention,
         "dropped_args": plan.dropped,

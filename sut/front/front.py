@@ -11,40 +11,32 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import msgspec
 import numpy as np
-import zmq
 
 from mlperf_llama_base import child
 from mlperf_llama_base.errors import EnvironmentFault, HarnessError, RunError
 from sut.arrivals import Arrivals
-from sut.awake import AwakeClock
-from sut.dispatching import Counts, Dispatching, Reports
+from sut.dispatching import Counts, Reports
 from sut.front.ledger import Array, Ledger
 from sut.front.messages import Answers, Ask, Broke, Given, News, NewTest, ShareSpec, decode_from_share
 from sut.front.part import Launch, Part
 from sut.front.queries import Queries
 from sut.front.rows import NO_ROWS, RowReports, Rows
 from sut.front.split import portions
-from sut.mailbox import Mailbox
-from sut.messages import Stop
-from sut.pace import Pace
 from sut.policies import Sample
 from sut.record import ANSWERS, SampleRecord
-from sut.router import Router
 from sut.supervisor import LostWorker, SupervisorOptions, WorkerView
+from sut.turns import Turns
 
-POLL_MS = 100
-LOOK_EVERY_S = 0.2
-MESSAGES_A_TURN = 256
 ASK_S = 5.0
 T = TypeVar("T")
 
 
-class Front(Dispatching):
+class Front(Turns):
     """``shares``: started by :meth:`start`, in the thread that calls it, which has to outlive them; the front makes
     their identities. ``deliver(first, done)`` takes what is for LoadGen. ``options``: how long a share may be silent.
     """
@@ -59,7 +51,7 @@ class Front(Dispatching):
         options: SupervisorOptions,
         bind: str,
     ) -> None:
-        super().__init__("front")
+        super().__init__("front", role="front of the dispatching processes", bind=bind)
         self.ledger = ledger
         self.parts: list[Part] = []
         self._shares, self._launch, self._deliver, self._options = shares, launch, deliver, options
@@ -67,22 +59,15 @@ class Front(Dispatching):
         specs = sorted((spec.id, spec) for share in shares for spec in share.workers)
         self._views = {number: WorkerView(spec) for number, spec in specs}
         self._own_lost: list[LostWorker] = []
-        self._inbox: Mailbox[Any] = Mailbox()
         self._queries = Queries(whole=ledger.sorts)
         self._issued = 0
         self._arrivals = Arrivals()
         self._test = self._question = self._turns = 0
-        self._stopping = threading.Event()
-        self._router = Router(bind, None)
-        self._poller = self._router.poller(self._inbox.fd)
-        self._pace = Pace()
-        self._clock = AwakeClock(longest_step_s=5 * POLL_MS / 1e3)
-        self._now = self._clock.now()
 
     def start(self) -> None:
         """Start the shares' processes and this thread. Raises ``EnvironmentFault`` where there is no room for them."""
         for share in self._shares:
-            share.endpoint = self._router.endpoint
+            share.endpoint = self.endpoint
             share.identity = b"%d:%s" % (share.number, secrets.token_hex(8).encode())
             try:
                 part = Part(share, self._launch(share), self._now)
@@ -157,11 +142,6 @@ class Front(Dispatching):
     def busy_share(self) -> float:
         return max([self.duty.share, *(part.news.busy_share for part in self.parts if part.news)])
 
-    def stop(self) -> None:
-        self._stopping.set()
-        self._inbox.wake()
-        self.join(10)
-
     def end(self, grace_s: float) -> None:
         """After :meth:`stop`: see the shares' processes off, which end their workers."""
         deadline = time.monotonic() + grace_s
@@ -183,46 +163,11 @@ class Front(Dispatching):
 
     # -- the front's thread --------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        try:
-            look_at, moved = 0.0, False
-            while not self._stopping.is_set():
-                self._wait(busy=moved)
-                moved = self._turn()
-                if self._now >= look_at:
-                    look_at = self._now + LOOK_EVERY_S
-                    self._supervise()
-        except HarnessError as error:
-            self._fail(error)
-        except Exception as error:  # noqa: BLE001  nothing may leave LoadGen waiting forever
-            self._fail(RunError(f"the front of the dispatching processes broke: {type(error).__name__}: {error}"))
-        finally:
-            for identity in self._speaking:
-                self._router.send(identity, Stop())
-            self._router.close()
+    def _identities(self) -> Iterable[bytes]:
+        return self._speaking
 
-    def _wait(self, *, busy: bool) -> None:
-        """As the hub does (:meth:`sut.hub.Hub._wait`)."""
-        began = time.perf_counter()
-        if busy and (left_s := self._pace.left_s(began)) > 0:
-            time.sleep(left_s)
-        else:
-            ready = self._poller.poll(POLL_MS if self._inbox.may_sleep() and not self._queries else 0)
-            self._inbox.awake(any(which == self._inbox.fd for which, _ in ready))
-        self.duty.slept(time.perf_counter() - began)
-
-    def _turn(self) -> bool:
-        """Take what was issued and answered, and hand out. Returns whether there was anything."""
-        away_s, events = self._clock.away_s, self.events
-        self._now = self._clock.now()
-        self._take_issued()
-        while (more := self._receive()) and self._clock.away_s > away_s:
-            pass  # we were not running: hear first what everybody has said meanwhile
-        self._hand_out()
-        if self.events == events:
-            return False
-        self._pace.moved(time.perf_counter(), more=more or bool(self._queries))
-        return True
+    def _left_over(self) -> bool:
+        return bool(self._queries)
 
     def _take_issued(self) -> None:
         for item in self._inbox.take():
@@ -234,15 +179,6 @@ class Front(Dispatching):
             self.events += 1
             ids, indices, at_ns = self._queries.take()
             self.ledger.issue(ids, indices, self._arrivals.take(at_ns))
-
-    def _receive(self) -> bool:
-        """Take in what has come. Returns whether there may be more."""
-        try:
-            for _ in range(MESSAGES_A_TURN):
-                self._one(self._router.receive(lambda peer: None))
-        except zmq.Again:
-            return False
-        return True
 
     def _one(self, frames: list[bytes]) -> None:
         part = self._speaking.get(frames[0]) if len(frames) == 2 else None
@@ -295,7 +231,7 @@ class Front(Dispatching):
         part.done += len(samples)
         return rows
 
-    def _hand_out(self) -> None:
+    def _dispatch(self) -> None:
         """Give the shares what they have room for, each in one message."""
         ledger = self.ledger
         if not ledger.waiting:

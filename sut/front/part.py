@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -106,11 +105,7 @@ def launcher(module: str, log: Path) -> Launch:
 
     def launch(spec: ShareSpec) -> child.Child:
         process = child.start(module, log=log, pipe=True)
-        assert process.stdin is not None
-        payload = msgspec.msgpack.encode(spec)
-        with contextlib.suppress(BrokenPipeError):  # it died already; the next look finds out
-            process.stdin.write(len(payload).to_bytes(4, "little") + payload)
-            process.stdin.flush()
+        child.hand_over(process, msgspec.msgpack.encode(spec))
         return process
 
     return launch

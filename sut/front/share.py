@@ -35,13 +35,11 @@ from sut.hub import Hub
 from sut.messages import Stop
 from sut.policies import Sample
 from sut.record import SampleRecord
-from sut.workers.base import WorkerPool
+from sut.workers.base import WorkerPool, grace_s
 
 NEWS_S = 0.5
 MESSAGES_A_TURN = 4
 NO_WAIT = int(zmq.NOBLOCK)
-DONE_GRACE_S = 3.0  # for workers that have nothing left to do
-BUSY_GRACE_S = 0.5  # for those whose work is of no use any more
 
 
 class ShareHub(Hub):
@@ -50,10 +48,7 @@ class ShareHub(Hub):
     def __init__(self, *, spec: ShareSpec, **named: Any) -> None:
         super().__init__(deliver=self._keep, specs=spec.workers, curve_keys=spec.curve_keys, **named)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._front = self._context.socket(zmq.DEALER)
-        for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, 0), (zmq.LINGER, 1000), (zmq.IDENTITY, spec.identity)):
-            self._front.setsockopt(option, value)
-        self._front.connect(spec.endpoint)
+        self._front = _to_front(self._context, spec)
         self._poller.register(self._front, zmq.POLLIN)
         self.poll_ms = int(LOT_S * 1000)
         self._lot = 1 if self.dispatcher.first_tokens else LOT
@@ -179,6 +174,14 @@ class ShareHub(Hub):
         self._front.send(encode(Broke(str(error), error.exit_code, alone)), NO_WAIT)
 
 
+def _to_front(context: zmq.Context[zmq.Socket[bytes]], spec: ShareSpec) -> zmq.Socket[bytes]:
+    socket = context.socket(zmq.DEALER)
+    for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, 0), (zmq.LINGER, 1000), (zmq.IDENTITY, spec.identity)):
+        socket.setsockopt(option, value)
+    socket.connect(spec.endpoint)
+    return socket
+
+
 def _list(column: bytes, kind: str) -> list[int]:
     values: list[int] = np.frombuffer(column, kind).tolist()
     return values
@@ -189,8 +192,7 @@ def _list(column: bytes, kind: str) -> list[int]:
 
 def own_spec() -> ShareSpec:
     """In the process of a share, first of all: what it is to be."""
-    size = int.from_bytes(sys.stdin.buffer.read(4), "little")
-    spec = typed.from_msgpack(sys.stdin.buffer.read(size), ShareSpec)
+    spec = typed.from_msgpack(child.handed_over(), ShareSpec)
     die_with_parent(child.parent())
     return spec
 
@@ -200,7 +202,7 @@ def work(hub: ShareHub, pool: WorkerPool) -> NoReturn:
     hub.start()
     hub.join()
     idle = hub.failure is None and hub.ready == len(hub.workers) and not hub.outstanding
-    pool.close(DONE_GRACE_S if idle else BUSY_GRACE_S)
+    pool.close(grace_s(idle=idle))
     sys.stdout.flush()
     os._exit(0 if hub.failure is None else hub.failure.exit_code)
 
@@ -208,10 +210,7 @@ def work(hub: ShareHub, pool: WorkerPool) -> NoReturn:
 def refuse(spec: ShareSpec, error: HarnessError) -> NoReturn:
     """The share cannot even begin: tell the front why, and end."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    socket = context.socket(zmq.DEALER)
-    socket.setsockopt(zmq.IDENTITY, spec.identity)
-    socket.setsockopt(zmq.LINGER, 1000)
-    socket.connect(spec.endpoint)
+    socket = _to_front(context, spec)
     socket.send(encode(Broke(str(error), error.exit_code, alone=True)))
     socket.close()
     context.term()

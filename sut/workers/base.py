@@ -9,6 +9,14 @@ import msgspec
 from mlperf_llama_base.node import node_name
 from sut.messages import WorkerSpec
 
+DONE_GRACE_S = 3.0  # for workers that have nothing left to do
+BUSY_GRACE_S = 0.5  # for those whose work is of no use any more
+
+
+def grace_s(*, idle: bool) -> float:
+    """How long workers have to end by themselves."""
+    return DONE_GRACE_S if idle else BUSY_GRACE_S
+
 
 class Exit(msgspec.Struct):
     """A worker process has ended. ``code``: exit status, negative for a signal, ``None`` if its node was lost."""

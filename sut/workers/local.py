@@ -3,7 +3,6 @@ the worker that we are gone."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from pathlib import Path
@@ -23,11 +22,7 @@ def launch(spec: WorkerSpec) -> child.Child:
     if spec.gpus:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
     process = child.start("sut.workers.main", log=Path(spec.log_file) if spec.log_file else None, env=env, pipe=True)
-    assert process.stdin is not None
-    payload = msgspec.msgpack.encode(spec)
-    with contextlib.suppress(BrokenPipeError):  # it died already; the exit is seen by the next poll
-        process.stdin.write(len(payload).to_bytes(4, "little") + payload)
-        process.stdin.flush()
+    child.hand_over(process, msgspec.msgpack.encode(spec))
     return process
 
 

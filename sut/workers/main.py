@@ -12,7 +12,7 @@ from queue import Empty
 
 import numpy as np
 
-from mlperf_llama_base import typed
+from mlperf_llama_base import child, typed
 from mlperf_llama_base.errors import EnvironmentFault, UserError
 from mlperf_llama_base.node import node_name
 from mlperf_llama_base.orphans import die_with_parent, die_with_pipe
@@ -104,8 +104,7 @@ def _warm_up_prompts(spec: WorkerSpec, vocab_size: int | None) -> list[IntArray]
 
 
 def main() -> None:
-    size = int.from_bytes(sys.stdin.buffer.read(4), "little")
-    spec = typed.from_msgpack(sys.stdin.buffer.read(size), WorkerSpec)
+    spec = typed.from_msgpack(child.handed_over(), WorkerSpec)
     die_with_parent()
     die_with_pipe(sys.stdin.buffer)
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s worker {spec.id} %(name)s %(levelname)s %(message)s")

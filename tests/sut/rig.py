@@ -17,6 +17,16 @@ from sut.supervisor import SupervisorOptions
 from sut.workers.local import LocalPool
 
 
+def make_dispatcher(*, offline: bool) -> Dispatcher:
+    return Dispatcher(
+        policy=make_policy("auto", offline=offline, backlog=8, prefill_weight=8.0),
+        order=make_order("issue"),
+        block=64,
+        max_attempts=4,
+        first_tokens=not offline,
+    )
+
+
 class Rig:
     """A hub with null workers, and what it reported."""
 
@@ -36,13 +46,7 @@ class Rig:
         self.order: list[str] = []
         self.prompts = [np.arange(1 + i, 21 + i, dtype=np.int32).tobytes() for i in range(64)]
         self.pool = LocalPool()
-        dispatcher = Dispatcher(
-            policy=make_policy("auto", offline=offline, backlog=8, prefill_weight=8.0),
-            order=make_order("issue"),
-            block=64,
-            max_attempts=4,
-            first_tokens=not offline,
-        )
+        dispatcher = make_dispatcher(offline=offline)
         settings = EngineSettings(name=engine, model="", first_tokens=not offline, args=args)
         specs = [
             WorkerSpec(

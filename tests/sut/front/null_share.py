@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sut.dispatcher import Dispatcher
 from sut.front.share import ShareHub, own_spec, work
-from sut.policies import make_order, make_policy
 from sut.supervisor import SupervisorOptions
 from sut.workers.local import LocalPool
+from tests.sut.rig import make_dispatcher
 
 PROMPTS = [np.arange(1 + i, 21 + i, dtype=np.int32).tobytes() for i in range(64)]
 
@@ -18,17 +17,10 @@ PROMPTS = [np.arange(1 + i, 21 + i, dtype=np.int32).tobytes() for i in range(64)
 def main() -> None:
     spec = own_spec()
     offline = not spec.workers[0].engine.first_tokens
-    dispatcher = Dispatcher(
-        policy=make_policy("auto", offline=offline, backlog=8, prefill_weight=8.0),
-        order=make_order("issue"),
-        block=64,
-        max_attempts=4,
-        first_tokens=not offline,
-    )
     pool = LocalPool()
     hub = ShareHub(
         spec=spec,
-        dispatcher=dispatcher,
+        dispatcher=make_dispatcher(offline=offline),
         pool=pool,
         prompts=PROMPTS.__getitem__,
         options=SupervisorOptions(heartbeat_timeout_s=2.0, max_restarts=spec.setup["max_restarts"]),
